@@ -1,0 +1,244 @@
+//! The core's hands: a task that feeds it events and carries out its effects on a real database and real participants.
+
+use crate::{
+    core::{BatchId, Core, Effect, Event, Limits},
+    decision,
+    ids::Gid,
+    log,
+    metrics::{TX_COMMIT_SECONDS, TX_TOTAL},
+    participant::{LastResource, Participant},
+    sessions::Sessions,
+    transaction::{Answer, Completion, Outcome, SubmitError, Transaction, Vote, Work},
+};
+use futures::future::join_all;
+use metrics::{counter, histogram};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// The pause before a decision whose reply was lost is read again.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+type Caller = oneshot::Sender<Result<Outcome, SubmitError>>;
+
+/// Decides transactions, gathered into batches. Cloning shares it; dropping the last clone lets it finish and end.
+pub struct Engine<W: Work> {
+    inbox: mpsc::Sender<(Transaction<W>, Caller)>,
+    tasks: TaskTracker,
+}
+
+impl<W: Work> Clone for Engine<W> {
+    fn clone(&self) -> Self {
+        Self { inbox: self.inbox.clone(), tasks: self.tasks.clone() }
+    }
+}
+
+impl<W: Work> Engine<W> {
+    /// Starts the engine's task on the current runtime. Nothing is opened before the first transaction.
+    #[must_use]
+    pub fn start(
+        limits: Limits,
+        sessions: Sessions,
+        participants: Vec<Arc<dyn Participant<W>>>,
+        last_resource: Arc<dyn LastResource<W>>,
+    ) -> Self {
+        let (inbox, submitted) = mpsc::channel(limits.batch_size.max(1));
+        let tasks = TaskTracker::new();
+        let hands = Arc::new(Hands { sessions, participants, last_resource });
+        tasks.spawn(drive(limits, hands, submitted));
+        Self { inbox, tasks }
+    }
+
+    /// Decides one transaction and gives its outcome once that is durable; its branches are completed afterwards, by the engine
+    /// or by recovery. A repeat gets the stored outcome. Waits while the queue is full.
+    ///
+    /// The decision goes on when the caller goes away.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: nothing was decided, and the same transaction may be submitted again.
+    pub async fn submit(&self, transaction: Transaction<W>) -> Result<Outcome, SubmitError> {
+        let (caller, answer) = oneshot::channel();
+        self.inbox.send((transaction, caller)).await.map_err(|_| SubmitError::Stopped)?;
+        answer.await.unwrap_or(Err(SubmitError::Stopped))
+    }
+
+    /// Takes no more, and returns once all that was taken is decided and its completion was tried.
+    pub async fn drain(self) {
+        let Self { inbox, tasks } = self;
+        drop(inbox);
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+struct Hands<W: Work> {
+    sessions: Sessions,
+    participants: Vec<Arc<dyn Participant<W>>>,
+    last_resource: Arc<dyn LastResource<W>>,
+}
+
+async fn drive<W: Work>(limits: Limits, hands: Arc<Hands<W>>, mut submitted: mpsc::Receiver<(Transaction<W>, Caller)>) {
+    let mut core: Core<W, Caller> = Core::new(limits);
+    let (done, mut happened) = mpsc::unbounded_channel();
+    let started = Instant::now();
+    let mut effects = Vec::new();
+    let mut open = true;
+    let warm = tokio::spawn(hands.sessions.clone().keep_warm());
+    while open || !core.is_idle() {
+        let wake_at = core.wake_at();
+        let event = tokio::select! {
+            Some(event) = happened.recv() => event,
+            taken = submitted.recv(), if open && core.has_room() => match taken {
+                Some((transaction, caller)) => Event::Submitted(transaction, caller),
+                None => {
+                    open = false;
+                    Event::Tick
+                }
+            },
+            () = tokio::time::sleep_until(started + wake_at.unwrap_or_default()), if wake_at.is_some() => Event::Tick,
+        };
+        let now = started.elapsed();
+        core.on(event, now, &mut effects);
+        // What else is there already is taken together, so that a batch holds all who wait.
+        while let Ok(event) = happened.try_recv() {
+            core.on(event, now, &mut effects);
+        }
+        while core.has_room()
+            && let Ok((transaction, caller)) = submitted.try_recv()
+        {
+            core.on(Event::Submitted(transaction, caller), now, &mut effects);
+        }
+        core.start_batches(now, &mut effects);
+        for effect in effects.drain(..) {
+            carry_out(&hands, effect, &done);
+        }
+    }
+    warm.abort();
+}
+
+fn carry_out<W: Work>(hands: &Arc<Hands<W>>, effect: Effect<W, Caller>, done: &mpsc::UnboundedSender<Event<W, Caller>>) {
+    let (hands, done) = (Arc::clone(hands), done.clone());
+    let report = move |event| {
+        // Nobody listens only after the engine's task ended, which waits for everything in flight.
+        let _ = done.send(event);
+    };
+    match effect {
+        Effect::Answer(caller, result) => {
+            counter!(TX_TOTAL, "outcome" => outcome_label(&result)).increment(1);
+            // A caller that went away is told by the next repeat.
+            let _ = caller.send(result);
+        }
+        Effect::Prepare(id, batch) => {
+            tokio::spawn(async move { report(Event::Prepared(id, hands.prepare(&batch).await)) });
+        }
+        Effect::Decide(id, token, ballots) => {
+            tokio::spawn(async move {
+                let tried = decision::try_once(&hands.sessions, &*hands.last_resource, token, ballots).await;
+                if let Some(why) = tried.why_not() {
+                    warn!("A decision did not go through: {why}");
+                }
+                report(Event::Decided(id, tried));
+            });
+        }
+        Effect::ReadBack(id, token, gids) => {
+            tokio::spawn(async move {
+                let read = decision::read_back(&hands.sessions, token, &gids).await;
+                if let Err(why) = &read {
+                    warn!("A decision whose reply was lost cannot be read back yet: {why}");
+                    tokio::time::sleep(READ_AGAIN_AFTER).await;
+                }
+                report(Event::ReadBack(id, read));
+            });
+        }
+        Effect::Complete(id, decided) => {
+            tokio::spawn(async move { report(hands.complete(id, decided).await) });
+        }
+    }
+}
+
+impl<W: Work> Hands<W> {
+    /// All participants at once; the first no of each transaction counts.
+    async fn prepare(&self, batch: &[Transaction<W>]) -> Vec<Vote> {
+        let mut votes = vec![Vote::Yes; batch.len()];
+        for answers in join_all(self.participants.iter().map(|participant| participant.prepare(batch))).await {
+            for (vote, answer) in votes.iter_mut().zip(answers) {
+                if *vote == Vote::Yes {
+                    *vote = answer;
+                }
+            }
+        }
+        votes
+    }
+
+    async fn complete(&self, id: BatchId, decided: Vec<(Transaction<W>, Outcome, i64)>) -> Event<W, Caller> {
+        let started = Instant::now();
+        let branches: Vec<Completion<W::Branch>> = decided
+            .into_iter()
+            .map(|(transaction, outcome, epoch)| Completion {
+                gid: transaction.gid,
+                direction: outcome.direction(),
+                epoch,
+                branch: transaction.work.branch(),
+            })
+            .collect();
+        let finished = complete_branches(&self.participants, &branches).await;
+        if let Err(cause) = self.mark(&finished.done).await {
+            debug!("Finished transactions could not be marked, recovery will: {cause}");
+        }
+        histogram!(TX_COMMIT_SECONDS).record(started.elapsed());
+        Event::Completed(id)
+    }
+
+    async fn mark(&self, done: &HashMap<crate::state::Direction, Vec<Gid>>) -> sqlx::Result<()> {
+        let mut session = self.sessions.take().await?;
+        for (direction, gids) in done {
+            tokio::time::timeout(crate::sessions::ANSWER_WITHIN, log::finish(&mut session, *direction, gids))
+                .await
+                .map_err(|_| sqlx::Error::PoolTimedOut)??;
+        }
+        self.sessions.give_back(session);
+        Ok(())
+    }
+}
+
+/// Which branches every participant has answered for, and why others are not done.
+pub(crate) struct Completed {
+    pub done: HashMap<crate::state::Direction, Vec<Gid>>,
+    pub not_yet: Vec<(Gid, String)>,
+}
+
+/// Asks all participants to complete all branches.
+pub(crate) async fn complete_branches<W: Work>(
+    participants: &[Arc<dyn Participant<W>>],
+    branches: &[Completion<W::Branch>],
+) -> Completed {
+    let mut missing: HashMap<Gid, String> = HashMap::new();
+    for answers in join_all(participants.iter().map(|participant| participant.complete(branches))).await {
+        for (branch, answer) in branches.iter().zip(answers) {
+            if let Answer::NotYet(why) = answer {
+                missing.entry(branch.gid).or_insert(why);
+            }
+        }
+    }
+    let mut completed = Completed { done: HashMap::new(), not_yet: Vec::new() };
+    for branch in branches {
+        match missing.remove(&branch.gid) {
+            Some(why) => completed.not_yet.push((branch.gid, why)),
+            None => completed.done.entry(branch.direction).or_default().push(branch.gid),
+        }
+    }
+    completed
+}
+
+const fn outcome_label(result: &Result<Outcome, SubmitError>) -> &'static str {
+    match result {
+        Ok(Outcome::Committed) => "committed",
+        Ok(Outcome::RolledBack { .. }) => "rolled_back",
+        Err(SubmitError::CannotDecide(_)) => "cannot_decide",
+        Err(SubmitError::Unavailable(_) | SubmitError::Stopped) => "unavailable",
+    }
+}

@@ -1,0 +1,236 @@
+//! The table `transactions`: the log of decisions. Every statement on it is here.
+
+use crate::{
+    ids::{Gid, Label, Token},
+    state::{Direction, TxState},
+    transaction::{Outcome, Work},
+};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row, mysql::MySqlRow};
+use std::time::Duration;
+
+/// How long recovery leaves a fresh decision to the engine that made it.
+const ENGINE_FIRST: Duration = Duration::from_secs(5);
+/// What a statement carries at most; MySQL takes 65,535 placeholders.
+const ROWS_A_STATEMENT: usize = 1_000;
+/// The reason of a transaction that was rolled back because another transaction settled its order.
+pub const SUPERSEDED: &str = "superseded";
+
+/// A row as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub gid: Gid,
+    pub state: TxState,
+    pub token: Token,
+    pub epoch: i64,
+    pub reason: Option<String>,
+}
+
+impl Stored {
+    /// The stored outcome; `None` while it is undecided.
+    pub fn outcome(&self) -> Option<Outcome> {
+        Some(match self.state.direction()? {
+            Direction::Commit => Outcome::Committed,
+            Direction::RollBack => Outcome::RolledBack { reason: self.reason.clone().unwrap_or_default() },
+        })
+    }
+
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            gid: row.try_get("gid")?,
+            state: state_of(row)?,
+            token: row.try_get("token")?,
+            epoch: row.try_get("epoch")?,
+            reason: row.try_get("reason")?,
+        })
+    }
+}
+
+fn state_of(row: &MySqlRow) -> sqlx::Result<TxState> {
+    row.try_get::<&str, _>("state")?.parse().map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
+}
+
+/// Locks the rows of `transactions`, which must be sorted by gid: new ones are inserted under `token`, undecided ones take it,
+/// decided ones keep theirs.
+///
+/// A new row is written as already committing, which is what nearly all of them become; [`record`] writes what each became
+/// before anyone can see it.
+pub(crate) async fn claim<W: Work>(
+    db: &mut MySqlConnection,
+    token: Token,
+    transactions: &[(Gid, Label, &W)],
+) -> sqlx::Result<()> {
+    for rows in transactions.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "insert into transactions (gid, kind, label, state, token, epoch, payload, attempts, due_at, created_at) ",
+        );
+        query.push_values(rows, |mut row, (gid, label, work)| {
+            row.push_bind(gid)
+                .push_bind(work.kind())
+                .push_bind(label)
+                .push_bind(TxState::Committing.as_str())
+                .push_bind(token)
+                .push("0")
+                .push_bind(payload(*work))
+                .push("0")
+                .push(due_in(ENGINE_FIRST))
+                .push("utc_timestamp(3)");
+        });
+        query.push(" on duplicate key update token = if(state in ('begun', 'prepared'), values(token), token)");
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+fn payload<W: Work>(work: &W) -> String {
+    serde_json::to_string(&work.branch()).unwrap_or_else(|cause| unreachable!("a branch is plain data: {cause}"))
+}
+
+/// An SQL expression for a time from now, by the database's clock.
+fn due_in(after: Duration) -> String {
+    format!("utc_timestamp(3) + interval {} microsecond", after.as_micros())
+}
+
+/// Reads rows this session has locked, or that nobody is deciding.
+pub(crate) async fn read(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result<Vec<Stored>> {
+    read_with(db, gids, "").await
+}
+
+/// Reads rows under a lock: waits for whoever may be committing them, at most `innodb_lock_wait_timeout`.
+pub(crate) async fn read_locked(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result<Vec<Stored>> {
+    read_with(db, gids, " for update").await
+}
+
+async fn read_with(db: &mut MySqlConnection, gids: &[Gid], lock: &str) -> sqlx::Result<Vec<Stored>> {
+    let mut found = Vec::with_capacity(gids.len());
+    for gids in gids.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new("select gid, state, token, epoch, reason from transactions where gid in ");
+        push_gids(&mut query, gids.iter().copied());
+        query.push(lock);
+        for row in query.build().fetch_all(&mut *db).await? {
+            found.push(Stored::from_row(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Writes what claimed rows became. All of `gids` became the same.
+pub(crate) async fn record(
+    db: &mut MySqlConnection,
+    gids: &[Gid],
+    state: TxState,
+    reason: Option<&str>,
+    epoch: i64,
+) -> sqlx::Result<()> {
+    for gids in gids.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
+        query.push_bind(state.as_str()).push(", reason = ").push_bind(reason).push(", epoch = ").push_bind(epoch);
+        if matches!(state, TxState::Committed | TxState::RolledBack) {
+            query.push(", finished_at = utc_timestamp(3)");
+        }
+        query.push(" where gid in ");
+        push_gids(&mut query, gids.iter().copied());
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Marks transactions whose every branch has answered. Guarded by the state they had: a late mark changes nothing.
+pub(crate) async fn finish(db: &mut MySqlConnection, direction: Direction, gids: &[Gid]) -> sqlx::Result<()> {
+    for gids in gids.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
+        query.push_bind(direction.finished().as_str());
+        query.push(", finished_at = utc_timestamp(3), last_error = null where state = ").push_bind(direction.decided().as_str());
+        query.push(" and gid in ");
+        push_gids(&mut query, gids.iter().copied());
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// A decided transaction that still owes its participants a call.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub gid: Gid,
+    pub epoch: i64,
+    pub payload: String,
+}
+
+/// Claims up to `limit` unfinished transactions of one direction that are due by the database's clock, oldest first, for
+/// `lease`. Many may call it at once; a crashed one's rows come back by themselves.
+pub(crate) async fn claim_due(
+    db: &MySqlPool,
+    direction: Direction,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Unfinished>> {
+    let mut tx = db.begin().await?;
+    let due = sqlx::query_as!(
+        Unfinished,
+        r#"select gid as "gid: Gid", epoch, payload from transactions
+           where state = ? and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
+        direction.decided().as_str(),
+        limit
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    postpone(&mut tx, &due.iter().map(|row| row.gid).collect::<Vec<_>>(), lease, None).await?;
+    tx.commit().await?;
+    Ok(due)
+}
+
+/// Lets recovery look at these again after `after`, and keeps why they are not finished.
+pub(crate) async fn postpone(
+    db: &mut MySqlConnection,
+    gids: &[Gid],
+    after: Duration,
+    why: Option<&str>,
+) -> sqlx::Result<()> {
+    for gids in gids.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new("update transactions set due_at = ");
+        query.push(due_in(after));
+        if let Some(why) = why {
+            query.push(", last_error = ").push_bind(why.chars().take(500).collect::<String>());
+        }
+        query.push(" where state in ('committing', 'rolling_back') and gid in ");
+        push_gids(&mut query, gids.iter().copied());
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// How many transactions are in one state that is not final, and how long the oldest has been there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The state's stored name.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+    /// Age of the oldest, in seconds.
+    pub oldest_s: i64,
+}
+
+/// Counts what is not finished, by state. Reads the index only.
+///
+/// # Errors
+/// What the database says.
+pub async fn backlog(db: &MySqlPool) -> sqlx::Result<Vec<Backlog>> {
+    sqlx::query_as!(
+        Backlog,
+        r#"select state, count(*) as count,
+                  cast(coalesce(timestampdiff(second, min(created_at), utc_timestamp(3)), 0) as signed) as "oldest_s!: i64"
+           from transactions
+           where state in ('begun', 'prepared', 'committing', 'rolling_back', 'stuck_committing', 'stuck_rolling_back')
+           group by state"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+fn push_gids(query: &mut QueryBuilder<MySql>, gids: impl Iterator<Item = Gid>) {
+    query.push("(");
+    let mut list = query.separated(", ");
+    for gid in gids {
+        list.push_bind(gid);
+    }
+    query.push(")");
+}

@@ -1,0 +1,20 @@
+//! The figures the engine keeps. Names are those operators chart; ids are never labels.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Transactions answered, by `outcome`: committed, `rolled_back`, unavailable, `cannot_decide`.
+pub const TX_TOTAL: &str = "tx_total";
+/// Seconds from a batch being prepared to all its branches being complete.
+pub const TX_COMMIT_SECONDS: &str = "tx_commit_seconds";
+/// Transactions that are not finished, by `state`.
+pub const TX_UNFINISHED: &str = "tx_unfinished";
+/// Age in seconds of the oldest unfinished transaction.
+pub const TX_OLDEST_UNFINISHED_SECONDS: &str = "tx_oldest_unfinished_seconds";
+
+/// Names, units and help of the engine's metrics. Once a process.
+pub fn describe() {
+    describe_counter!(TX_TOTAL, "Transactions answered, by outcome");
+    describe_histogram!(TX_COMMIT_SECONDS, Unit::Seconds, "From prepared to complete, one sample a batch");
+    describe_gauge!(TX_UNFINISHED, "Unfinished transactions, by state");
+    describe_gauge!(TX_OLDEST_UNFINISHED_SECONDS, Unit::Seconds, "Age of the oldest unfinished transaction");
+}

@@ -1,0 +1,91 @@
+//! The engine's own database sessions: few, kept warm, and short-lived when abandoned.
+//!
+//! A process that is paused inside a decision would hold the hot row for as long as it sleeps. So the server ends a session
+//! that is silent for 5 s (`wait_timeout`), no lock is waited for longer than 2 s, and idle sessions are pinged every 2 s.
+
+use sqlx::{Connection, Executor, MySqlConnection, mysql::MySqlConnectOptions};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// An idle session older than this is not handed out: the server may have ended it.
+const FRESH: Duration = Duration::from_secs(4);
+/// How often idle sessions are pinged.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// How long connecting, and each step of a decision, may take.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Hands out sessions at READ COMMITTED. Cloning shares them.
+#[derive(Clone)]
+pub struct Sessions {
+    options: Arc<MySqlConnectOptions>,
+    idle: Arc<Mutex<Vec<Idle>>>,
+}
+
+struct Idle {
+    session: MySqlConnection,
+    since: Instant,
+}
+
+impl Sessions {
+    /// Opens nothing yet.
+    #[must_use]
+    pub fn new(options: MySqlConnectOptions) -> Self {
+        Self { options: Arc::new(options), idle: Arc::default() }
+    }
+
+    /// An idle session, or a new one.
+    ///
+    /// # Errors
+    /// When no session could be opened within 5 s.
+    pub async fn take(&self) -> sqlx::Result<MySqlConnection> {
+        while let Some(idle) = self.pop() {
+            if idle.since.elapsed() < FRESH {
+                return Ok(idle.session);
+            }
+        }
+        self.open().await
+    }
+
+    /// A session nobody has used.
+    ///
+    /// # Errors
+    /// When it could not be opened within 5 s.
+    pub async fn open(&self) -> sqlx::Result<MySqlConnection> {
+        let opening = async {
+            let mut session = MySqlConnection::connect_with(&self.options).await?;
+            session
+                .execute(
+                    "set session transaction isolation level read committed, \
+                     session wait_timeout = 5, session innodb_lock_wait_timeout = 2",
+                )
+                .await
+                .map(|_| session)
+        };
+        timeout(ANSWER_WITHIN, opening).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    /// Gives a session back that is in no transaction.
+    pub fn give_back(&self, session: MySqlConnection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(Idle { session, since: Instant::now() });
+    }
+
+    /// Pings idle sessions until it is dropped; those that do not answer are let go.
+    pub(crate) async fn keep_warm(self) {
+        loop {
+            tokio::time::sleep(PING_EVERY).await;
+            let resting = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+            for Idle { mut session, since } in resting {
+                if since.elapsed() < FRESH && matches!(timeout(PING_EVERY / 2, session.ping()).await, Ok(Ok(()))) {
+                    self.give_back(session);
+                }
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}

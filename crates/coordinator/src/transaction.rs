@@ -1,0 +1,130 @@
+//! What is coordinated, and what is said about it: votes, rulings, outcomes, completions.
+
+use crate::{
+    ids::{Gid, Label},
+    state::Direction,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The kind of work an engine coordinates. The engine hands it through and never looks inside.
+pub trait Work: Clone + Send + Sync + 'static {
+    /// What participants need to complete their branches, also after a crash. Stored with the decision as JSON of at most
+    /// 1,000 bytes, so it names things and does not copy them.
+    type Branch: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// A short name for operators, at most 16 ASCII characters.
+    fn kind(&self) -> &'static str;
+
+    /// What is stored for completion.
+    fn branch(&self) -> Self::Branch;
+}
+
+/// One transaction as it is submitted.
+#[derive(Debug, Clone)]
+pub struct Transaction<W> {
+    /// Its name: a repeat carries the same one.
+    pub gid: Gid,
+    /// What it contends for.
+    pub label: Label,
+    /// The work itself.
+    pub work: W,
+}
+
+/// A participant's answer to prepare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vote {
+    /// Can be completed either way; also what silence means where the last resource decides alone.
+    Yes,
+    /// Surely cannot be committed, and why: a short code.
+    No(String),
+}
+
+/// What the last resource says of one transaction, inside the deciding database transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// The ruling.
+    pub verdict: Verdict,
+    /// The label's epoch, read under the lock that guards it. Stored with the decision, handed to completions.
+    pub epoch: i64,
+}
+
+/// Granted, refused, or known already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its rows were written.
+    Granted,
+    /// Refused for this reason (a short code); its rows say so.
+    Refused(String),
+    /// The last resource had settled this gid before its transaction was known here: nothing is left to complete.
+    AlreadySettled(Outcome),
+}
+
+/// How a transaction ended, as every caller is told, the first time and every time after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Decided to commit.
+    Committed,
+    /// Decided to roll back, and why: a short code.
+    RolledBack {
+        /// At most 64 characters.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The direction of this outcome.
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        match self {
+            Self::Committed => Direction::Commit,
+            Self::RolledBack { .. } => Direction::RollBack,
+        }
+    }
+}
+
+/// One branch to complete.
+#[derive(Debug, Clone)]
+pub struct Completion<B> {
+    /// The transaction.
+    pub gid: Gid,
+    /// Which way it was decided.
+    pub direction: Direction,
+    /// The label's epoch at the decision.
+    pub epoch: i64,
+    /// What [`Work::branch`] gave.
+    pub branch: B,
+}
+
+/// A participant's answer to a completing call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Applied, now or before.
+    Done,
+    /// No answer, or the participant is being repaired: asked again later, counted as nothing.
+    NotYet(String),
+}
+
+/// What became of one submitted transaction in a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The transaction.
+    pub gid: Gid,
+    /// Its stored outcome.
+    pub outcome: Outcome,
+    /// What this decision leaves to complete: the epoch, or nothing when it was settled before.
+    pub to_complete: Option<i64>,
+}
+
+/// Why [`Engine::submit`](crate::Engine::submit) gave no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The log cannot be reached or does not make progress. Nothing was decided; it is nobody's fault in the batch.
+    #[error("the transaction log is unavailable: {0}")]
+    Unavailable(String),
+    /// This transaction alone cannot be written. Nothing was decided.
+    #[error("the transaction cannot be decided: {0}")]
+    CannotDecide(String),
+    /// The engine is stopping and took nothing new.
+    #[error("the engine is stopping")]
+    Stopped,
+}

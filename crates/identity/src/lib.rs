@@ -1,0 +1,3 @@
+//! (being written)
+mod user_id;
+pub use user_id::UserId;
