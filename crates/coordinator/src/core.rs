@@ -169,7 +169,14 @@ impl<W: Clone, T> Core<W, T> {
             let batch = self.gather();
             let id = self.next_batch;
             self.next_batch += 1;
-            effects.push(Effect::Prepare(id, batch.deciding.iter().map(|ballot| ballot.transaction.clone()).collect()));
+            effects.push(Effect::Prepare(
+                id,
+                batch
+                    .deciding
+                    .iter()
+                    .map(|ballot| ballot.transaction.clone())
+                    .collect(),
+            ));
             self.batches.insert(id, batch);
         }
     }
@@ -180,7 +187,10 @@ impl<W: Clone, T> Core<W, T> {
         if self.batches.len() >= self.limits.batches_in_flight {
             return None;
         }
-        self.free_labels().filter_map(|label| self.waiting[&label].front()).map(|first| first.since + self.limits.batch_wait).min()
+        self.free_labels()
+            .filter_map(|label| self.waiting[&label].front())
+            .map(|first| first.since + self.limits.batch_wait)
+            .min()
     }
 
     fn submitted(&mut self, transaction: Transaction<W>, caller: T, now: Duration) {
@@ -194,12 +204,18 @@ impl<W: Clone, T> Core<W, T> {
         if waiting.is_empty() {
             self.line.push_back(label);
         }
-        waiting.push_back(Waiting { transaction, since: now });
+        waiting.push_back(Waiting {
+            transaction,
+            since: now,
+        });
         self.queued += 1;
     }
 
     fn free_labels(&self) -> impl Iterator<Item = Label> + '_ {
-        self.line.iter().copied().filter(|label| !self.busy.contains(label))
+        self.line
+            .iter()
+            .copied()
+            .filter(|label| !self.busy.contains(label))
     }
 
     fn worth_starting(&self, now: Duration) -> bool {
@@ -207,7 +223,9 @@ impl<W: Clone, T> Core<W, T> {
         for label in self.free_labels() {
             let waiting = &self.waiting[&label];
             ready += waiting.len();
-            let waited_enough = waiting.front().is_some_and(|first| now >= first.since + self.limits.batch_wait);
+            let waited_enough = waiting
+                .front()
+                .is_some_and(|first| now >= first.since + self.limits.batch_wait);
             if self.batches.is_empty() || waited_enough || ready >= self.limits.batch_size {
                 return true;
             }
@@ -225,8 +243,13 @@ impl<W: Clone, T> Core<W, T> {
                 stay.push_back(label);
                 continue;
             }
-            let Some(waiting) = self.waiting.get_mut(&label) else { continue };
-            taken.extend(waiting.drain(..room.min(waiting.len())).map(|one| Ballot { transaction: one.transaction, refused: None }));
+            let Some(waiting) = self.waiting.get_mut(&label) else {
+                continue;
+            };
+            taken.extend(waiting.drain(..room.min(waiting.len())).map(|one| Ballot {
+                transaction: one.transaction,
+                refused: None,
+            }));
             labels.insert(label);
             if waiting.is_empty() {
                 self.waiting.remove(&label);
@@ -237,11 +260,20 @@ impl<W: Clone, T> Core<W, T> {
         self.line = stay;
         self.queued -= taken.len();
         self.busy.extend(labels.iter().copied());
-        Batch { labels, deciding: taken, left: Vec::new(), token: Token::fresh(), tries: 0, completing: 0 }
+        Batch {
+            labels,
+            deciding: taken,
+            left: Vec::new(),
+            token: Token::fresh(),
+            tries: 0,
+            completing: 0,
+        }
     }
 
     fn prepared(&mut self, id: BatchId, votes: Vec<Vote>, effects: &mut Vec<Effect<W, T>>) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         for (ballot, vote) in batch.deciding.iter_mut().zip(votes) {
             if let Vote::No(reason) = vote {
                 ballot.refused = Some(reason);
@@ -251,13 +283,17 @@ impl<W: Clone, T> Core<W, T> {
     }
 
     fn tried(&mut self, id: BatchId, tried: Tried, effects: &mut Vec<Effect<W, T>>) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         match tried {
             Tried::Done(decided) => self.decided(id, decided, effects),
             Tried::ReplyLost(_) => {
                 effects.push(Effect::ReadBack(id, batch.token, gids(&batch.deciding)));
             }
-            Tried::Contended(why) if batch.tries >= CONTENDED_TRIES => self.give_up(id, &SubmitError::Unavailable(why), effects),
+            Tried::Contended(why) if batch.tries >= CONTENDED_TRIES => {
+                self.give_up(id, &SubmitError::Unavailable(why), effects)
+            }
             Tried::Contended(_) => decide(id, batch, effects),
             Tried::Unavailable(why) => self.give_up(id, &SubmitError::Unavailable(why), effects),
             Tried::BadData(why) if batch.deciding.len() == 1 => {
@@ -272,24 +308,42 @@ impl<W: Clone, T> Core<W, T> {
         }
     }
 
-    fn read_back(&mut self, id: BatchId, read: Result<Vec<Decided>, String>, effects: &mut Vec<Effect<W, T>>) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
+    fn read_back(
+        &mut self,
+        id: BatchId,
+        read: Result<Vec<Decided>, String>,
+        effects: &mut Vec<Effect<W, T>>,
+    ) {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         match read {
             // A decision that was sent is never given up: it may be in force.
             Err(_) => effects.push(Effect::ReadBack(id, batch.token, gids(&batch.deciding))),
-            Ok(decided) if decided.len() == batch.deciding.len() => self.decided(id, decided, effects),
+            Ok(decided) if decided.len() == batch.deciding.len() => {
+                self.decided(id, decided, effects)
+            }
             // The locks are free and rows are missing: it surely did not commit.
             Ok(_) => decide(id, batch, effects),
         }
     }
 
     fn decided(&mut self, id: BatchId, decided: Vec<Decided>, effects: &mut Vec<Effect<W, T>>) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        let mut ballots: HashMap<Gid, Ballot<W>> =
-            std::mem::take(&mut batch.deciding).into_iter().map(|ballot| (ballot.transaction.gid, ballot)).collect();
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        let mut ballots: HashMap<Gid, Ballot<W>> = std::mem::take(&mut batch.deciding)
+            .into_iter()
+            .map(|ballot| (ballot.transaction.gid, ballot))
+            .collect();
         let mut to_complete = Vec::with_capacity(decided.len());
         for one in decided {
-            answer(&mut self.callers, one.gid, &Ok(one.outcome.clone()), effects);
+            answer(
+                &mut self.callers,
+                one.gid,
+                &Ok(one.outcome.clone()),
+                effects,
+            );
             if let (Some(epoch), Some(ballot)) = (one.to_complete, ballots.remove(&one.gid)) {
                 to_complete.push((ballot.transaction, one.outcome, epoch));
             }
@@ -302,16 +356,25 @@ impl<W: Clone, T> Core<W, T> {
     }
 
     fn give_up(&mut self, id: BatchId, error: &SubmitError, effects: &mut Vec<Effect<W, T>>) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         for ballot in std::mem::take(&mut batch.deciding) {
-            answer(&mut self.callers, ballot.transaction.gid, &Err(error.clone()), effects);
+            answer(
+                &mut self.callers,
+                ballot.transaction.gid,
+                &Err(error.clone()),
+                effects,
+            );
         }
         self.next_part(id, effects);
     }
 
     /// Goes on with what a split left, or lets the labels go.
     fn next_part(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         if let Some(part) = batch.left.pop() {
             batch.deciding = part;
             batch.tries = 0;
@@ -327,7 +390,9 @@ impl<W: Clone, T> Core<W, T> {
     }
 
     fn completed(&mut self, id: BatchId) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         batch.completing -= 1;
         if batch.completing == 0 && batch.deciding.is_empty() && batch.left.is_empty() {
             self.batches.remove(&id);
@@ -342,7 +407,10 @@ fn decide<W: Clone, T>(id: BatchId, batch: &mut Batch<W>, effects: &mut Vec<Effe
 }
 
 fn gids<W>(ballots: &[Ballot<W>]) -> Vec<Gid> {
-    ballots.iter().map(|ballot| ballot.transaction.gid).collect()
+    ballots
+        .iter()
+        .map(|ballot| ballot.transaction.gid)
+        .collect()
 }
 
 fn answer<W, T>(
@@ -351,5 +419,14 @@ fn answer<W, T>(
     result: &Result<Outcome, SubmitError>,
     effects: &mut Vec<Effect<W, T>>,
 ) {
-    effects.extend(callers.remove(&gid).into_iter().flatten().map(|caller| Effect::Answer(caller, result.clone())));
+    effects.extend(
+        callers
+            .remove(&gid)
+            .into_iter()
+            .flatten()
+            .map(|caller| Effect::Answer(caller, result.clone())),
+    );
 }
+
+#[cfg(test)]
+mod tests;

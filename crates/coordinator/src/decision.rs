@@ -29,9 +29,19 @@ pub(crate) async fn try_once<W: Work>(
         Ok(session) => session,
         Err(cause) => return Tried::Unavailable(cause.to_string()),
     };
-    match timeout(ANSWER_WITHIN, rule(&mut session, last_resource, token, ballots)).await {
+    match timeout(
+        ANSWER_WITHIN,
+        rule(&mut session, last_resource, token, ballots),
+    )
+    .await
+    {
         // Dropping the session ends its transaction: COMMIT was never sent.
-        Err(_) => return Tried::Unavailable(format!("no answer from the database within {} s", ANSWER_WITHIN.as_secs())),
+        Err(_) => {
+            return Tried::Unavailable(format!(
+                "no answer from the database within {} s",
+                ANSWER_WITHIN.as_secs()
+            ));
+        }
         Ok(Err(cause)) => return not_committed(sessions, session, &cause).await,
         Ok(Ok(decided)) => match timeout(ANSWER_WITHIN, session.execute("commit")).await {
             Ok(Ok(_)) => {
@@ -39,13 +49,20 @@ pub(crate) async fn try_once<W: Work>(
                 Tried::Done(decided)
             }
             Ok(Err(cause)) => Tried::ReplyLost(cause.to_string()),
-            Err(_) => Tried::ReplyLost(format!("no answer to COMMIT within {} s", ANSWER_WITHIN.as_secs())),
+            Err(_) => Tried::ReplyLost(format!(
+                "no answer to COMMIT within {} s",
+                ANSWER_WITHIN.as_secs()
+            )),
         },
     }
 }
 
 /// What the log holds for these transactions now. Waits for whoever may still be committing them.
-pub(crate) async fn read_back(sessions: &Sessions, token: Token, gids: &[Gid]) -> Result<Vec<Decided>, String> {
+pub(crate) async fn read_back(
+    sessions: &Sessions,
+    token: Token,
+    gids: &[Gid],
+) -> Result<Vec<Decided>, String> {
     let reading = async {
         let mut session = sessions.open().await?;
         session.execute("start transaction").await?;
@@ -54,8 +71,14 @@ pub(crate) async fn read_back(sessions: &Sessions, token: Token, gids: &[Gid]) -
         sessions.give_back(session);
         Ok::<_, sqlx::Error>(rows)
     };
-    let rows = timeout(ANSWER_WITHIN, reading).await.map_err(|_| "the database does not answer".to_owned())?;
-    Ok(rows.map_err(|cause| cause.to_string())?.iter().filter_map(|row| stored(row, token)).collect())
+    let rows = timeout(ANSWER_WITHIN, reading)
+        .await
+        .map_err(|_| "the database does not answer".to_owned())?;
+    Ok(rows
+        .map_err(|cause| cause.to_string())?
+        .iter()
+        .filter_map(|row| stored(row, token))
+        .collect())
 }
 
 async fn rule<W: Work>(
@@ -68,16 +91,31 @@ async fn rule<W: Work>(
     ballots.sort_unstable_by_key(|ballot| ballot.transaction.gid);
     let rows: Vec<(Gid, Label, &W)> = ballots
         .iter()
-        .map(|ballot| (ballot.transaction.gid, ballot.transaction.label, &ballot.transaction.work))
+        .map(|ballot| {
+            (
+                ballot.transaction.gid,
+                ballot.transaction.label,
+                &ballot.transaction.work,
+            )
+        })
         .collect();
     log::claim(db, token, &rows).await?;
     let gids: Vec<Gid> = rows.iter().map(|row| row.0).collect();
-    let known: HashMap<Gid, Stored> = log::read(db, &gids).await?.into_iter().map(|row| (row.gid, row)).collect();
+    let known: HashMap<Gid, Stored> = log::read(db, &gids)
+        .await?
+        .into_iter()
+        .map(|row| (row.gid, row))
+        .collect();
 
-    let (ours, others): (Vec<_>, Vec<_>) =
-        ballots.into_iter().partition(|ballot| known.get(&ballot.transaction.gid).is_some_and(|row| row.token == token));
-    let mut decided: Vec<Decided> =
-        others.iter().filter_map(|ballot| stored(known.get(&ballot.transaction.gid)?, token)).collect();
+    let (ours, others): (Vec<_>, Vec<_>) = ballots.into_iter().partition(|ballot| {
+        known
+            .get(&ballot.transaction.gid)
+            .is_some_and(|row| row.token == token)
+    });
+    let mut decided: Vec<Decided> = others
+        .iter()
+        .filter_map(|ballot| stored(known.get(&ballot.transaction.gid)?, token))
+        .collect();
     if !ours.is_empty() {
         let rulings = last_resource.rule(db, &ours).await?;
         decided.extend(record(db, &ours, rulings).await?);
@@ -89,7 +127,11 @@ async fn rule<W: Work>(
 fn stored(row: &Stored, token: Token) -> Option<Decided> {
     let unfinished = matches!(row.state, TxState::Committing | TxState::RollingBack);
     let to_complete = (row.token == token && unfinished).then_some(row.epoch);
-    Some(Decided { gid: row.gid, outcome: row.outcome()?, to_complete })
+    Some(Decided {
+        gid: row.gid,
+        outcome: row.outcome()?,
+        to_complete,
+    })
 }
 
 /// Stores the rulings beside the rows they speak of: one statement for all that became alike.
@@ -98,17 +140,27 @@ async fn record<W: Work>(
     ballots: &[Ballot<W>],
     rulings: Vec<Ruling>,
 ) -> sqlx::Result<Vec<Decided>> {
-    let mut alike: BTreeMap<(&'static str, Option<String>, i64), (TxState, Vec<Gid>)> = BTreeMap::new();
+    let mut alike: BTreeMap<(&'static str, Option<String>, i64), (TxState, Vec<Gid>)> =
+        BTreeMap::new();
     let mut decided = Vec::with_capacity(rulings.len());
     for (ballot, Ruling { verdict, epoch }) in ballots.iter().zip(rulings) {
         let gid = ballot.transaction.gid;
-        let (state, outcome, to_complete) = became(verdict, epoch).map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))?;
+        let (state, outcome, to_complete) =
+            became(verdict, epoch).map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))?;
         let reason = match &outcome {
             Outcome::Committed => None,
             Outcome::RolledBack { reason } => Some(reason.clone()),
         };
-        alike.entry((state.as_str(), reason, epoch)).or_insert_with(|| (state, Vec::new())).1.push(gid);
-        decided.push(Decided { gid, outcome, to_complete });
+        alike
+            .entry((state.as_str(), reason, epoch))
+            .or_insert_with(|| (state, Vec::new()))
+            .1
+            .push(gid);
+        decided.push(Decided {
+            gid,
+            outcome,
+            to_complete,
+        });
     }
     for ((_, reason, epoch), (state, gids)) in &alike {
         log::record(db, gids, *state, reason.as_deref(), *epoch).await?;
@@ -116,17 +168,37 @@ async fn record<W: Work>(
     Ok(decided)
 }
 
-fn became(verdict: Verdict, epoch: i64) -> Result<(TxState, Outcome, Option<i64>), crate::state::IllegalMove> {
+fn became(
+    verdict: Verdict,
+    epoch: i64,
+) -> Result<(TxState, Outcome, Option<i64>), crate::state::IllegalMove> {
     Ok(match verdict {
-        Verdict::Granted => (TxState::Prepared.on(Event::DecidedToCommit)?, Outcome::Committed, Some(epoch)),
-        Verdict::Refused(reason) => (TxState::Prepared.on(Event::Refused)?, Outcome::RolledBack { reason }, Some(epoch)),
+        Verdict::Granted => (
+            TxState::Prepared.on(Event::DecidedToCommit)?,
+            Outcome::Committed,
+            Some(epoch),
+        ),
+        Verdict::Refused(reason) => (
+            TxState::Prepared.on(Event::Refused)?,
+            Outcome::RolledBack { reason },
+            Some(epoch),
+        ),
         Verdict::AlreadySettled(outcome) => (outcome.direction().finished(), outcome, None),
     })
 }
 
-async fn not_committed(sessions: &Sessions, mut session: MySqlConnection, cause: &sqlx::Error) -> Tried {
+async fn not_committed(
+    sessions: &Sessions,
+    mut session: MySqlConnection,
+    cause: &sqlx::Error,
+) -> Tried {
     let tried = classify(cause);
-    if !matches!(tried, Tried::Unavailable(_)) && matches!(timeout(ANSWER_WITHIN, session.execute("rollback")).await, Ok(Ok(_))) {
+    if !matches!(tried, Tried::Unavailable(_))
+        && matches!(
+            timeout(ANSWER_WITHIN, session.execute("rollback")).await,
+            Ok(Ok(_))
+        )
+    {
         sessions.give_back(session);
     }
     tried
@@ -137,15 +209,19 @@ fn classify(cause: &sqlx::Error) -> Tried {
     let why = cause.to_string();
     match cause {
         sqlx::Error::Database(error) => {
-            match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number) {
+            match error
+                .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+                .map(sqlx::mysql::MySqlDatabaseError::number)
+            {
                 Some(DEADLOCK | LOCK_WAIT_TIMEOUT) => Tried::Contended(why),
                 Some(number) if is_systemic(number) => Tried::Unavailable(why),
                 _ => Tried::BadData(why),
             }
         }
-        sqlx::Error::RowNotFound | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
-            Tried::BadData(why)
-        }
+        sqlx::Error::RowNotFound
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. } => Tried::BadData(why),
         _ => Tried::Unavailable(why),
     }
 }
@@ -154,8 +230,32 @@ fn classify(cause: &sqlx::Error) -> Tried {
 const fn is_systemic(number: u16) -> bool {
     matches!(
         number,
-        1021 | 1037 | 1038 | 1040 | 1041 | 1044 | 1045 | 1049 | 1053 | 1054 | 1114 | 1142 | 1146 | 1158..=1161 | 1181 | 1206
-            | 1223 | 1290 | 1317 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031
+        1021 | 1037
+            | 1038
+            | 1040
+            | 1041
+            | 1044
+            | 1045
+            | 1049
+            | 1053
+            | 1054
+            | 1114
+            | 1142
+            | 1146
+            | 1158
+            ..=1161
+                | 1181
+                | 1206
+                | 1223
+                | 1290
+                | 1317
+                | 1836
+                | 1927
+                | 1969
+                | 2006
+                | 2013
+                | 3024
+                | 4031
     )
 }
 
@@ -171,7 +271,9 @@ mod tests {
 
     #[test]
     fn a_settled_gid_is_stored_final_and_completed_by_nobody() {
-        let settled = Verdict::AlreadySettled(Outcome::RolledBack { reason: log::SUPERSEDED.to_owned() });
+        let settled = Verdict::AlreadySettled(Outcome::RolledBack {
+            reason: log::SUPERSEDED.to_owned(),
+        });
         let (state, _, to_complete) = became(settled, 3).unwrap();
         assert_eq!((state, to_complete), (TxState::RolledBack, None));
     }

@@ -33,7 +33,10 @@ pub struct Engine<W: Work> {
 
 impl<W: Work> Clone for Engine<W> {
     fn clone(&self) -> Self {
-        Self { inbox: self.inbox.clone(), tasks: self.tasks.clone() }
+        Self {
+            inbox: self.inbox.clone(),
+            tasks: self.tasks.clone(),
+        }
     }
 }
 
@@ -48,7 +51,11 @@ impl<W: Work> Engine<W> {
     ) -> Self {
         let (inbox, submitted) = mpsc::channel(limits.batch_size.max(1));
         let tasks = TaskTracker::new();
-        let hands = Arc::new(Hands { sessions, participants, last_resource });
+        let hands = Arc::new(Hands {
+            sessions,
+            participants,
+            last_resource,
+        });
         tasks.spawn(drive(limits, hands, submitted));
         Self { inbox, tasks }
     }
@@ -62,7 +69,10 @@ impl<W: Work> Engine<W> {
     /// [`SubmitError`]: nothing was decided, and the same transaction may be submitted again.
     pub async fn submit(&self, transaction: Transaction<W>) -> Result<Outcome, SubmitError> {
         let (caller, answer) = oneshot::channel();
-        self.inbox.send((transaction, caller)).await.map_err(|_| SubmitError::Stopped)?;
+        self.inbox
+            .send((transaction, caller))
+            .await
+            .map_err(|_| SubmitError::Stopped)?;
         answer.await.unwrap_or(Err(SubmitError::Stopped))
     }
 
@@ -81,7 +91,11 @@ struct Hands<W: Work> {
     last_resource: Arc<dyn LastResource<W>>,
 }
 
-async fn drive<W: Work>(limits: Limits, hands: Arc<Hands<W>>, mut submitted: mpsc::Receiver<(Transaction<W>, Caller)>) {
+async fn drive<W: Work>(
+    limits: Limits,
+    hands: Arc<Hands<W>>,
+    mut submitted: mpsc::Receiver<(Transaction<W>, Caller)>,
+) {
     let mut core: Core<W, Caller> = Core::new(limits);
     let (done, mut happened) = mpsc::unbounded_channel();
     let started = Instant::now();
@@ -120,7 +134,11 @@ async fn drive<W: Work>(limits: Limits, hands: Arc<Hands<W>>, mut submitted: mps
     warm.abort();
 }
 
-fn carry_out<W: Work>(hands: &Arc<Hands<W>>, effect: Effect<W, Caller>, done: &mpsc::UnboundedSender<Event<W, Caller>>) {
+fn carry_out<W: Work>(
+    hands: &Arc<Hands<W>>,
+    effect: Effect<W, Caller>,
+    done: &mpsc::UnboundedSender<Event<W, Caller>>,
+) {
     let (hands, done) = (Arc::clone(hands), done.clone());
     let report = move |event| {
         // Nobody listens only after the engine's task ended, which waits for everything in flight.
@@ -137,7 +155,9 @@ fn carry_out<W: Work>(hands: &Arc<Hands<W>>, effect: Effect<W, Caller>, done: &m
         }
         Effect::Decide(id, token, ballots) => {
             tokio::spawn(async move {
-                let tried = decision::try_once(&hands.sessions, &*hands.last_resource, token, ballots).await;
+                let tried =
+                    decision::try_once(&hands.sessions, &*hands.last_resource, token, ballots)
+                        .await;
                 if let Some(why) = tried.why_not() {
                     warn!("A decision did not go through: {why}");
                 }
@@ -164,7 +184,13 @@ impl<W: Work> Hands<W> {
     /// All participants at once; the first no of each transaction counts.
     async fn prepare(&self, batch: &[Transaction<W>]) -> Vec<Vote> {
         let mut votes = vec![Vote::Yes; batch.len()];
-        for answers in join_all(self.participants.iter().map(|participant| participant.prepare(batch))).await {
+        for answers in join_all(
+            self.participants
+                .iter()
+                .map(|participant| participant.prepare(batch)),
+        )
+        .await
+        {
             for (vote, answer) in votes.iter_mut().zip(answers) {
                 if *vote == Vote::Yes {
                     *vote = answer;
@@ -174,7 +200,11 @@ impl<W: Work> Hands<W> {
         votes
     }
 
-    async fn complete(&self, id: BatchId, decided: Vec<(Transaction<W>, Outcome, i64)>) -> Event<W, Caller> {
+    async fn complete(
+        &self,
+        id: BatchId,
+        decided: Vec<(Transaction<W>, Outcome, i64)>,
+    ) -> Event<W, Caller> {
         let started = Instant::now();
         let branches: Vec<Completion<W::Branch>> = decided
             .into_iter()
@@ -196,9 +226,12 @@ impl<W: Work> Hands<W> {
     async fn mark(&self, done: &HashMap<crate::state::Direction, Vec<Gid>>) -> sqlx::Result<()> {
         let mut session = self.sessions.take().await?;
         for (direction, gids) in done {
-            tokio::time::timeout(crate::sessions::ANSWER_WITHIN, log::finish(&mut session, *direction, gids))
-                .await
-                .map_err(|_| sqlx::Error::PoolTimedOut)??;
+            tokio::time::timeout(
+                crate::sessions::ANSWER_WITHIN,
+                log::finish(&mut session, *direction, gids),
+            )
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)??;
         }
         self.sessions.give_back(session);
         Ok(())
@@ -217,18 +250,31 @@ pub(crate) async fn complete_branches<W: Work>(
     branches: &[Completion<W::Branch>],
 ) -> Completed {
     let mut missing: HashMap<Gid, String> = HashMap::new();
-    for answers in join_all(participants.iter().map(|participant| participant.complete(branches))).await {
+    for answers in join_all(
+        participants
+            .iter()
+            .map(|participant| participant.complete(branches)),
+    )
+    .await
+    {
         for (branch, answer) in branches.iter().zip(answers) {
             if let Answer::NotYet(why) = answer {
                 missing.entry(branch.gid).or_insert(why);
             }
         }
     }
-    let mut completed = Completed { done: HashMap::new(), not_yet: Vec::new() };
+    let mut completed = Completed {
+        done: HashMap::new(),
+        not_yet: Vec::new(),
+    };
     for branch in branches {
         match missing.remove(&branch.gid) {
             Some(why) => completed.not_yet.push((branch.gid, why)),
-            None => completed.done.entry(branch.direction).or_default().push(branch.gid),
+            None => completed
+                .done
+                .entry(branch.direction)
+                .or_default()
+                .push(branch.gid),
         }
     }
     completed

@@ -28,4 +28,6 @@ pub use participant::{Ballot, LastResource, Participant};
 pub use recovery::{Pace, Recovered, Recovery};
 pub use sessions::Sessions;
 pub use state::{Direction, Event, IllegalMove, TxState, UnknownState};
-pub use transaction::{Answer, Completion, Outcome, Ruling, SubmitError, Transaction, Verdict, Vote, Work};
+pub use transaction::{
+    Answer, Completion, Outcome, Ruling, SubmitError, Transaction, Verdict, Vote, Work,
+};

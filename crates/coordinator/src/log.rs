@@ -30,7 +30,9 @@ impl Stored {
     pub fn outcome(&self) -> Option<Outcome> {
         Some(match self.state.direction()? {
             Direction::Commit => Outcome::Committed,
-            Direction::RollBack => Outcome::RolledBack { reason: self.reason.clone().unwrap_or_default() },
+            Direction::RollBack => Outcome::RolledBack {
+                reason: self.reason.clone().unwrap_or_default(),
+            },
         })
     }
 
@@ -46,7 +48,9 @@ impl Stored {
 }
 
 fn state_of(row: &MySqlRow) -> sqlx::Result<TxState> {
-    row.try_get::<&str, _>("state")?.parse().map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
+    row.try_get::<&str, _>("state")?
+        .parse()
+        .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
 }
 
 /// Locks the rows of `transactions`, which must be sorted by gid: new ones are inserted under `token`, undecided ones take it,
@@ -82,12 +86,16 @@ pub(crate) async fn claim<W: Work>(
 }
 
 fn payload<W: Work>(work: &W) -> String {
-    serde_json::to_string(&work.branch()).unwrap_or_else(|cause| unreachable!("a branch is plain data: {cause}"))
+    serde_json::to_string(&work.branch())
+        .unwrap_or_else(|cause| unreachable!("a branch is plain data: {cause}"))
 }
 
 /// An SQL expression for a time from now, by the database's clock.
 fn due_in(after: Duration) -> String {
-    format!("utc_timestamp(3) + interval {} microsecond", after.as_micros())
+    format!(
+        "utc_timestamp(3) + interval {} microsecond",
+        after.as_micros()
+    )
 }
 
 /// Reads rows this session has locked, or that nobody is deciding.
@@ -96,14 +104,23 @@ pub(crate) async fn read(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result
 }
 
 /// Reads rows under a lock: waits for whoever may be committing them, at most `innodb_lock_wait_timeout`.
-pub(crate) async fn read_locked(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result<Vec<Stored>> {
+pub(crate) async fn read_locked(
+    db: &mut MySqlConnection,
+    gids: &[Gid],
+) -> sqlx::Result<Vec<Stored>> {
     read_with(db, gids, " for update").await
 }
 
-async fn read_with(db: &mut MySqlConnection, gids: &[Gid], lock: &str) -> sqlx::Result<Vec<Stored>> {
+async fn read_with(
+    db: &mut MySqlConnection,
+    gids: &[Gid],
+    lock: &str,
+) -> sqlx::Result<Vec<Stored>> {
     let mut found = Vec::with_capacity(gids.len());
     for gids in gids.chunks(ROWS_A_STATEMENT) {
-        let mut query = QueryBuilder::<MySql>::new("select gid, state, token, epoch, reason from transactions where gid in ");
+        let mut query = QueryBuilder::<MySql>::new(
+            "select gid, state, token, epoch, reason from transactions where gid in ",
+        );
         push_gids(&mut query, gids.iter().copied());
         query.push(lock);
         for row in query.build().fetch_all(&mut *db).await? {
@@ -123,7 +140,12 @@ pub(crate) async fn record(
 ) -> sqlx::Result<()> {
     for gids in gids.chunks(ROWS_A_STATEMENT) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
-        query.push_bind(state.as_str()).push(", reason = ").push_bind(reason).push(", epoch = ").push_bind(epoch);
+        query
+            .push_bind(state.as_str())
+            .push(", reason = ")
+            .push_bind(reason)
+            .push(", epoch = ")
+            .push_bind(epoch);
         if matches!(state, TxState::Committed | TxState::RolledBack) {
             query.push(", finished_at = utc_timestamp(3)");
         }
@@ -135,11 +157,17 @@ pub(crate) async fn record(
 }
 
 /// Marks transactions whose every branch has answered. Guarded by the state they had: a late mark changes nothing.
-pub(crate) async fn finish(db: &mut MySqlConnection, direction: Direction, gids: &[Gid]) -> sqlx::Result<()> {
+pub(crate) async fn finish(
+    db: &mut MySqlConnection,
+    direction: Direction,
+    gids: &[Gid],
+) -> sqlx::Result<()> {
     for gids in gids.chunks(ROWS_A_STATEMENT) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
         query.push_bind(direction.finished().as_str());
-        query.push(", finished_at = utc_timestamp(3), last_error = null where state = ").push_bind(direction.decided().as_str());
+        query
+            .push(", finished_at = utc_timestamp(3), last_error = null where state = ")
+            .push_bind(direction.decided().as_str());
         query.push(" and gid in ");
         push_gids(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
@@ -173,7 +201,13 @@ pub(crate) async fn claim_due(
     )
     .fetch_all(&mut *tx)
     .await?;
-    postpone(&mut tx, &due.iter().map(|row| row.gid).collect::<Vec<_>>(), lease, None).await?;
+    postpone(
+        &mut tx,
+        &due.iter().map(|row| row.gid).collect::<Vec<_>>(),
+        lease,
+        None,
+    )
+    .await?;
     tx.commit().await?;
     Ok(due)
 }
@@ -189,7 +223,9 @@ pub(crate) async fn postpone(
         let mut query = QueryBuilder::<MySql>::new("update transactions set due_at = ");
         query.push(due_in(after));
         if let Some(why) = why {
-            query.push(", last_error = ").push_bind(why.chars().take(500).collect::<String>());
+            query
+                .push(", last_error = ")
+                .push_bind(why.chars().take(500).collect::<String>());
         }
         query.push(" where state in ('committing', 'rolling_back') and gid in ");
         push_gids(&mut query, gids.iter().copied());

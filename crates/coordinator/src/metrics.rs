@@ -14,7 +14,15 @@ pub const TX_OLDEST_UNFINISHED_SECONDS: &str = "tx_oldest_unfinished_seconds";
 /// Names, units and help of the engine's metrics. Once a process.
 pub fn describe() {
     describe_counter!(TX_TOTAL, "Transactions answered, by outcome");
-    describe_histogram!(TX_COMMIT_SECONDS, Unit::Seconds, "From prepared to complete, one sample a batch");
+    describe_histogram!(
+        TX_COMMIT_SECONDS,
+        Unit::Seconds,
+        "From prepared to complete, one sample a batch"
+    );
     describe_gauge!(TX_UNFINISHED, "Unfinished transactions, by state");
-    describe_gauge!(TX_OLDEST_UNFINISHED_SECONDS, Unit::Seconds, "Age of the oldest unfinished transaction");
+    describe_gauge!(
+        TX_OLDEST_UNFINISHED_SECONDS,
+        Unit::Seconds,
+        "Age of the oldest unfinished transaction"
+    );
 }

@@ -30,7 +30,10 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(10), again_after: Duration::from_secs(1) }
+        Self {
+            lease: Duration::from_secs(10),
+            again_after: Duration::from_secs(1),
+        }
     }
 }
 
@@ -54,7 +57,11 @@ impl<W: Work> Recovery<W> {
     /// `db` must be a pool at READ COMMITTED.
     #[must_use]
     pub fn new(db: MySqlPool, participants: Vec<Arc<dyn Participant<W>>>, pace: Pace) -> Self {
-        Self { db, participants, pace }
+        Self {
+            db,
+            participants,
+            pace,
+        }
     }
 
     /// Claims due transactions of both directions, oldest first, and completes them. Call it again while it finishes any.
@@ -62,9 +69,14 @@ impl<W: Work> Recovery<W> {
     /// # Errors
     /// What the database says; what was claimed comes back after its lease.
     pub async fn run_batch(&self) -> sqlx::Result<Recovered> {
-        let (commits, rollbacks) =
-            tokio::try_join!(self.run_direction(Direction::Commit), self.run_direction(Direction::RollBack))?;
-        Ok(Recovered { finished: commits.finished + rollbacks.finished, waiting: commits.waiting + rollbacks.waiting })
+        let (commits, rollbacks) = tokio::try_join!(
+            self.run_direction(Direction::Commit),
+            self.run_direction(Direction::RollBack)
+        )?;
+        Ok(Recovered {
+            finished: commits.finished + rollbacks.finished,
+            waiting: commits.waiting + rollbacks.waiting,
+        })
     }
 
     /// Publishes how much is unfinished, and for how long.
@@ -73,11 +85,21 @@ impl<W: Work> Recovery<W> {
     /// What the database says.
     pub async fn observe(&self) -> sqlx::Result<()> {
         let backlog = log::backlog(&self.db).await?;
-        for state in TxState::ALL.into_iter().filter(|state| !matches!(state, TxState::Committed | TxState::RolledBack)) {
-            let count = backlog.iter().find(|row| row.state == state.as_str()).map_or(0, |row| row.count);
+        for state in TxState::ALL
+            .into_iter()
+            .filter(|state| !matches!(state, TxState::Committed | TxState::RolledBack))
+        {
+            let count = backlog
+                .iter()
+                .find(|row| row.state == state.as_str())
+                .map_or(0, |row| row.count);
             gauge!(TX_UNFINISHED, "state" => state.as_str()).set(count as f64);
         }
-        let oldest = backlog.iter().map(|row| row.oldest_s).max().unwrap_or_default();
+        let oldest = backlog
+            .iter()
+            .map(|row| row.oldest_s)
+            .max()
+            .unwrap_or_default();
         gauge!(TX_OLDEST_UNFINISHED_SECONDS).set(oldest as f64);
         Ok(())
     }
@@ -85,13 +107,21 @@ impl<W: Work> Recovery<W> {
     async fn run_direction(&self, direction: Direction) -> sqlx::Result<Recovered> {
         let due = log::claim_due(&self.db, direction, self.pace.lease, BATCH).await?;
         if due.is_empty() {
-            return Ok(Recovered { finished: 0, waiting: 0 });
+            return Ok(Recovered {
+                finished: 0,
+                waiting: 0,
+            });
         }
         let mut unreadable = Vec::new();
         let mut branches = Vec::with_capacity(due.len());
         for row in due {
             match serde_json::from_str::<W::Branch>(&row.payload) {
-                Ok(branch) => branches.push(Completion { gid: row.gid, direction, epoch: row.epoch, branch }),
+                Ok(branch) => branches.push(Completion {
+                    gid: row.gid,
+                    direction,
+                    epoch: row.epoch,
+                    branch,
+                }),
                 Err(cause) => {
                     error!(gid = %row.gid, "The payload of transaction {} cannot be read: {cause}", row.gid);
                     unreadable.push((row.gid, format!("unreadable payload: {cause}")));
@@ -109,6 +139,9 @@ impl<W: Work> Recovery<W> {
             let gids: Vec<_> = not_yet.iter().map(|(gid, _)| *gid).collect();
             log::postpone(&mut session, &gids, self.pace.again_after, Some(why)).await?;
         }
-        Ok(Recovered { finished, waiting: not_yet.len() })
+        Ok(Recovered {
+            finished,
+            waiting: not_yet.len(),
+        })
     }
 }

@@ -33,7 +33,10 @@ impl Sessions {
     /// Opens nothing yet.
     #[must_use]
     pub fn new(options: MySqlConnectOptions) -> Self {
-        Self { options: Arc::new(options), idle: Arc::default() }
+        Self {
+            options: Arc::new(options),
+            idle: Arc::default(),
+        }
     }
 
     /// An idle session, or a new one.
@@ -64,21 +67,32 @@ impl Sessions {
                 .await
                 .map(|_| session)
         };
-        timeout(ANSWER_WITHIN, opening).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+        timeout(ANSWER_WITHIN, opening)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
     /// Gives a session back that is in no transaction.
     pub fn give_back(&self, session: MySqlConnection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(Idle { session, since: Instant::now() });
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Idle {
+                session,
+                since: Instant::now(),
+            });
     }
 
     /// Pings idle sessions until it is dropped; those that do not answer are let go.
     pub(crate) async fn keep_warm(self) {
         loop {
             tokio::time::sleep(PING_EVERY).await;
-            let resting = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+            let resting =
+                std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
             for Idle { mut session, since } in resting {
-                if since.elapsed() < FRESH && matches!(timeout(PING_EVERY / 2, session.ping()).await, Ok(Ok(()))) {
+                if since.elapsed() < FRESH
+                    && matches!(timeout(PING_EVERY / 2, session.ping()).await, Ok(Ok(())))
+                {
                     self.give_back(session);
                 }
             }
@@ -86,6 +100,9 @@ impl Sessions {
     }
 
     fn pop(&self) -> Option<Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
     }
 }

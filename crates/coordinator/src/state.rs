@@ -81,12 +81,15 @@ impl TxState {
     /// [`IllegalMove`] for every move that is not listed. Not retried: a person must look.
     pub fn on(self, event: Event) -> Result<Self, IllegalMove> {
         use Event::{
-            AllBranchesDone, AllVotedYes, AskedToRollBack, AttemptsExhausted, DecidedToCommit, Refused, Resumed, TimedOut,
+            AllBranchesDone, AllVotedYes, AskedToRollBack, AttemptsExhausted, DecidedToCommit,
+            Refused, Resumed, TimedOut,
         };
         Ok(match (self, event) {
             (Self::Begun, AllVotedYes) => Self::Prepared,
             (Self::Begun | Self::Prepared, DecidedToCommit) => Self::Committing,
-            (Self::Begun | Self::Prepared, Refused | TimedOut | AskedToRollBack) => Self::RollingBack,
+            (Self::Begun | Self::Prepared, Refused | TimedOut | AskedToRollBack) => {
+                Self::RollingBack
+            }
             (Self::Committing, AllBranchesDone) => Self::Committed,
             (Self::RollingBack, AllBranchesDone) => Self::RolledBack,
             (Self::Committing, AttemptsExhausted) => Self::StuckCommitting,
@@ -118,7 +121,9 @@ impl TxState {
         match self {
             Self::Begun | Self::Prepared => None,
             Self::Committing | Self::Committed | Self::StuckCommitting => Some(Direction::Commit),
-            Self::RollingBack | Self::RolledBack | Self::StuckRollingBack => Some(Direction::RollBack),
+            Self::RollingBack | Self::RolledBack | Self::StuckRollingBack => {
+                Some(Direction::RollBack)
+            }
         }
     }
 }
@@ -162,7 +167,10 @@ impl FromStr for TxState {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownState(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| UnknownState(text.to_owned()))
     }
 }
 
@@ -195,14 +203,19 @@ mod tests {
     #[test]
     fn a_finished_transaction_takes_nothing_more() {
         for event in EVENTS {
-            assert!(TxState::Committed.on(event).is_err() && TxState::RolledBack.on(event).is_err());
+            assert!(
+                TxState::Committed.on(event).is_err() && TxState::RolledBack.on(event).is_err()
+            );
         }
     }
 
     #[test]
     fn a_decided_transaction_moves_to_its_finished_state() {
         for direction in [Direction::Commit, Direction::RollBack] {
-            assert_eq!(direction.decided().on(Event::AllBranchesDone), Ok(direction.finished()));
+            assert_eq!(
+                direction.decided().on(Event::AllBranchesDone),
+                Ok(direction.finished())
+            );
         }
     }
 
