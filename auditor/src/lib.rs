@@ -1,1 +1,92 @@
-//! (to be written)
+//! The verdict on what Redress promises, from outside: raw SQL, raw Redis reads, the topics read from their beginning, and a log
+//! of its own of every request and answer. It shares no code with the product, so that it cannot share its mistakes.
+//!
+//! What it leaves out: it repairs nothing, and it judges only what is stored; alerts and pages are somebody else's.
+//!
+//! Memory: about 200 bytes for each order and request, in compact tables (`orders`, `witness`), and one sale's buyers at a time;
+//! everything else is streamed. A million orders take some 250 MB.
+
+pub mod checks;
+pub mod endpoints;
+pub mod journal;
+pub mod table;
+pub mod verdict;
+
+mod database;
+mod kafka;
+mod messages;
+mod orders;
+mod redis_node;
+mod settle;
+mod stock;
+mod watch;
+mod witness;
+
+pub use watch::Watch;
+
+use anyhow::Context;
+use endpoints::{Endpoints, Names};
+use kafka::Topics;
+use redis_node::Node;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use verdict::{Report, Tally};
+use witness::Witness;
+
+/// What is to be audited.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Where the servers are.
+    pub endpoints: Endpoints,
+    /// The names of topics and group.
+    pub names: Names,
+    /// The journals of every load that ran.
+    pub journals: Vec<PathBuf>,
+    /// How long the stack may take to settle.
+    pub settle_within: Duration,
+}
+
+/// Waits until the stack is settled, then looks at everything and judges. `watch` is ended once the stack is settled.
+///
+/// # Errors
+/// Something could not be read, so that no verdict is possible.
+pub async fn audit(
+    scope: &Scope,
+    watch: Option<Watch>,
+    progress: impl FnMut(&str),
+) -> anyhow::Result<Report> {
+    let mut tally = Tally::default();
+    let mut witness = Witness::read(&scope.journals, &mut tally)?;
+    let Scope {
+        endpoints, names, ..
+    } = scope;
+    let settled_after =
+        settle::wait(endpoints, names, scope.settle_within, &mut tally, progress).await?;
+    if let Some(watch) = watch {
+        watch.finish(&mut tally).await?;
+    }
+    let topics = Arc::new(Topics::new(&endpoints.kafka, &names.group)?);
+    settle::check_lag(&topics, names, &mut tally).await?;
+
+    let mut db = database::snapshot(&endpoints.mysql).await?;
+    let mut node = Node::connect(&endpoints.redis_stock).await?;
+    let sales = database::sales(&mut db).await?;
+    database::check_sales(&mut db, &sales, &mut tally).await?;
+    stock::compare(&mut node, &mut db, &sales, &mut tally).await?;
+    let mut orders = database::walk_orders(&mut db, &mut witness, &mut tally).await?;
+    database::walk_transactions(&mut db, &orders, &mut tally).await?;
+
+    let names = names.clone();
+    let (tally, orders, topics) = tokio::task::spawn_blocking(move || {
+        let counts = messages::compare(&topics, &names, &mut orders, &mut tally)?;
+        anyhow::Ok((tally, orders.counts(), counts))
+    })
+    .await
+    .context("reading the topics failed")??;
+    Ok(Report {
+        verdicts: tally.verdicts(),
+        orders,
+        topics,
+        journal: witness.counts(),
+        settled_after_s: settled_after.as_secs_f64(),
+    })
+}

@@ -1,0 +1,97 @@
+//! Everything the auditor checks, one name each: which promise it belongs to and how it reads in the table.
+
+use serde::Serialize;
+
+macro_rules! checks {
+    ($($(#[$doc:meta])* $name:ident = $promise:literal, $title:literal;)*) => {
+        /// One thing that must hold, wherever it is looked at.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Check { $($(#[$doc])* $name,)* }
+
+        impl Check {
+            /// All of them, by promise.
+            pub const ALL: &'static [Check] = &[$(Check::$name),*];
+
+            /// The number of the promise it is part of.
+            #[must_use]
+            pub const fn promise(self) -> u8 {
+                match self { $(Self::$name => $promise,)* }
+            }
+
+            /// How the table calls it.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+checks! {
+    /// Each row of `sale_inventory`.
+    MysqlConserved = 1, "MySQL: total = available + sold, nothing negative";
+    /// Each sale: `sold` against the units of its taken orders.
+    SoldIsTaken = 1, "MySQL: sold is what the taken orders add up to";
+    /// Each row of `sale_buyers`, and each buyer with taken orders.
+    BuyersAgree = 1, "MySQL: a buyer's units are those of their orders";
+    /// Each row of `sale_buyers` against the sale's limit.
+    LimitKept = 1, "MySQL: no buyer above per_user_limit";
+    /// Each (sale, user, idempotency key): one granted order.
+    OneOrderPerKey = 1, "MySQL: one order per idempotency key";
+    /// Each sale's hash.
+    RedisConserved = 1, "Redis: total = available + held + sold - owed, nothing negative";
+    /// Each sale's hash against its row.
+    RedisAgrees = 1, "at rest Redis and MySQL have the same numbers";
+    /// Each buyer's units in Redis against MySQL.
+    RedisBuyersAgree = 1, "at rest Redis and MySQL have the same buyers";
+    /// Each sample of a hash or row taken while the sale ran.
+    ConservedMeanwhile = 1, "conserved in every sample taken while it ran";
+    /// Each request that was answered 202.
+    AcceptedHasRow = 2, "every 202 has its order row";
+    /// Each order row.
+    EndState = 2, "every order is in an end state, refusals with a reason";
+    /// Each order message on the topics.
+    MessageSettled = 2, "every order message has a row or a dead letter";
+    /// Each order row of a sale the journal knows.
+    AskedFor = 2, "every order row was asked for";
+    /// Each order row, while the topic is complete.
+    RowHasMessage = 2, "every order row came through the topic";
+    /// Each order row whose request was answered: the ids agree, nothing refused was granted.
+    AnswerKept = 2, "what buyers were told is what is stored";
+    /// Each order whose transaction is still stored.
+    FitsTransaction = 2, "order and transaction agree on the outcome";
+    /// Each sale's hash and pending index.
+    NothingHeld = 3, "no sale has units held or owed, or a reservation pending";
+    /// Each reservation record of a sale's epoch.
+    NoReservationLeft = 3, "no reservation is left reserved or prepared";
+    /// Each transaction.
+    TransactionFinished = 3, "no transaction is unfinished or stuck";
+    /// Each message on the orders topic that is not an order.
+    PoisonHasDeadLetter = 4, "every poison message has its dead letter";
+    /// Each dead letter that names a message of the orders topic.
+    DeadLetterTrue = 4, "every dead letter is the message it names";
+    /// Each answer to a request that was accepted before.
+    SameAnswer = 5, "a repeat gets the stored answer";
+    /// Each transaction that took effect, and each message.
+    OneTransaction = 5, "an order's generation has one transaction";
+    /// The whole stack, within the time given.
+    SettledInTime = 6, "settled by itself within the time given";
+    /// Each partition of the orders topic.
+    NoLag = 6, "the consumer group is caught up";
+    /// Each sale.
+    NoFence = 6, "no sale is fenced";
+}
+
+/// The promise's title in the verdict.
+#[must_use]
+pub const fn promise_title(promise: u8) -> &'static str {
+    match promise {
+        1 => "never oversold, never doubled",
+        2 => "202 means it is settled",
+        3 => "no stranded stock",
+        4 => "no silent failure (dead letters)",
+        5 => "every repeat is safe",
+        _ => "recovery by itself",
+    }
+}
