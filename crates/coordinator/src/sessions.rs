@@ -12,8 +12,10 @@ use tokio::time::{Instant, timeout};
 
 /// An idle session older than this is not handed out: the server may have ended it.
 const FRESH: Duration = Duration::from_secs(4);
-/// How often idle sessions are pinged.
+/// How long a session rests before it is pinged.
 const PING_EVERY: Duration = Duration::from_secs(2);
+/// Idle sessions kept: more than an engine ever uses at once.
+const IDLE_AT_MOST: usize = 16;
 /// How long connecting, and each step of a decision, may take.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -72,31 +74,39 @@ impl Sessions {
             .map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    /// Gives a session back that is in no transaction.
+    /// Gives a session back that is in no transaction. Beyond [`IDLE_AT_MOST`] it is closed.
     pub fn give_back(&self, session: MySqlConnection) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Idle {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_AT_MOST {
+            idle.push(Idle {
                 session,
                 since: Instant::now(),
             });
+        }
     }
 
-    /// Pings idle sessions until it is dropped; those that do not answer are let go.
+    /// Pings idle sessions, one at a time, until it is dropped; those that do not answer are let go.
     pub(crate) async fn keep_warm(self) {
         loop {
-            tokio::time::sleep(PING_EVERY).await;
-            let resting =
-                std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-            for Idle { mut session, since } in resting {
-                if since.elapsed() < FRESH
-                    && matches!(timeout(PING_EVERY / 2, session.ping()).await, Ok(Ok(())))
-                {
-                    self.give_back(session);
+            tokio::time::sleep(PING_EVERY / 2).await;
+            while let Some(mut idle) = self.pop_resting() {
+                if matches!(
+                    timeout(PING_EVERY / 2, idle.session.ping()).await,
+                    Ok(Ok(()))
+                ) {
+                    self.give_back(idle.session);
                 }
             }
         }
+    }
+
+    /// A session nobody has used for [`PING_EVERY`].
+    fn pop_resting(&self) -> Option<Idle> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle
+            .iter()
+            .position(|idle| idle.since.elapsed() >= PING_EVERY)?;
+        Some(idle.swap_remove(at))
     }
 
     fn pop(&self) -> Option<Idle> {

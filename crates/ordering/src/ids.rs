@@ -140,7 +140,11 @@ impl TryFrom<u32> for Quantity {
     type Error = BadQuantity;
 
     fn try_from(units: u32) -> Result<Self, BadQuantity> {
-        if (1..=100).contains(&units) { Ok(Self(units)) } else { Err(BadQuantity { units }) }
+        if (1..=100).contains(&units) {
+            Ok(Self(units))
+        } else {
+            Err(BadQuantity { units })
+        }
     }
 }
 
@@ -165,7 +169,15 @@ mod tests {
 
     #[test]
     fn a_quantity_is_between_1_and_100() {
-        assert!([1, 100].into_iter().all(|units| Quantity::try_from(units).is_ok()));
-        assert!([0, 101, u32::MAX].into_iter().all(|units| Quantity::try_from(units).is_err()));
+        assert!(
+            [1, 100]
+                .into_iter()
+                .all(|units| Quantity::try_from(units).is_ok())
+        );
+        assert!(
+            [0, 101, u32::MAX]
+                .into_iter()
+                .all(|units| Quantity::try_from(units).is_err())
+        );
     }
 }

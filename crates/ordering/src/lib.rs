@@ -1,4 +1,18 @@
-//! (being written)
+//! What is sold, and to whom: sales, reservations of stock in Redis, orders and buyers in MySQL, and the rules between them.
+//!
+//! It owns the SQL, the Lua and the messages of its aggregates. It knows nothing of HTTP, retries or alerts.
+
+mod decision;
+pub mod engine;
 mod ids;
+pub mod keys;
 pub mod message;
+mod participant;
+mod status;
+pub mod stock;
+mod work;
+
+pub use decision::Reason;
 pub use ids::{BadQuantity, OrderId, ProductId, Quantity, SaleId, SaleTag};
+pub use participant::WITHDRAWN;
+pub use status::{ARCHIVED, OrderOutcome, OrderStatus, UnknownStatus};

@@ -69,7 +69,9 @@ impl OrderMessage {
     /// # Errors
     /// [`BadMessage::NewerVersion`] when only the version could be understood, else [`BadMessage::Poison`].
     pub fn parse(bytes: &[u8]) -> Result<Self, BadMessage> {
-        let version = serde_json::from_slice::<JustVersion>(bytes).map_err(BadMessage::Poison)?.version;
+        let version = serde_json::from_slice::<JustVersion>(bytes)
+            .map_err(BadMessage::Poison)?
+            .version;
         if version > VERSION {
             return Err(BadMessage::NewerVersion(version));
         }
@@ -79,6 +81,8 @@ impl OrderMessage {
     /// The bytes that are published, and kept with the reservation.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_else(|cause| unreachable!("a message of plain fields always serialises: {cause}"))
+        serde_json::to_vec(self).unwrap_or_else(|cause| {
+            unreachable!("a message of plain fields always serialises: {cause}")
+        })
     }
 }

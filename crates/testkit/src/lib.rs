@@ -1,1 +1,25 @@
-//! (to be written)
+//! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis servers and processes
+//! as children that a test may kill, pause and start again.
+//!
+//! `cargo xtask test` starts the shared servers and tells where they are; nothing here pretends to be one.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test that cannot get its servers has failed, and says so by panicking"
+)]
+
+mod eventually;
+pub mod kafka;
+pub mod mysql;
+mod ports;
+pub mod process;
+pub mod proxy;
+pub mod redis;
+
+pub use eventually::eventually;
+
+/// An address that `cargo xtask test` sets.
+fn shared_server(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `cargo xtask test`"))
+}

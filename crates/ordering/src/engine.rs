@@ -1,0 +1,70 @@
+//! The coordinator as orders use it: the stock branch in Redis, the order's rows in MySQL, one answer for each order.
+
+use crate::{
+    decision::OrderRows, message::OrderMessage, status::OrderOutcome, stock::Stock,
+    work::PlaceOrder,
+};
+use coordinator::{Engine, Limits, Pace, Recovered, Sessions, SubmitError};
+use sqlx::{MySqlPool, mysql::MySqlConnectOptions};
+use std::sync::Arc;
+
+/// Decides orders. Cloning shares the engine.
+#[derive(Clone)]
+pub struct OrderEngine(Engine<PlaceOrder>);
+
+impl OrderEngine {
+    /// Starts an engine on the current runtime. It opens its own few sessions, beside any pool.
+    #[must_use]
+    pub fn start(limits: Limits, mysql: MySqlConnectOptions, stock: Stock) -> Self {
+        Self(Engine::start(
+            limits,
+            Sessions::new(mysql),
+            vec![Arc::new(stock)],
+            Arc::new(OrderRows),
+        ))
+    }
+
+    /// Settles one order and tells how; the same again for every repeat. Its units in Redis follow by themselves.
+    ///
+    /// # Errors
+    /// [`SubmitError::Unavailable`] when nothing can be decided now, whatever the order;
+    /// [`SubmitError::CannotDecide`] when this order alone cannot be written. In both cases nothing was decided.
+    pub async fn submit(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
+        self.0
+            .submit(PlaceOrder::transaction(message))
+            .await
+            .map(OrderOutcome::from)
+    }
+
+    /// Takes no more, and returns once all that was taken is decided and its completion was tried.
+    pub async fn drain(self) {
+        self.0.drain().await;
+    }
+}
+
+/// Completes what an engine decided and left: see [`coordinator::Recovery`].
+pub struct Recovery(coordinator::Recovery<PlaceOrder>);
+
+impl Recovery {
+    /// Many may run at once, in any process.
+    #[must_use]
+    pub fn new(db: MySqlPool, stock: Stock, pace: Pace) -> Self {
+        Self(coordinator::Recovery::new(db, vec![Arc::new(stock)], pace))
+    }
+
+    /// Completes one batch of due transactions. Call it again while it finishes any.
+    ///
+    /// # Errors
+    /// What the database says; what was claimed comes back after its lease.
+    pub async fn run_batch(&self) -> sqlx::Result<Recovered> {
+        self.0.run_batch().await
+    }
+
+    /// Publishes how many transactions are unfinished, and for how long.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn observe(&self) -> sqlx::Result<()> {
+        self.0.observe().await
+    }
+}

@@ -1,0 +1,63 @@
+//! The settings of all processes: one YAML file, then the environment (`REDRESS__SECTION__KEY`, lists separated by commas).
+//!
+//! Every process reads the same file, so that it cannot disagree with itself. Unknown keys and contradictions stop the start
+//! with one line. `config.example.yaml` shows every key with its unit, its default and the reason.
+
+mod check;
+mod load;
+mod secret;
+mod sections;
+
+pub use load::SettingsError;
+pub use secret::Secret;
+pub use sections::{
+    Admission, Auth, Compensation, Compensator, Database, FirstStaff, Kafka, Log, LogFormat, Mysql, Nodes, OrderConsumer, Redis,
+    RetryPolicy, SaleLock, Scans, SeckillApi, Transaction,
+};
+
+use serde::Deserialize;
+
+/// Where a process runs. What is only safe on a developer's machine is refused in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// One machine, known secrets.
+    #[default]
+    Development,
+    /// Everything else: the built-in secret is refused.
+    Production,
+}
+
+/// All settings of all processes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where this runs.
+    pub environment: Environment,
+    /// What is written to the terminal.
+    pub log: Log,
+    /// Tokens.
+    pub auth: Auth,
+    /// The process that takes orders.
+    pub seckill_api: SeckillApi,
+    /// The process that writes them.
+    pub order_consumer: OrderConsumer,
+    /// The process that repairs.
+    pub compensator: Compensator,
+    /// Where orders are kept.
+    pub database: Database,
+    /// Where stock is counted and buyers are kept apart.
+    pub redis: Redis,
+    /// Where orders wait.
+    pub kafka: Kafka,
+    /// One buyer at a time in one sale.
+    pub sale_lock: SaleLock,
+    /// What is let in.
+    pub admission: Admission,
+    /// How transactions are decided.
+    pub transaction: Transaction,
+    /// What is given up.
+    pub compensation: Compensation,
+    /// How often the compensator looks.
+    pub scans: Scans,
+}

@@ -1,0 +1,360 @@
+//! The sections of the settings with their defaults: one table, kept in the order of `config.example.yaml`.
+
+use super::Secret;
+use serde::{Deserialize, Deserializer, de};
+use std::{fmt, net::SocketAddr, time::Duration};
+
+/// What is written to the terminal.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// As `tracing`'s filters are written: `info`, `warn,ordering=debug`.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One readable line.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// Tokens of buyers and staff.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Signs tokens (HS256); at least 32 bytes. The default is refused in production.
+    pub token_secret: Secret,
+    /// How long a token is good for, in seconds.
+    pub token_ttl_s: u64,
+}
+
+impl Auth {
+    /// The secret of a developer's machine. Public, so worth nothing.
+    pub const DEVELOPMENT_SECRET: &str = "development only, known to everyone, never in production";
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { token_secret: Secret::new(Self::DEVELOPMENT_SECRET), token_ttl_s: 86_400 }
+    }
+}
+
+/// The process that takes orders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeckillApi {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Made at the start when it is missing.
+    pub first_staff: FirstStaff,
+}
+
+impl Default for SeckillApi {
+    fn default() -> Self {
+        Self { listen: loopback(8080), first_staff: FirstStaff::default() }
+    }
+}
+
+/// The account that makes the first sale. None is made while the name is empty.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FirstStaff {
+    /// Its name; empty: none is made.
+    pub username: String,
+    /// Its password, at least 8 characters. Changing it here changes nothing once the account exists.
+    pub password: Secret,
+}
+
+/// The process that writes orders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderConsumer {
+    /// Where health and metrics are served.
+    pub listen: SocketAddr,
+    /// The consumer group.
+    pub group: String,
+    /// Kafka's `group.instance.id`; empty: none. A name that survives restarts avoids a rebalance.
+    pub instance_id: String,
+    /// Orders taken off Kafka and not yet decided, at most.
+    pub max_in_flight: usize,
+}
+
+impl Default for OrderConsumer {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8082),
+            group: "order-consumer".to_owned(),
+            instance_id: String::new(),
+            max_in_flight: 4000,
+        }
+    }
+}
+
+/// The process that repairs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compensator {
+    /// Where health and metrics are served.
+    pub listen: SocketAddr,
+}
+
+impl Default for Compensator {
+    fn default() -> Self {
+        Self { listen: loopback(8083) }
+    }
+}
+
+/// Where orders are kept.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// MySQL or `MariaDB`.
+    pub mysql: Mysql,
+}
+
+/// One MySQL-family server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mysql {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Account.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+    /// Schema.
+    pub name: String,
+    /// Connections of a process's pool, at most. The engine's own few come on top.
+    pub max_connections: u32,
+}
+
+impl Default for Mysql {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 3306,
+            user: "redress".to_owned(),
+            password: Secret::new("redress"),
+            name: "redress".to_owned(),
+            max_connections: 16,
+        }
+    }
+}
+
+/// Where stock is counted and buyers are kept apart.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Redis {
+    /// Reservations. One node.
+    pub stock: Nodes,
+    /// The sale lock. One or three independent nodes.
+    pub lock: Nodes,
+}
+
+/// Some Redis servers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nodes {
+    /// `redis://host:port`, each.
+    #[serde(deserialize_with = "list")]
+    pub urls: Vec<String>,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        let nodes = |ports: &[u16]| Nodes { urls: ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect() };
+        Self { stock: nodes(&[6379]), lock: nodes(&[6380, 6381, 6382]) }
+    }
+}
+
+/// Where orders wait.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Orders that were admitted.
+    pub orders_topic: String,
+    /// Orders that failed alone.
+    pub compensation_topic: String,
+    /// Partitions the orders' topic is created with.
+    pub orders_partitions: i32,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            brokers: "127.0.0.1:9092".to_owned(),
+            orders_topic: "orders".to_owned(),
+            compensation_topic: "order-compensation".to_owned(),
+            orders_partitions: 8,
+        }
+    }
+}
+
+/// One buyer at a time in one sale.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SaleLock {
+    /// Whether an order is refused when no majority of lock nodes answers. The lock only spares buyers from racing themselves,
+    /// so without it orders are right all the same.
+    pub required: bool,
+    /// When a lock nobody released is free again, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+impl Default for SaleLock {
+    fn default() -> Self {
+        Self { required: false, ttl_ms: 5000 }
+    }
+}
+
+/// What is let in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admission {
+    /// Orders one process admits at the same time; the next is told `busy`.
+    pub max_in_flight: usize,
+    /// Units a sale holds undecided, at most; beyond it `busy`. Bounds what a rebuild has to read.
+    pub held_max: u32,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { max_in_flight: 2000, held_max: 100_000 }
+    }
+}
+
+/// How transactions are decided.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transaction {
+    /// What the lease rows of scans begin with.
+    pub lock_prefix: String,
+    /// Transactions decided together, at most.
+    pub batch_size: usize,
+    /// How long a busy engine waits for a batch to fill, in milliseconds. An idle one does not wait.
+    pub batch_wait_ms: u64,
+    /// Batches decided at the same time, of different sales.
+    pub batches_in_flight: usize,
+    /// Transactions that may wait for their batch.
+    pub queue: usize,
+    /// How completing is repeated.
+    pub retry_policy: RetryPolicy,
+}
+
+/// How completing a decided transaction is repeated.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryPolicy {
+    /// Tries before a person must look.
+    pub max_attempts: u32,
+    /// Each wait is this many times the one before.
+    pub backoff_factor: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { max_attempts: 10, backoff_factor: 2 }
+    }
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Self {
+            lock_prefix: "global_tx_lock".to_owned(),
+            batch_size: 200,
+            batch_wait_ms: 2,
+            batches_in_flight: 4,
+            queue: 10_000,
+            retry_policy: RetryPolicy::default(),
+        }
+    }
+}
+
+/// What is given up.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compensation {
+    /// Where messages go that cannot be orders.
+    pub dlq_topic: String,
+}
+
+impl Default for Compensation {
+    fn default() -> Self {
+        Self { dlq_topic: "compensation_dlq".to_owned() }
+    }
+}
+
+/// How often the compensator looks, each in seconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scans {
+    /// For reservations nobody decided.
+    pub overdue_reservations_s: u64,
+    /// For decisions that were not completed.
+    pub unfinished_transactions_s: u64,
+    /// Whether a stock node restarted, was promoted or lost a sale.
+    pub fence_watch_s: u64,
+    /// Whether Redis and MySQL agree.
+    pub compare_s: u64,
+}
+
+impl Default for Scans {
+    fn default() -> Self {
+        Self { overdue_reservations_s: 5, unfinished_transactions_s: 2, fence_watch_s: 1, compare_s: 30 }
+    }
+}
+
+impl SaleLock {
+    /// [`SaleLock::ttl_ms`].
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl_ms)
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A list in YAML, or one text with commas as the environment has it.
+fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    struct OneOrMany;
+
+    impl<'de> de::Visitor<'de> for OneOrMany {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list, or a text separated by commas")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+            Ok(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(item) = items.next_element()? {
+                all.push(item);
+            }
+            Ok(all)
+        }
+    }
+
+    from.deserialize_any(OneOrMany)
+}
