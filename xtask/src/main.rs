@@ -1,2 +1,118 @@
-//! (to be written)
-fn main() {}
+//! `cargo xtask`: starts the real servers and the processes, and runs the project's routines on them.
+//!
+//! Synchronous and small on purpose: it is built before anything else and must run in seconds. It knows programs, ports and
+//! files; what an order is it does not know: buyers come from the program `bench`, verdicts from the program `auditor`.
+
+mod cargo;
+mod check;
+mod child;
+mod config;
+mod demo;
+mod endpoints;
+mod exec;
+mod files;
+mod folder;
+mod kafka_jars;
+mod mysql_url;
+mod packages;
+mod ports;
+mod probe;
+mod processes;
+mod secrets;
+mod servers;
+mod service;
+mod stack;
+mod stop;
+mod terminal;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    stop::{Interrupted, Stop},
+    workspace::Workspace,
+};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Starts Redress and runs its routines")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the servers and the processes (release builds), and keep them up until Ctrl-C
+    Up {
+        /// Only the servers, none of the processes
+        #[arg(long)]
+        servers: bool,
+        /// Forget what an earlier run left behind and start from empty
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Sell two flash sales to thousands of buyers, break things meanwhile, audit the result
+    Demo {
+        /// End after the closing table instead of staying up until Ctrl-C
+        #[arg(long)]
+        exit: bool,
+        /// Chooses the buyers and their order of arrival; the same number gives the same buyers
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Run every test on real servers of their own; what follows `--` goes to `cargo test`
+    Test {
+        /// For example `-- -p ordering -- --nocapture`; without `-p` the whole workspace is tested
+        #[arg(last = true)]
+        cargo_args: Vec<String>,
+    },
+    /// Check format, lints and documentation, and that `.sqlx` is up to date
+    Check {
+        /// Write `.sqlx` anew instead of comparing, and check nothing else
+        #[arg(long)]
+        write_sqlx: bool,
+    },
+    /// Install what building and the servers need where it is missing, and end
+    Install,
+}
+
+fn main() -> ExitCode {
+    if let Some(outcome) = exec::dispatch() {
+        return outcome;
+    }
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) if error.is::<Interrupted>() => {
+            terminal::complain("stopped");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            terminal::complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let stop = Stop::on_signals()?;
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Up { servers, wipe } => stack::up(
+            &workspace,
+            stack::Wanted {
+                servers_only: servers,
+                wipe,
+            },
+            &stop,
+        ),
+        Command::Demo { exit, seed } => demo::run(&workspace, demo::Wanted { exit, seed }, &stop),
+        Command::Test { cargo_args } => test::run(&workspace, &cargo_args, &stop),
+        Command::Check { write_sqlx: true } => check::write_sqlx(&workspace, &stop),
+        Command::Check { write_sqlx: false } => check::run(&workspace, &stop),
+        Command::Install => packages::ensure(packages::ALL, &stop).map(|()| ExitCode::SUCCESS),
+    }
+}
