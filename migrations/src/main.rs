@@ -42,5 +42,5 @@ async fn main() -> anyhow::Result<()> {
         .execute(sqlx::AssertSqlSafe(make))
         .await
         .context("the schema could not be made")?;
-    migrations::run(&mysql::pool(&settings)).await
+    migrations::run(&mysql::connect(&settings).await?).await
 }

@@ -2,6 +2,7 @@
 //! shape of an error. It knows nothing of orders, sales or users.
 
 pub mod health;
+pub mod kafka;
 pub mod mysql;
 pub mod problem;
 pub mod redis;

@@ -57,7 +57,7 @@ impl PoolOf {
                 Box::pin(async move {
                     session
                         .execute(
-                            "set session transaction isolation level read committed, session innodb_lock_wait_timeout = 5, \
+                            "set session transaction isolation level read committed; set session innodb_lock_wait_timeout = 5, \
                              session sql_mode = concat(@@sql_mode, ',STRICT_TRANS_TABLES')",
                         )
                         .await

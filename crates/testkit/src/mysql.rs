@@ -1,6 +1,6 @@
 //! A schema of a test's own, with every migration applied.
 
-use service_kit::settings::Mysql;
+use service_kit::settings::{Mysql, Secret};
 use sqlx::{Connection, Executor, MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
 use std::net::SocketAddr;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub async fn schema() -> Schema {
         .await
         .expect("a schema can be made");
     let settings = settings_of(&address, &name);
-    let pool = service_kit::mysql::pool(&settings);
+    let pool = service_kit::mysql::connect(&settings).await.expect("the schema can be used");
     migrations::run(&pool).await.expect("the migrations apply");
     Schema { pool, settings }
 }
@@ -47,7 +47,7 @@ fn settings_of(address: &str, name: &str) -> Mysql {
         host: host.to_owned(),
         port: port.parse().expect("a port"),
         user: user.to_owned(),
-        password: password.to_owned(),
+        password: Secret::new(password),
         name: name.to_owned(),
         max_connections: 8,
     }
@@ -73,7 +73,7 @@ impl Schema {
             name,
             ..
         } = &self.settings;
-        format!("mysql://{user}:{password}@{host}:{port}/{name}")
+        format!("mysql://{user}:{}@{host}:{port}/{name}", password.expose())
     }
 
     /// Runs statements as they are.

@@ -82,7 +82,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let found: Result<axum::extract::Path<T>, PathRejection> = FromRequestParts::from_request_parts(parts, state).await;
+        let found: Result<axum::extract::Path<T>, PathRejection> =
+            <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state).await;
         found.map(|path| Self(path.0)).map_err(|_| {
             Problem::new(StatusCode::BAD_REQUEST, "malformed_id", "an id in the path is not a UUID")
         })
