@@ -109,7 +109,7 @@ impl Node {
     /// All buyers of a sale's epoch with their units.
     ///
     /// # Errors
-    /// The node does not answer, or a field is not `user → units …`.
+    /// The node does not answer, or a field is not `user → units|…`.
     pub async fn buyers(&mut self, sale: Uuid, epoch: i64) -> anyhow::Result<HashMap<Uuid, i64>> {
         let key = format!("{{{sale}}}:{epoch}:buyers");
         let mut buyers = HashMap::new();
@@ -186,10 +186,6 @@ fn levels_of(hash: &HashMap<String, String>) -> Levels {
             .and_then(|text| text.parse().ok())
             .unwrap_or(i64::MIN / 8)
     };
-    let is_set = |field: &str| {
-        hash.get(field)
-            .is_some_and(|mark| !matches!(mark.as_str(), "" | "0"))
-    };
     Levels {
         epoch: number("epoch"),
         total: number("total"),
@@ -197,7 +193,7 @@ fn levels_of(hash: &HashMap<String, String>) -> Levels {
         held: number("held"),
         sold: number("sold"),
         owed: number("owed"),
-        fenced: is_set("closed") || is_set("suspect"),
+        fenced: hash.contains_key("closed") || hash.contains_key("suspect"),
     }
 }
 
@@ -229,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_buyers_units_come_first_in_the_field() {
-        assert_eq!(leading_number("12:0199"), Some(12));
+        assert_eq!(leading_number("12|0199"), Some(12));
         assert_eq!(leading_number("x"), None);
     }
 

@@ -1,0 +1,5 @@
+//! The auditor on real servers: a clean state passes, and each kind of violation is seen and named.
+
+mod journals;
+mod promises;
+mod world;

@@ -1,0 +1,374 @@
+//! A small stack as it should look at rest, written by hand, for a test to break in one place.
+
+use auditor::{
+    Scope, audit,
+    checks::Check,
+    endpoints::{Endpoints, Names},
+    journal::{Answer, Intent, Journal},
+    verdict::Report,
+};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use sqlx::{Connection, MySqlConnection};
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::{kafka::Topics, mysql::Schema, redis::RedisServer};
+use uuid::Uuid;
+
+pub const SALE: Uuid = Uuid::from_u128(0x5a1e);
+/// Three buyers with an order each, and one who was too late.
+pub const ANNA: Uuid = Uuid::from_u128(0xa);
+pub const BERT: Uuid = Uuid::from_u128(0xb);
+pub const CARL: Uuid = Uuid::from_u128(0xc);
+pub const DORA: Uuid = Uuid::from_u128(0xd);
+/// Confirmed, 2 units · confirmed, 1 unit · rejected.
+pub const ANNAS: Uuid = Uuid::from_u128(0xa1);
+pub const BERTS: Uuid = Uuid::from_u128(0xb1);
+pub const CARLS: Uuid = Uuid::from_u128(0xc1);
+
+pub struct World {
+    schema: Schema,
+    redis: RedisServer,
+    pub topics: Topics,
+    journals: TempDir,
+    producer: BaseProducer,
+    pub intents: Vec<Intent>,
+    pub answers: Vec<Answer>,
+    /// Whether the journal ends in order.
+    pub closed: bool,
+    /// Whether the consumer group has read everything.
+    pub caught_up: bool,
+}
+
+impl World {
+    /// A sale of 10 units, 3 of them sold; one order rejected, one buyer turned away; one poison message with its dead letter.
+    pub async fn clean() -> Self {
+        let topics = testkit::kafka::topics().await;
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &topics.brokers)
+            .create()
+            .unwrap();
+        let mut world = Self {
+            schema: testkit::mysql::schema().await,
+            redis: RedisServer::start().await,
+            topics,
+            journals: TempDir::new().unwrap(),
+            producer,
+            intents: Vec::new(),
+            answers: Vec::new(),
+            closed: true,
+            caught_up: true,
+        };
+        world.write_rows().await;
+        world.write_stock().await;
+        world.write_messages();
+        world.write_journal();
+        world
+    }
+
+    async fn write_rows(&self) {
+        let (sale, product) = (hex(SALE), hex(Uuid::from_u128(0x9)));
+        self.sql(&format!(
+            "insert into products values ({product}, 'Lamp', '', 900, now(3))"
+        ))
+        .await;
+        self.sql(&format!(
+            "insert into sales (id, tag, product_id, price, total, per_user_limit, starts_at, ends_at, state, revision, created_at)
+             values ({sale}, x'00005a1e', {product}, 500, 10, 2, '2026-01-01', '2027-01-01', 'open', 1, now(3))"
+        ))
+        .await;
+        self.sql(&format!("insert into sale_inventory (sale_id, total, available, sold, epoch) values ({sale}, 10, 7, 3, 1)")).await;
+        for (user, units) in [(ANNA, 2), (BERT, 1), (CARL, 0)] {
+            self.sql(&format!(
+                "insert into sale_buyers (sale_id, user_id, units) values ({sale}, {}, {units})",
+                hex(user)
+            ))
+            .await;
+        }
+        self.order(ANNAS, ANNA, 2, "confirmed", None).await;
+        self.order(BERTS, BERT, 1, "confirmed", None).await;
+        self.order(CARLS, CARL, 1, "rejected", Some("sold_out"))
+            .await;
+        for (gid, state) in [
+            (ANNAS, "committed"),
+            (BERTS, "committed"),
+            (CARLS, "rolled_back"),
+        ] {
+            self.transaction(gid, state).await;
+        }
+    }
+
+    async fn write_stock(&self) {
+        self.hset(
+            "stock",
+            "total 10 available 7 held 0 sold 3 owed 0 epoch 1 state open",
+        )
+        .await;
+        self.hset("1:buyers", &format!("{ANNA} 2|{ANNAS} {BERT} 1|{BERTS}"))
+            .await;
+        for (gid, state) in [
+            (ANNAS, "confirmed"),
+            (BERTS, "confirmed"),
+            (CARLS, "released"),
+        ] {
+            self.hset(&format!("1:res:{gid}"), &format!("state {state}"))
+                .await;
+        }
+    }
+
+    fn write_messages(&self) {
+        for (order, user, units) in [
+            (ANNAS, ANNA, 2),
+            (BERTS, BERT, 1),
+            (CARLS, CARL, 1),
+            (ANNAS, ANNA, 2),
+        ] {
+            self.publish_order(order, order, user, units);
+        }
+        self.publish_dead("not an order");
+    }
+
+    fn write_journal(&mut self) {
+        for (user, units) in [(ANNA, 2), (BERT, 1), (CARL, 1), (DORA, 1)] {
+            self.intend(user, units);
+        }
+        for (n, order) in [(1, ANNAS), (2, BERTS), (3, CARLS), (1, ANNAS)] {
+            self.answered(n, 202, None, Some(order));
+        }
+        self.answered(4, 409, Some("sold_out"), None);
+    }
+
+    /// Notes that `user` asks for `units` under the user's key.
+    pub fn intend(&mut self, user: Uuid, units: u32) {
+        self.intents.push(Intent {
+            n: self.intents.len() as u64 + 1,
+            sale: SALE,
+            user,
+            key: Some(key(user)),
+            quantity: units,
+        });
+    }
+
+    /// Notes an answer to the `n`-th intent, one second after the answer before it.
+    pub fn answered(&mut self, n: u64, status: u16, code: Option<&str>, order: Option<Uuid>) {
+        let sent_us = i64::try_from(self.answers.len()).unwrap() * 1_000_000 + 1;
+        self.answers.push(Answer {
+            n,
+            sent_us,
+            answered_us: sent_us + 1_000,
+            status,
+            code: code.map(Into::into),
+            order,
+        });
+    }
+
+    /// Writes an order row, with the user's key.
+    pub async fn order(
+        &self,
+        id: Uuid,
+        user: Uuid,
+        units: i32,
+        status: &str,
+        reason: Option<&str>,
+    ) {
+        let reason = reason.map_or("null".to_owned(), |reason| format!("'{reason}'"));
+        self.sql(&format!(
+            "insert into orders (id, gid, generation, user_id, sale_id, quantity, price, status, reason, idempotency_key, created_at, decided_at)
+             values ({id}, {id}, 0, {}, {}, {units}, 500, '{status}', {reason}, '{}', now(3), now(3))",
+            hex(user),
+            hex(SALE),
+            key(user),
+            id = hex(id),
+        ))
+        .await;
+    }
+
+    /// Writes an order's transaction.
+    pub async fn transaction(&self, gid: Uuid, state: &str) {
+        self.sql(&format!(
+            "insert into transactions (gid, kind, label, state, token, epoch, payload, attempts, due_at, created_at)
+             values ({gid}, 'order', {}, '{state}', {gid}, 1, '{{}}', 0, now(3), now(3))",
+            hex(SALE),
+            gid = hex(gid),
+        ))
+        .await;
+    }
+
+    /// Runs a statement; the schema's own checks are off, for some of what must be seeded is what they forbid.
+    pub async fn sql(&self, statement: &str) {
+        let mut db = MySqlConnection::connect(&self.schema.url()).await.unwrap();
+        let statements = format!("set check_constraint_checks = 0; {statement}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(&mut db)
+            .await
+            .unwrap();
+    }
+
+    /// `HSET {SALE}:name`, with fields and values separated by spaces.
+    pub async fn hset(&self, name: &str, fields: &str) {
+        let fields: Vec<&str> = fields.split(' ').collect();
+        self.redis(
+            redis::cmd("HSET")
+                .arg(format!("{{{SALE}}}:{name}"))
+                .arg(fields),
+        )
+        .await;
+    }
+
+    /// Runs a command on the stock node.
+    pub async fn redis(&self, command: &redis::Cmd) {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        command
+            .query_async::<redis::Value>(&mut connection)
+            .await
+            .unwrap();
+    }
+
+    /// Publishes an order's message.
+    pub fn publish_order(&self, order: Uuid, gid: Uuid, user: Uuid, units: u32) {
+        let message = format!(
+            r#"{{"version":1,"order_id":"{order}","gid":"{gid}","generation":0,"sale_id":"{SALE}","user_id":"{user}","quantity":{units},"price":500}}"#
+        );
+        self.publish(
+            &self.topics.orders,
+            &order.to_string(),
+            &message,
+            OwnedHeaders::new(),
+        );
+    }
+
+    /// Publishes something that is no order, and its dead letter.
+    pub fn publish_dead(&self, value: &str) {
+        let (partition, offset) =
+            self.publish(&self.topics.orders, "dead", value, OwnedHeaders::new());
+        self.bury(partition, offset, value);
+    }
+
+    /// Publishes a dead letter of the message at this place.
+    pub fn bury(&self, partition: i32, offset: i64, value: &str) {
+        let headers = OwnedHeaders::new()
+            .insert(Header {
+                key: "kafka_dlt-original-topic",
+                value: Some(&self.topics.orders),
+            })
+            .insert(Header {
+                key: "kafka_dlt-original-partition",
+                value: Some(&partition.to_be_bytes()),
+            })
+            .insert(Header {
+                key: "kafka_dlt-original-offset",
+                value: Some(&offset.to_be_bytes()),
+            });
+        self.publish(&self.topics.dead_letters, "dead", value, headers);
+    }
+
+    /// Publishes to partition 0 and returns where the message is.
+    pub fn publish(
+        &self,
+        topic: &str,
+        key: &str,
+        value: &str,
+        headers: OwnedHeaders,
+    ) -> (i32, i64) {
+        self.producer
+            .send(
+                BaseRecord::to(topic)
+                    .key(key)
+                    .payload(value)
+                    .partition(0)
+                    .headers(headers),
+            )
+            .unwrap();
+        self.producer.flush(Duration::from_secs(10)).unwrap();
+        let (_, end) = self
+            .producer
+            .client()
+            .fetch_watermarks(topic, 0, Duration::from_secs(10))
+            .unwrap();
+        (0, end - 1)
+    }
+
+    fn catch_up(&self) {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.topics.brokers)
+            .set("group.id", self.topics.group.clone())
+            .create()
+            .unwrap();
+        let metadata = consumer
+            .fetch_metadata(Some(&self.topics.orders), Duration::from_secs(10))
+            .unwrap();
+        let mut offsets = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            let (_, end) = consumer
+                .fetch_watermarks(&self.topics.orders, partition.id(), Duration::from_secs(10))
+                .unwrap();
+            offsets
+                .add_partition_offset(&self.topics.orders, partition.id(), Offset::Offset(end))
+                .unwrap();
+        }
+        consumer.commit(&offsets, CommitMode::Sync).unwrap();
+    }
+
+    /// Writes the journal and lets the auditor look.
+    pub async fn audit(&self) -> Report {
+        let path = self.journals.path().join("journal");
+        let journal = Journal::create(&path).unwrap();
+        journal.intend(self.intents.clone()).await.unwrap();
+        for answer in &self.answers {
+            journal.answer(answer.clone()).await.unwrap();
+        }
+        journal.close().await.unwrap();
+        if !self.closed {
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text.replace(r#"{"end":"#, r#"{"e"#).trim_end()).unwrap();
+        }
+        if self.caught_up {
+            self.catch_up();
+        }
+        let scope = Scope {
+            endpoints: Endpoints {
+                mysql: self.schema.url(),
+                redis_stock: self.redis.url(),
+                kafka: self.topics.brokers.clone(),
+            },
+            names: Names {
+                orders: self.topics.orders.clone(),
+                compensation: format!("{}-compensation", self.topics.orders),
+                dead_letters: self.topics.dead_letters.clone(),
+                group: self.topics.group.clone(),
+            },
+            journals: vec![path],
+            settle_within: Duration::from_secs(1),
+        };
+        audit(&scope, None, |_| {}).await.unwrap()
+    }
+
+    /// Audits and asserts that of all checks exactly these are violated.
+    pub async fn violates(&self, expected: &[Check]) -> Report {
+        let report = self.audit().await;
+        let violated: Vec<Check> = report
+            .verdicts
+            .iter()
+            .flat_map(|verdict| &verdict.checks)
+            .filter(|check| check.violated > 0)
+            .map(|check| check.check)
+            .collect();
+        assert_eq!(violated, expected, "{}", auditor::table::render(&report));
+        assert_eq!(report.holds(), expected.is_empty());
+        report
+    }
+}
+
+/// An id as SQL writes it.
+pub fn hex(id: Uuid) -> String {
+    format!("x'{}'", id.simple())
+}
+
+fn key(user: Uuid) -> String {
+    format!("key-{}", user.simple())
+}
