@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, OpenOptions},
+    io,
     path::PathBuf,
     process::{self, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
@@ -38,6 +39,18 @@ impl Program {
     /// # Errors
     /// When the log cannot be opened or the program not be started.
     pub fn start(&self) -> anyhow::Result<Child> {
+        self.start_with(Stdio::null())
+    }
+
+    /// The same with standard input left open, until [`Child::close_input`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_listening(&self) -> anyhow::Result<Child> {
+        self.start_with(Stdio::piped())
+    }
+
+    fn start_with(&self, input: Stdio) -> anyhow::Result<Child> {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -45,7 +58,7 @@ impl Program {
             .with_context(|| format!("cannot open {}", self.log.display()))?;
         let process = exec::command(Tie::Child, &self.path.to_string_lossy())
             .args(&self.args)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -63,15 +76,9 @@ impl Program {
     /// When it cannot be started, fails, or a signal asks to stop (it is then killed).
     pub fn run(&self, stop: &Stop) -> anyhow::Result<()> {
         let mut child = self.start()?;
-        loop {
-            if let Some(status) = child.process.try_wait()? {
-                if status.success() {
-                    return Ok(());
-                }
-                bail!("{}", child.obituary(status));
-            }
-            stop.pause()?;
-        }
+        let status = child.wait(stop)?;
+        ensure!(status.success(), "{}", child.obituary(status));
+        Ok(())
     }
 }
 
@@ -84,6 +91,32 @@ pub struct Child {
 }
 
 impl Child {
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When a signal asks to stop; the child is killed when it is dropped.
+    pub fn wait(&mut self, stop: &Stop) -> anyhow::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            stop.pause()?;
+        }
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.process.try_wait()
+    }
+
+    /// Ends its standard input.
+    pub fn close_input(&mut self) {
+        self.process.stdin = None;
+    }
+
     /// # Errors
     /// When it has ended, with how and the end of its log.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
@@ -118,7 +151,8 @@ impl Child {
         !matches!(self.process.try_wait(), Ok(None))
     }
 
-    fn obituary(&self, status: ExitStatus) -> String {
+    /// That it ended, how, and the end of its log.
+    pub fn obituary(&self, status: ExitStatus) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The question a server understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Longest wait for one service. The slowest is a broker's first start on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// How long a service may take to end in order before it is killed.
 const END_WITHIN: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ impl Service {
     /// When it ends instead, does not answer in time, or a signal asks to stop.
     pub fn wait(&mut self, stop: &Stop) -> anyhow::Result<()> {
         let give_up = Instant::now() + READY_WITHIN;
-        while !self.probe.answers(self.address) {
+        while !self.is_ready() {
             self.child.ensure_running()?;
             if Instant::now() > give_up {
                 bail!(
@@ -81,6 +81,11 @@ impl Service {
     /// When it has ended by itself.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         self.child.ensure_running()
+    }
+
+    /// Whether it is ready now.
+    pub fn is_ready(&self) -> bool {
+        self.probe.answers(self.address)
     }
 
     /// Kills it with SIGKILL.

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use signal_hook::{
@@ -68,18 +68,6 @@ impl Stop {
         thread::sleep(LOOK_AGAIN);
         self.check()
     }
-
-    /// Waits for `time`, or until a signal comes.
-    ///
-    /// # Errors
-    /// [`Interrupted`] once a signal has come.
-    pub fn pause_for(&self, time: Duration) -> Result<(), Interrupted> {
-        let until = Instant::now() + time;
-        while Instant::now() < until {
-            self.pause()?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -87,9 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_ends_early_when_a_signal_has_come() {
+    fn a_wait_ends_in_an_error_once_a_signal_has_come() {
         let stop = Stop::default();
+        assert_eq!(stop.pause(), Ok(()));
         stop.0.store(true, Ordering::Relaxed);
-        assert_eq!(stop.pause_for(Duration::from_secs(3600)), Err(Interrupted));
+        assert_eq!(stop.pause(), Err(Interrupted));
     }
 }
