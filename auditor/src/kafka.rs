@@ -49,6 +49,8 @@ impl Topics {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
+            // The end of a partition is told after this long without a message.
+            .set("fetch.wait.max.ms", "20")
             .set("auto.offset.reset", "earliest")
             .create()
             .context("cannot make a Kafka client")?;

@@ -59,12 +59,11 @@ pub async fn audit(
     let Scope {
         endpoints, names, ..
     } = scope;
-    let settled_after =
-        settle::wait(endpoints, names, scope.settle_within, &mut tally, progress).await?;
+    let topics = Arc::new(Topics::new(&endpoints.kafka, &names.group)?);
+    let settled_after = settle::wait(scope, &topics, &mut tally, progress).await?;
     if let Some(watch) = watch {
         watch.finish(&mut tally).await?;
     }
-    let topics = Arc::new(Topics::new(&endpoints.kafka, &names.group)?);
     settle::check_lag(&topics, names, &mut tally).await?;
 
     let mut db = database::snapshot(&endpoints.mysql).await?;

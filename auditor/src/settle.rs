@@ -1,6 +1,7 @@
 //! Waiting until nothing is under way any more, or the time for it is over.
 
 use crate::{
+    Scope,
     checks::Check,
     database,
     endpoints::{Endpoints, Names},
@@ -36,29 +37,32 @@ impl Unsettled {
     }
 }
 
-/// Looks again and again until everything is settled or `within` is over; `progress` is told what each look found.
+/// Looks again and again until everything is settled or the time for it is over; `progress` is told what each look found.
 /// Returns how long it took; what is left after that is noted against promise 6.
 ///
 /// # Errors
 /// A server could not be asked, at the end of the time either.
 pub async fn wait(
-    endpoints: &Endpoints,
-    names: &Names,
-    within: Duration,
+    Scope {
+        endpoints,
+        names,
+        settle_within,
+        ..
+    }: &Scope,
+    topics: &Arc<Topics>,
     tally: &mut Tally,
     mut progress: impl FnMut(&str),
 ) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    let topics = Arc::new(Topics::new(&endpoints.kafka, &names.group)?);
     loop {
-        let look = look(endpoints, names, &topics).await;
-        let over = start.elapsed() >= within;
+        let look = look(endpoints, names, topics).await;
+        let over = start.elapsed() >= *settle_within;
         match look {
             Ok(left) if left.is_settled() || over => {
                 tally.note(Check::SettledInTime, left.is_settled(), || {
                     format!(
                         "after {} s: lag {}, {} transactions unfinished, {} reservations pending, {} sales fenced",
-                        within.as_secs(),
+                        settle_within.as_secs(),
                         left.lag,
                         left.transactions,
                         left.pending,

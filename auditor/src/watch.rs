@@ -2,7 +2,10 @@
 
 use crate::{checks::Check, database, endpoints::Endpoints, redis_node::Node, verdict::Tally};
 use std::time::Duration;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 /// Between two samples of every sale.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -11,6 +14,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Watch {
     stop: oneshot::Sender<()>,
     sampling: JoinHandle<Tally>,
+    rounds: watch::Receiver<u64>,
 }
 
 impl Watch {
@@ -18,16 +22,28 @@ impl Watch {
     #[must_use]
     pub fn start(endpoints: Endpoints) -> Self {
         let (stop, mut stopped) = oneshot::channel();
+        let (round, rounds) = watch::channel(0);
         let sampling = tokio::spawn(async move {
             let mut tally = Tally::default();
             while matches!(stopped.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
                 // Whatever was sampled before a server went away counts.
                 let _ = sample(&endpoints, &mut tally).await;
+                round.send_modify(|rounds| *rounds += 1);
                 tokio::time::sleep(PAUSE).await;
             }
             tally
         });
-        Self { stop, sampling }
+        Self {
+            stop,
+            sampling,
+            rounds,
+        }
+    }
+
+    /// Returns once every sale was looked at `rounds` times, or could not be.
+    pub async fn sampled(&self, rounds: u64) {
+        // An error means that the sampler broke, which `finish` tells.
+        let _ = self.rounds.clone().wait_for(|done| *done >= rounds).await;
     }
 
     /// Ends it and adds what it saw.

@@ -1,7 +1,7 @@
 //! One violation a test.
 
 use crate::world::{ANNA, ANNAS, BERT, BERTS, CARL, CARLS, DORA, SALE, World, hex};
-use auditor::checks::Check;
+use auditor::{Watch, checks::Check};
 use rdkafka::message::OwnedHeaders;
 use uuid::Uuid;
 
@@ -361,4 +361,21 @@ async fn an_order_stored_for_another_buyer_than_was_told_is_seen() {
     world
         .violates(&[Check::AcceptedHasRow, Check::AskedFor])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_wrong_only_for_a_while_are_seen_by_the_watch() {
+    let world = World::clean().await;
+    world.hset("stock", "total 11").await;
+    let watch = Watch::start(world.endpoints());
+    watch.sampled(2).await;
+    world.hset("stock", "total 10").await;
+    let report = world.audit(Some(watch)).await;
+    let violated: Vec<Check> = report.verdicts[0]
+        .checks
+        .iter()
+        .filter(|check| check.violated > 0)
+        .map(|check| check.check)
+        .collect();
+    assert_eq!(violated, [Check::ConservedMeanwhile]);
 }

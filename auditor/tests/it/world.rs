@@ -1,7 +1,7 @@
 //! A small stack as it should look at rest, written by hand, for a test to break in one place.
 
 use auditor::{
-    Scope, audit,
+    Scope, Watch, audit,
     checks::Check,
     endpoints::{Endpoints, Names},
     journal::{Answer, Intent, Journal},
@@ -314,8 +314,17 @@ impl World {
         consumer.commit(&offsets, CommitMode::Sync).unwrap();
     }
 
-    /// Writes the journal and lets the auditor look.
-    pub async fn audit(&self) -> Report {
+    /// Where the servers are.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            mysql: self.schema.url(),
+            redis_stock: self.redis.url(),
+            kafka: self.topics.brokers.clone(),
+        }
+    }
+
+    /// Writes the journal and lets the auditor look, who may have watched meanwhile.
+    pub async fn audit(&self, watch: Option<Watch>) -> Report {
         let path = self.journals.path().join("journal");
         let journal = Journal::create(&path).unwrap();
         journal.intend(self.intents.clone()).await.unwrap();
@@ -331,11 +340,7 @@ impl World {
             self.catch_up();
         }
         let scope = Scope {
-            endpoints: Endpoints {
-                mysql: self.schema.url(),
-                redis_stock: self.redis.url(),
-                kafka: self.topics.brokers.clone(),
-            },
+            endpoints: self.endpoints(),
             names: Names {
                 orders: self.topics.orders.clone(),
                 compensation: format!("{}-compensation", self.topics.orders),
@@ -345,12 +350,12 @@ impl World {
             journals: vec![path],
             settle_within: Duration::from_secs(1),
         };
-        audit(&scope, None, |_| {}).await.unwrap()
+        audit(&scope, watch, |_| {}).await.unwrap()
     }
 
     /// Audits and asserts that of all checks exactly these are violated.
     pub async fn violates(&self, expected: &[Check]) -> Report {
-        let report = self.audit().await;
+        let report = self.audit(None).await;
         let violated: Vec<Check> = report
             .verdicts
             .iter()
