@@ -12,7 +12,7 @@ create table orders (
     reason          varchar(64)  null,
     remark          varchar(500) null,
     idempotency_key varchar(128) null,
-    body_hash       char(64)     null,
+    body_hash       varchar(64)  null,
     created_at      datetime(3)  not null,
     decided_at      datetime(3)  not null,
     key orders_by_user (user_id),

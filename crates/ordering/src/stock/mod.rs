@@ -16,7 +16,7 @@ pub use reserve::{
     OverdueReservation, Refusal, Reservation, ReservationState, Reserve, ReserveError, Reserved,
     Window, Withdrawn,
 };
-pub use terms::{Create, Levels, SaleTerms, SetOutcome};
+pub use terms::{Create, Levels, SaleState, SaleTerms, SetOutcome};
 
 use crate::{
     ids::SaleId,

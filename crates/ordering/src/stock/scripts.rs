@@ -1,6 +1,6 @@
 //! The scripts as Redis gets them. Only a rebuild loads them; everyone else names them by digest and takes `NOSCRIPT` for the fence.
 
-use redis::{Cmd, Script};
+use redis::{Cmd, RedisResult, Script, aio::MultiplexedConnection};
 use std::sync::OnceLock;
 
 macro_rules! script {
@@ -41,10 +41,12 @@ impl Stored {
     }
 
     /// Loads it, which opens the fence for the sales whose hashes are open.
-    pub(crate) fn load(&self) -> Cmd {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(self.code);
-        load
+    pub(crate) async fn load_async(&self, redis: &mut MultiplexedConnection) -> RedisResult<()> {
+        redis::cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(self.code)
+            .exec_async(redis)
+            .await
     }
 }
 

@@ -3,6 +3,29 @@
 use super::{Stock, StockError, scripts};
 use crate::{ids::SaleId, keys};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Whether a sale takes orders while its window is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(rename_all = "snake_case")]
+pub enum SaleState {
+    /// It does.
+    Open,
+    /// Staff stopped it for now.
+    Paused,
+}
+
+impl SaleState {
+    /// How it is stored, in MySQL and in Redis.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Paused => "paused",
+        }
+    }
+}
 
 /// A sale as MySQL has it.
 #[derive(Debug, Clone)]
@@ -21,8 +44,8 @@ pub struct SaleTerms {
     pub starts_at: DateTime<Utc>,
     /// When it is over.
     pub ends_at: DateTime<Utc>,
-    /// `open` or `paused`.
-    pub state: String,
+    /// Whether it takes orders.
+    pub state: SaleState,
     /// Units reserved and not settled, at most.
     pub held_max: u32,
 }
@@ -78,7 +101,7 @@ impl Stock {
             .arg(terms.per_user_limit)
             .arg(terms.starts_at.timestamp_millis())
             .arg(terms.ends_at.timestamp_millis())
-            .arg(&terms.state)
+            .arg(terms.state.as_str())
             .arg(terms.held_max);
         let reply = self.send(&call).await?;
         match reply.code() {

@@ -1,0 +1,219 @@
+//! The MySQL side of a rebuild: the line that is drawn under the sale row's lock, and what lies before it.
+
+use super::node::Survivor;
+use crate::{
+    ids::{OrderId, SaleId},
+    keys::Names,
+    message::Idempotency,
+    stock::SaleState,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use coordinator::Gid;
+use identity::UserId;
+use sqlx::{MySql, MySqlPool, QueryBuilder, Transaction};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// How far back orders may still own a buyer's key: its 24 h, and what clocks may differ.
+const KEYS_SINCE: TimeDelta = TimeDelta::hours(25);
+/// Survivors looked up in one statement.
+const LOOK_UP: usize = 500;
+
+/// What MySQL held at one moment, and the epoch every later decision will read.
+pub(super) struct Snapshot {
+    db: Transaction<'static, MySql>,
+    names: Names,
+    sale: SaleRow,
+}
+
+struct SaleRow {
+    total: i32,
+    available: i32,
+    sold: i32,
+    per_user_limit: i32,
+    starts_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    state: SaleState,
+    revision: i64,
+}
+
+/// A buyer with what was sold to them.
+pub(super) struct Buyer {
+    pub user: UserId,
+    pub units: i32,
+    pub last_order: Option<OrderId>,
+}
+
+/// A buyer's key, and the order that owns it.
+pub(super) struct OwnedKey {
+    pub order: OrderId,
+    pub user: UserId,
+    pub idempotency: Idempotency,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Snapshot {
+    /// Locks the sale row, raises its epoch, opens a snapshot on a second connection, commits. Every decision reads the epoch
+    /// under that lock, so it is either in the snapshot or carries the new epoch: never both, never neither.
+    ///
+    /// The new epoch is above Redis' own, too: after MySQL was put back from a backup its count may be the lower one.
+    pub async fn open(
+        db: &MySqlPool,
+        sale: SaleId,
+        in_redis: Option<i64>,
+    ) -> sqlx::Result<Option<Self>> {
+        let mut lock = db.begin().await?;
+        let old = sqlx::query_scalar!(
+            "select epoch from sale_inventory where sale_id = ? for update",
+            sale
+        )
+        .fetch_optional(&mut *lock)
+        .await?;
+        let Some(old) = old else { return Ok(None) };
+        let epoch = old.max(in_redis.unwrap_or_default()) + 1;
+        sqlx::query!(
+            "update sale_inventory set epoch = ? where sale_id = ?",
+            epoch,
+            sale
+        )
+        .execute(&mut *lock)
+        .await?;
+        let mut snapshot = db
+            .begin_with("set transaction isolation level repeatable read; start transaction with consistent snapshot")
+            .await?;
+        lock.commit().await?;
+        let row = sqlx::query_as!(
+            SaleRow,
+            r#"select i.total, i.available, i.sold, s.per_user_limit, s.starts_at as "starts_at: _", s.ends_at as "ends_at: _",
+                      s.state as "state: SaleState", s.revision
+               from sales s join sale_inventory i on i.sale_id = s.id where s.id = ?"#,
+            sale
+        )
+        .fetch_one(&mut *snapshot)
+        .await?;
+        Ok(Some(Self {
+            db: snapshot,
+            names: Names { sale, epoch },
+            sale: row,
+        }))
+    }
+
+    pub fn names(&self) -> Names {
+        self.names
+    }
+
+    pub fn epoch(&self) -> i64 {
+        self.names.epoch
+    }
+
+    /// Units neither sold nor, in MySQL's eyes, held.
+    pub fn available(&self) -> i64 {
+        i64::from(self.sale.available)
+    }
+
+    /// The hash's fields that MySQL alone knows.
+    pub fn rules(&self) -> [(&'static str, String); 7] {
+        let sale = &self.sale;
+        [
+            ("total", sale.total.to_string()),
+            ("sold", sale.sold.to_string()),
+            ("per_user_limit", sale.per_user_limit.to_string()),
+            ("starts_at", sale.starts_at.timestamp_millis().to_string()),
+            ("ends_at", sale.ends_at.timestamp_millis().to_string()),
+            ("state", sale.state.as_str().to_owned()),
+            ("revision", sale.revision.to_string()),
+        ]
+    }
+
+    /// Those of `survivors` that have no decision here. Where retention removed a transaction, the order's row tells.
+    pub async fn undecided(&mut self, survivors: Vec<Survivor>) -> sqlx::Result<Vec<Survivor>> {
+        let mut undecided = Vec::with_capacity(survivors.len());
+        for page in survivors.chunks(LOOK_UP) {
+            let mut decided = QueryBuilder::<MySql>::new(
+                "select gid from transactions where state not in ('begun', 'prepared') and gid in (",
+            );
+            let mut gids = decided.separated(", ");
+            page.iter().for_each(|survivor| {
+                gids.push_bind(survivor.gid);
+            });
+            decided.push(") union select gid from orders where id in (");
+            let mut orders = decided.separated(", ");
+            page.iter().for_each(|survivor| {
+                orders.push_bind(survivor.order);
+            });
+            decided.push(")");
+            let decided: HashSet<Gid> = decided
+                .build_query_scalar()
+                .persistent(false)
+                .fetch_all(&mut *self.db)
+                .await?
+                .into_iter()
+                .collect();
+            undecided.extend(
+                page.iter()
+                    .filter(|survivor| !decided.contains(&survivor.gid))
+                    .cloned(),
+            );
+        }
+        Ok(undecided)
+    }
+
+    /// Buyers with units after `after`, in the order of their ids.
+    pub async fn buyers(&mut self, after: UserId, limit: usize) -> sqlx::Result<Vec<Buyer>> {
+        sqlx::query_as!(
+            Buyer,
+            r#"select user_id as "user: UserId", units, last_order_id as "last_order: OrderId"
+               from sale_buyers where sale_id = ? and user_id > ? and units > 0 order by user_id limit ?"#,
+            self.names.sale,
+            after,
+            limit as u64
+        )
+        .fetch_all(&mut *self.db)
+        .await
+    }
+
+    /// Keys of the last 24 h's orders after `after`, in the order of the orders' ids, which are in the order of time.
+    pub async fn keys(
+        &mut self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> sqlx::Result<Vec<OwnedKey>> {
+        let after = after.unwrap_or_else(|| first_order_of(Utc::now() - KEYS_SINCE));
+        let rows = sqlx::query!(
+            r#"select id as "order: OrderId", user_id as "user: UserId", idempotency_key as "key!", body_hash as "body_hash!",
+                      created_at as "created_at: DateTime<Utc>"
+               from orders
+               where sale_id = ? and id > ? and idempotency_key is not null and body_hash is not null
+                 and (reason is null or reason <> 'duplicate')
+               order by id limit ?"#,
+            self.names.sale,
+            after,
+            limit as u64
+        )
+        .fetch_all(&mut *self.db)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| OwnedKey {
+                order: row.order,
+                user: row.user,
+                idempotency: Idempotency {
+                    key: row.key,
+                    body_hash: row.body_hash,
+                },
+                created_at: row.created_at,
+            })
+            .collect())
+    }
+
+    /// Ends the snapshot. Dropping it does too.
+    pub async fn close(self) -> sqlx::Result<()> {
+        self.db.rollback().await
+    }
+}
+
+/// No order minted since `time` has a lower id.
+fn first_order_of(time: DateTime<Utc>) -> OrderId {
+    let ms = u128::try_from(time.timestamp_millis()).unwrap_or_default();
+    OrderId::from_uuid(Uuid::from_u128(ms << 80))
+}
