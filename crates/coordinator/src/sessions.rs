@@ -63,8 +63,8 @@ impl Sessions {
             let mut session = MySqlConnection::connect_with(&self.options).await?;
             session
                 .execute(
-                    "set session transaction isolation level read committed, \
-                     session wait_timeout = 5, session innodb_lock_wait_timeout = 2",
+                    "set session transaction isolation level read committed; \
+                     set session wait_timeout = 5, innodb_lock_wait_timeout = 2",
                 )
                 .await
                 .map(|_| session)

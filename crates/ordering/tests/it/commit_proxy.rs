@@ -45,7 +45,10 @@ impl CommitProxy {
                 server.set_nodelay(true).unwrap();
                 let (from_client, mut to_client) = client.into_split();
                 let (mut from_server, to_server) = server.into_split();
-                let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let back =
+                    tokio::spawn(
+                        async move { tokio::io::copy(&mut from_server, &mut to_client).await },
+                    );
                 let faults = Arc::clone(&faults);
                 tokio::spawn(async move {
                     let _ = forward(from_client, to_server, fault, &faults, &back).await;
@@ -82,7 +85,12 @@ async fn forward<T>(
         let mut body = vec![0; length];
         client.read_exact(&mut body).await?;
         let is_commit = body.first() == Some(&3) && body[1..].eq_ignore_ascii_case(b"commit");
-        let fails = is_commit && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let fails = is_commit
+            && left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok();
         if fails {
             back.abort();
             if fault == Fault::BeforeCommit {

@@ -11,7 +11,9 @@ use ordering::{OrderOutcome, OrderStatus, message::OrderMessage};
 use std::collections::HashSet;
 
 fn rejected(reason: &str) -> OrderOutcome {
-    OrderOutcome::Rejected { reason: reason.to_owned() }
+    OrderOutcome::Rejected {
+        reason: reason.to_owned(),
+    }
 }
 
 /// Promise 1. Breaks when `lock_inventory` reads without `for update`.
@@ -27,9 +29,16 @@ async fn two_coordinators_on_one_sale_sell_every_unit_once() {
     });
     let outcomes = join_all(orders).await;
 
-    let confirmed = outcomes.iter().filter(|outcome| **outcome == OrderOutcome::Confirmed).count();
+    let confirmed = outcomes
+        .iter()
+        .filter(|outcome| **outcome == OrderOutcome::Confirmed)
+        .count();
     assert_eq!(confirmed, 100);
-    assert!(outcomes.iter().all(|outcome| *outcome == OrderOutcome::Confirmed || *outcome == rejected("sold_out")));
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| *outcome == OrderOutcome::Confirmed || *outcome == rejected("sold_out"))
+    );
     assert_eq!(shop.inventory(sale).await, (0, 100));
     assert_eq!(shop.orders_with(sale, OrderStatus::Confirmed).await, 100);
 }
@@ -42,7 +51,11 @@ async fn a_buyer_racing_himself_through_two_coordinators_stays_within_the_limit(
     let engines = [shop.engine(), shop.engine()];
     let user = UserId::fresh();
     let orders = (0..40).map(|number| engines[number % 2].submit(shop.order(sale, user, 1)));
-    let confirmed = join_all(orders).await.into_iter().filter(|outcome| *outcome == Ok(OrderOutcome::Confirmed)).count();
+    let confirmed = join_all(orders)
+        .await
+        .into_iter()
+        .filter(|outcome| *outcome == Ok(OrderOutcome::Confirmed))
+        .count();
     assert_eq!(confirmed, 3);
     assert_eq!(shop.units_of(sale, user).await, 3);
 }
@@ -52,10 +65,18 @@ async fn a_buyer_racing_himself_through_two_coordinators_stays_within_the_limit(
 async fn every_repeat_gets_the_stored_outcome() {
     let shop = Shop::open().await;
     let sale = shop.sale(5, 1).await;
-    let messages: Vec<OrderMessage> = (0..20).map(|_| shop.order(sale, UserId::fresh(), 1)).collect();
+    let messages: Vec<OrderMessage> = (0..20)
+        .map(|_| shop.order(sale, UserId::fresh(), 1))
+        .collect();
     let first = join_all(messages.iter().cloned().map(|message| shop.submit(message))).await;
     for engine in [shop.engine(), shop.engine()] {
-        let again = join_all(messages.iter().cloned().map(|message| engine.submit(message))).await;
+        let again = join_all(
+            messages
+                .iter()
+                .cloned()
+                .map(|message| engine.submit(message)),
+        )
+        .await;
         assert_eq!(again, first);
     }
     assert_eq!(shop.inventory(sale).await, (0, 5));
@@ -66,11 +87,19 @@ async fn every_repeat_gets_the_stored_outcome() {
 async fn two_coordinators_on_one_transaction_tell_the_same() {
     let shop = Shop::open().await;
     let sale = shop.sale(50, 1).await;
-    let messages: Vec<OrderMessage> = (0..100).map(|_| shop.order(sale, UserId::fresh(), 1)).collect();
+    let messages: Vec<OrderMessage> = (0..100)
+        .map(|_| shop.order(sale, UserId::fresh(), 1))
+        .collect();
     let (one, two) = (shop.engine(), shop.engine());
     let (forward, backward) = tokio::join!(
         join_all(messages.iter().cloned().map(|message| one.submit(message))),
-        join_all(messages.iter().rev().cloned().map(|message| two.submit(message))),
+        join_all(
+            messages
+                .iter()
+                .rev()
+                .cloned()
+                .map(|message| two.submit(message))
+        ),
     );
     assert_eq!(forward, backward.into_iter().rev().collect::<Vec<_>>());
     assert_eq!(shop.inventory(sale).await, (0, 50));
@@ -94,13 +123,27 @@ async fn lost_commits(fault: Fault) {
     let proxy = CommitProxy::start(shop.mysql_address(), fault).await;
     let engine = shop.engine_at(proxy.address);
     proxy.fail_next(3);
-    let messages: Vec<OrderMessage> = (0..60).map(|_| shop.order(sale, UserId::fresh(), 1)).collect();
-    let outcomes = join_all(messages.iter().cloned().map(|message| engine.submit(message))).await;
+    let messages: Vec<OrderMessage> = (0..60)
+        .map(|_| shop.order(sale, UserId::fresh(), 1))
+        .collect();
+    let outcomes = join_all(
+        messages
+            .iter()
+            .cloned()
+            .map(|message| engine.submit(message)),
+    )
+    .await;
     // One batch may hold them all: go on until every fault was met.
     while !proxy.spent() {
-        engine.submit(shop.order(sale, UserId::fresh(), 1)).await.unwrap();
+        engine
+            .submit(shop.order(sale, UserId::fresh(), 1))
+            .await
+            .unwrap();
     }
-    let confirmed = outcomes.iter().filter(|outcome| **outcome == Ok(OrderOutcome::Confirmed)).count();
+    let confirmed = outcomes
+        .iter()
+        .filter(|outcome| **outcome == Ok(OrderOutcome::Confirmed))
+        .count();
     assert_eq!(confirmed, 30, "{fault:?}");
     assert_eq!(shop.inventory(sale).await, (0, 30));
     let again = join_all(messages.iter().cloned().map(|message| shop.submit(message))).await;
@@ -112,9 +155,18 @@ async fn a_key_is_used_once_whatever_redis_forgot() {
     let shop = Shop::open().await;
     let sale = shop.sale(10, 10).await;
     let user = UserId::fresh();
-    assert_eq!(shop.submit(shop.order_with_key(sale, user, "k")).await, Ok(OrderOutcome::Confirmed));
-    assert_eq!(shop.submit(shop.order_with_key(sale, user, "k")).await, Ok(rejected("duplicate")));
-    assert_eq!(shop.submit(shop.order_with_key(sale, user, "other")).await, Ok(OrderOutcome::Confirmed));
+    assert_eq!(
+        shop.submit(shop.order_with_key(sale, user, "k")).await,
+        Ok(OrderOutcome::Confirmed)
+    );
+    assert_eq!(
+        shop.submit(shop.order_with_key(sale, user, "k")).await,
+        Ok(rejected("duplicate"))
+    );
+    assert_eq!(
+        shop.submit(shop.order_with_key(sale, user, "other")).await,
+        Ok(OrderOutcome::Confirmed)
+    );
     assert_eq!(shop.units_of(sale, user).await, 2);
 }
 
@@ -137,13 +189,26 @@ async fn only_the_next_generation_of_a_failed_order_takes_it_over() {
     let sale = shop.sale(10, 1).await;
     let message = shop.order(sale, UserId::fresh(), 1);
     shop.submit(message.clone()).await.unwrap();
-    let replay = |generation| OrderMessage { gid: shop.fresh_gid(), generation, ..message.clone() };
-    assert_eq!(shop.submit(replay(1)).await, Ok(OrderOutcome::Superseded), "it is confirmed");
+    let replay = |generation| OrderMessage {
+        gid: shop.fresh_gid(),
+        generation,
+        ..message.clone()
+    };
+    assert_eq!(
+        shop.submit(replay(1)).await,
+        Ok(OrderOutcome::Superseded),
+        "it is confirmed"
+    );
 
     shop.execute("update orders set status = 'failed'").await;
     shop.execute("update sale_buyers set units = 0").await;
-    shop.execute("update sale_inventory set available = available + 1, sold = sold - 1").await;
-    assert_eq!(shop.submit(replay(2)).await, Ok(OrderOutcome::Superseded), "a generation is missing");
+    shop.execute("update sale_inventory set available = available + 1, sold = sold - 1")
+        .await;
+    assert_eq!(
+        shop.submit(replay(2)).await,
+        Ok(OrderOutcome::Superseded),
+        "a generation is missing"
+    );
     assert_eq!(shop.submit(replay(1)).await, Ok(OrderOutcome::Confirmed));
     assert_eq!(shop.inventory(sale).await, (9, 1));
 }
@@ -153,9 +218,20 @@ async fn an_order_that_cannot_be_written_fails_alone() {
     let shop = Shop::open().await;
     let sale = shop.sale(100, 1).await;
     let nowhere = ordering::SaleId::fresh();
-    let orders = (0..50).map(|number| shop.order(if number == 25 { nowhere } else { sale }, UserId::fresh(), 1));
+    let orders = (0..50).map(|number| {
+        shop.order(
+            if number == 25 { nowhere } else { sale },
+            UserId::fresh(),
+            1,
+        )
+    });
     let outcomes = join_all(orders.map(|message| shop.submit(message))).await;
-    let failed: HashSet<usize> = outcomes.iter().enumerate().filter(|(_, outcome)| outcome.is_err()).map(|(at, _)| at).collect();
+    let failed: HashSet<usize> = outcomes
+        .iter()
+        .enumerate()
+        .filter(|(_, outcome)| outcome.is_err())
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(failed, HashSet::from([25]));
     assert!(matches!(outcomes[25], Err(SubmitError::CannotDecide(_))));
     assert_eq!(shop.inventory(sale).await, (51, 49));

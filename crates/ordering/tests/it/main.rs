@@ -1,0 +1,5 @@
+//! Orders on real servers: `cargo xtask test` starts them.
+
+mod commit_proxy;
+mod decision;
+mod shop;

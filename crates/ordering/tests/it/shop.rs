@@ -1,0 +1,258 @@
+//! A shop of a test's own: schema, Redis, sales, and the engine that settles its orders.
+
+use chrono::Utc;
+use coordinator::{Gid, Limits, Pace, SubmitError};
+use identity::UserId;
+use ordering::{
+    OrderId, OrderOutcome, OrderStatus, Quantity, SaleId,
+    engine::{OrderEngine, Recovery},
+    message::{Idempotency, OrderMessage, VERSION},
+    rebuild::Rebuilder,
+    stock::{Reserve, Reserved, Stock, Window},
+};
+use std::{net::SocketAddr, time::Duration};
+use testkit::{mysql::Schema, redis::RedisServer};
+use uuid::Uuid;
+
+pub const LIMITS: Limits = Limits {
+    batch_size: 50,
+    batch_wait: Duration::from_millis(2),
+    batches_in_flight: 4,
+    queue: 10_000,
+};
+const HELD_MAX: u32 = 100_000;
+
+pub struct Shop {
+    pub schema: Schema,
+    pub redis: RedisServer,
+    pub stock: Stock,
+    engine: OrderEngine,
+}
+
+impl Shop {
+    pub async fn open() -> Self {
+        let schema = testkit::mysql::schema().await;
+        let redis = RedisServer::start().await;
+        let stock = Stock::new(service_kit::redis::connect(&redis.url()).await.unwrap());
+        let engine = OrderEngine::start(
+            LIMITS,
+            service_kit::mysql::options(&schema.settings),
+            stock.clone(),
+        );
+        let shop = Self {
+            schema,
+            redis,
+            stock,
+            engine,
+        };
+        shop.rebuild().await;
+        shop
+    }
+
+    pub fn engine(&self) -> OrderEngine {
+        OrderEngine::start(
+            LIMITS,
+            service_kit::mysql::options(&self.schema.settings),
+            self.stock.clone(),
+        )
+    }
+
+    /// An engine whose way to MySQL leads through `address`.
+    pub fn engine_at(&self, address: SocketAddr) -> OrderEngine {
+        let options = service_kit::mysql::options(&self.schema.settings)
+            .host(&address.ip().to_string())
+            .port(address.port());
+        OrderEngine::start(LIMITS, options, self.stock.clone())
+    }
+
+    pub fn mysql_address(&self) -> SocketAddr {
+        self.schema.address()
+    }
+
+    pub fn rebuilder(&self) -> Rebuilder {
+        Rebuilder::new(
+            self.schema.pool.clone(),
+            redis::Client::open(self.redis.url()).unwrap(),
+            HELD_MAX,
+        )
+    }
+
+    pub async fn rebuild(&self) {
+        self.rebuilder().node().await.unwrap();
+    }
+
+    /// An open sale, in MySQL and in Redis.
+    pub async fn sale(&self, total: u32, per_user_limit: u32) -> SaleId {
+        let (sale, product) = (SaleId::fresh(), Uuid::now_v7());
+        sqlx::query("insert into products (id, name, description, price, created_at) values (?, 'thing', '', 100, utc_timestamp(3))")
+            .bind(product)
+            .execute(&self.schema.pool)
+            .await
+            .unwrap();
+        sqlx::query(
+            "insert into sales (id, tag, product_id, price, total, per_user_limit, starts_at, ends_at, state, revision, created_at)
+             values (?, ?, ?, 100, ?, ?, utc_timestamp(3) - interval 1 hour, utc_timestamp(3) + interval 1 day, 'open', 1, utc_timestamp(3))",
+        )
+        .bind(sale)
+        .bind(&sale.tag()[..])
+        .bind(product)
+        .bind(total)
+        .bind(per_user_limit)
+        .execute(&self.schema.pool)
+        .await
+        .unwrap();
+        sqlx::query("insert into sale_inventory (sale_id, total, available, sold, epoch) values (?, ?, ?, 0, 0)")
+            .bind(sale)
+            .bind(total)
+            .bind(total)
+            .execute(&self.schema.pool)
+            .await
+            .unwrap();
+        self.rebuilder().sale(sale).await.unwrap();
+        sale
+    }
+
+    pub fn fresh_gid(&self) -> Gid {
+        Gid::from_uuid(Uuid::now_v7())
+    }
+
+    /// An order as the API would publish it; nothing is reserved.
+    pub fn order(&self, sale: SaleId, user: UserId, units: u32) -> OrderMessage {
+        let order_id = OrderId::mint(sale);
+        OrderMessage {
+            version: VERSION,
+            order_id,
+            gid: order_id.first_gid(),
+            generation: 0,
+            sale_id: sale,
+            user_id: user,
+            quantity: Quantity::try_from(units).unwrap(),
+            price: 100,
+            remark: None,
+            idempotency: None,
+            created_at: Utc::now(),
+        }
+    }
+
+    pub fn order_with_key(&self, sale: SaleId, user: UserId, key: &str) -> OrderMessage {
+        let idempotency = Some(Idempotency {
+            key: key.to_owned(),
+            body_hash: "0".repeat(64),
+        });
+        OrderMessage {
+            idempotency,
+            ..self.order(sale, user, 1)
+        }
+    }
+
+    /// An order with its reservation.
+    pub async fn reserve(&self, sale: SaleId, user: UserId, units: u32) -> OrderMessage {
+        let message = self.order(sale, user, units);
+        let reserved = self.try_reserve(&message).await.unwrap();
+        assert_eq!(reserved, Reserved::New);
+        message
+    }
+
+    pub async fn try_reserve(
+        &self,
+        message: &OrderMessage,
+    ) -> Result<Reserved, ordering::stock::ReserveError> {
+        let ask = Reserve {
+            sale: message.sale_id,
+            gid: message.gid,
+            order: message.order_id,
+            user: message.user_id,
+            units: message.quantity,
+            idempotency: message.idempotency.as_ref(),
+            message: &message.to_bytes(),
+            window: Window::Checked,
+        };
+        self.stock.reserve(&ask).await
+    }
+
+    pub async fn submit(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
+        self.engine.submit(message).await
+    }
+
+    /// Completes what engines left, as if its time had come.
+    pub async fn recover(&self) {
+        self.execute("update transactions set due_at = utc_timestamp(3) where state in ('committing', 'rolling_back')").await;
+        let recovery = Recovery::new(
+            self.schema.pool.clone(),
+            self.stock.clone(),
+            Pace::default(),
+        );
+        while recovery.run_batch().await.unwrap().finished > 0 {}
+    }
+
+    /// Waits until no transaction is unfinished.
+    pub async fn settled(&self) {
+        testkit::eventually(
+            "every transaction is finished",
+            Duration::from_secs(20),
+            || async { (self.unfinished().await == 0).then_some(()) },
+        )
+        .await;
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        self.schema.execute(sql).await;
+    }
+
+    pub async fn count(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn unfinished(&self) -> i64 {
+        self.count(
+            "select count(*) from transactions where state not in ('committed', 'rolled_back')",
+        )
+        .await
+    }
+
+    /// Available and sold, in MySQL.
+    pub async fn inventory(&self, sale: SaleId) -> (i32, i32) {
+        sqlx::query_as("select available, sold from sale_inventory where sale_id = ?")
+            .bind(sale)
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Available, held and sold, in Redis.
+    pub async fn levels(&self, sale: SaleId) -> (i64, i64, i64) {
+        let levels = self
+            .stock
+            .levels(sale)
+            .await
+            .unwrap()
+            .expect("Redis has the sale");
+        assert_eq!(
+            levels.total,
+            levels.available + levels.held + levels.sold - levels.owed,
+            "conserved"
+        );
+        (levels.available, levels.held, levels.sold)
+    }
+
+    pub async fn units_of(&self, sale: SaleId, user: UserId) -> i32 {
+        sqlx::query_scalar("select units from sale_buyers where sale_id = ? and user_id = ?")
+            .bind(sale)
+            .bind(user)
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn orders_with(&self, sale: SaleId, status: OrderStatus) -> i64 {
+        sqlx::query_scalar("select count(*) from orders where sale_id = ? and status = ?")
+            .bind(sale)
+            .bind(status.as_str())
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap()
+    }
+}
