@@ -1,1 +1,10 @@
-//! (to be written)
+//! The load Redress is measured and tried with: buyers, many at once, who do what buyers do. They click twice, lose their
+//! connection, come again when told to, and write down in the auditor's journal what they asked and what they were told.
+//!
+//! It judges nothing: that is the auditor's.
+
+pub mod buyers;
+pub mod http;
+pub mod report;
+pub mod secrets;
+pub mod stage;

@@ -1,2 +1,143 @@
-//! (to be written)
-fn main() {}
+//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "progress and errors are for whoever started it"
+)]
+
+use anyhow::{Context, ensure};
+use auditor::journal::Journal;
+use bench::{
+    buyers::{self, Load, Progress},
+    secrets::Minter,
+    stage::{self, Endpoints, SaleTerms},
+};
+use clap::{Args, Parser, Subcommand};
+use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+/// Between two lines of progress.
+const PROGRESS: Duration = Duration::from_millis(300);
+
+/// Loads a running Redress.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    load: Loads,
+}
+
+#[derive(Subcommand)]
+enum Loads {
+    /// Opens a sale and sends buyers to it. Prints a JSON line of progress a few times a second.
+    Buyers(Buyers),
+}
+
+#[derive(Args)]
+#[expect(clippy::struct_field_names, reason = "the option is called so")]
+struct Buyers {
+    /// The `endpoints.json` of the running stack.
+    #[arg(long)]
+    endpoints: PathBuf,
+    /// The settings the stack runs with; only auth is read.
+    #[arg(long)]
+    config: PathBuf,
+    /// Units on offer.
+    #[arg(long, default_value_t = 1_000)]
+    sale_units: u32,
+    /// Buyers who come; each wants one order.
+    #[arg(long, default_value_t = 20_000)]
+    buyers: usize,
+    /// Buyers served at the same time at most.
+    #[arg(long, default_value_t = 300)]
+    in_flight: usize,
+    /// Units each buyer asks for.
+    #[arg(long, default_value_t = 1)]
+    quantity: u32,
+    /// Units one buyer may have.
+    #[arg(long, default_value_t = 1)]
+    per_user_limit: u32,
+    /// Buyers per second, come what may; without it the next comes when one is done.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// The share of buyers who click twice, 0 to 1.
+    #[arg(long, default_value_t = 0.05)]
+    duplicates: f64,
+    /// Who clicks twice hangs on this.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds a buyer asks before giving up.
+    #[arg(long, default_value_t = 120)]
+    patience: u64,
+    /// Where every request and answer is written; must not exist.
+    #[arg(long)]
+    journal: PathBuf,
+    /// Where the report goes, as JSON.
+    #[arg(long)]
+    report: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Loads::Buyers(options) = Options::parse().load;
+    match send_buyers(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            eprintln!("bench: {cause:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn send_buyers(options: Buyers) -> anyhow::Result<()> {
+    ensure!(
+        options.rate.is_none_or(|rate| rate > 0.0),
+        "--rate must be above 0"
+    );
+    let endpoints = Endpoints::read(&options.endpoints)?;
+    let minter = Minter::from_settings(&options.config)?;
+    let journal = Journal::create(&options.journal)
+        .with_context(|| format!("cannot make journal {}", options.journal.display()))?;
+    let terms = SaleTerms {
+        units: options.sale_units,
+        per_user_limit: options.per_user_limit,
+    };
+    let load = Load {
+        sale: stage::open_sale(&endpoints, terms).await?,
+        buyers: stage::seed_buyers(&endpoints.mysql, options.buyers).await?,
+        api: endpoints.api,
+        quantity: options.quantity,
+        in_flight: options.in_flight,
+        rate: options.rate,
+        double_clicks: options.duplicates,
+        seed: options.seed,
+        patience: Duration::from_secs(options.patience),
+    };
+    let progress = Arc::new(Progress::default());
+    let printing = tokio::spawn(print(Arc::clone(&progress)));
+    let report = buyers::run(load, minter, journal, Arc::clone(&progress)).await;
+    printing.abort();
+    let report = report?;
+    line(&progress);
+    fs::write(&options.report, serde_json::to_vec_pretty(&report)?)
+        .with_context(|| format!("cannot write {}", options.report.display()))?;
+    let gave_up: u64 = report.gave_up.values().sum();
+    ensure!(
+        gave_up == 0,
+        "{gave_up} buyers never got a final answer: {:?}",
+        report.gave_up
+    );
+    Ok(())
+}
+
+async fn print(progress: Arc<Progress>) {
+    let mut ticks = tokio::time::interval(PROGRESS);
+    loop {
+        ticks.tick().await;
+        line(&progress);
+    }
+}
+
+fn line(progress: &Progress) {
+    if let Ok(line) = serde_json::to_string(&progress.reached()) {
+        println!("{line}");
+    }
+}
