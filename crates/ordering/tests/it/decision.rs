@@ -20,7 +20,7 @@ fn rejected(reason: &str) -> OrderOutcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_coordinators_on_one_sale_sell_every_unit_once() {
     let shop = Shop::open().await;
-    let sale = shop.sale(100, 2).await;
+    let sale = shop.sale(70, 2).await;
     let engines = [shop.engine(), shop.engine()];
     let orders = (0..600).map(|number| {
         let engine = &engines[number % 2];
@@ -33,14 +33,14 @@ async fn two_coordinators_on_one_sale_sell_every_unit_once() {
         .iter()
         .filter(|outcome| **outcome == OrderOutcome::Confirmed)
         .count();
-    assert_eq!(confirmed, 100);
+    assert_eq!(confirmed, 70);
     assert!(
         outcomes
             .iter()
             .all(|outcome| *outcome == OrderOutcome::Confirmed || *outcome == rejected("sold_out"))
     );
-    assert_eq!(shop.inventory(sale).await, (0, 100));
-    assert_eq!(shop.orders_with(sale, OrderStatus::Confirmed).await, 100);
+    assert_eq!(shop.inventory(sale).await, (0, 70));
+    assert_eq!(shop.orders_with(sale, OrderStatus::Confirmed).await, 70);
 }
 
 /// Promise 1, per buyer. Breaks when `lock_buyers` reads without locking first.

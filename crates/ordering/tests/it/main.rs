@@ -3,3 +3,4 @@
 mod commit_proxy;
 mod decision;
 mod shop;
+mod size;
