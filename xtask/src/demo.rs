@@ -10,10 +10,13 @@ mod table;
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
+
 use crate::{
     files,
     folder::Folder,
-    processes, servers,
+    processes,
+    servers::{self, Given},
     stack::{self, Stack},
     stop::Stop,
     terminal,
@@ -37,6 +40,11 @@ const KEPT: &str = "demo";
 /// # Errors
 /// When something does not come up or a signal asks to stop. A broken promise is the exit code's matter.
 pub fn run(workspace: &Workspace, wanted: Wanted, stop: &Stop) -> anyhow::Result<ExitCode> {
+    ensure!(
+        Given::in_environment()?.is_nothing(),
+        "the demo kills servers and starts from empty, so it runs on its own: unset REDRESS_MYSQL_URL, REDRESS_REDIS_STOCK, \
+         REDRESS_REDIS_LOCK and REDRESS_KAFKA"
+    );
     let folder = Folder::lock(&workspace.kept(stack::FOLDER))?;
     files::remove(&folder.join(KEPT))?;
     files::make_private_dir(&folder.join(KEPT))?;

@@ -56,6 +56,14 @@ impl Given {
         })
     }
 
+    /// Whether every server will be our own.
+    pub fn is_nothing(&self) -> bool {
+        self.mysql.is_none()
+            && self.redis_stock.is_none()
+            && self.redis_lock.is_none()
+            && self.kafka.is_none()
+    }
+
     /// Installs what our own servers need.
     ///
     /// # Errors

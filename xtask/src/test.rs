@@ -66,7 +66,8 @@ pub fn run(workspace: &Workspace, cargo_args: &[String], stop: &Stop) -> anyhow:
         "tests failed; the servers' logs are in {}",
         folder.join("logs").display()
     ));
-    Ok(ExitCode::FAILURE)
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 fn selection(cargo_args: &[String]) -> Vec<String> {
