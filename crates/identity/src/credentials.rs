@@ -49,11 +49,19 @@ impl Email {
     /// [`Invalid::Email`].
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let short = text.chars().count() <= 254;
-        let plain = !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+        let plain = !text
+            .chars()
+            .any(|letter| letter.is_whitespace() || letter.is_control());
         let parts = text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !domain.starts_with('.') && !domain.ends_with('.')
+            !local.is_empty()
+                && !domain.is_empty()
+                && !domain.contains('@')
+                && !domain.starts_with('.')
+                && !domain.ends_with('.')
         });
-        (short && plain && parts).then(|| Self(text.to_owned())).ok_or(Invalid::Email)
+        (short && plain && parts)
+            .then(|| Self(text.to_owned()))
+            .ok_or(Invalid::Email)
     }
 
     /// The address.
@@ -96,28 +104,65 @@ mod tests {
 
     #[test]
     fn a_user_name_has_3_to_64_plain_characters() {
-        assert!(["abc", "A.b_c-9", &"a".repeat(64)].iter().all(|name| Username::parse(name).is_ok()));
-        let bad = ["", "ab", "a b", "a@b", "müller", "a/b", "abc\n", &"a".repeat(65)];
-        assert!(bad.iter().all(|name| Username::parse(name) == Err(Invalid::Username)));
+        assert!(
+            ["abc", "A.b_c-9", &"a".repeat(64)]
+                .iter()
+                .all(|name| Username::parse(name).is_ok())
+        );
+        let bad = [
+            "",
+            "ab",
+            "a b",
+            "a@b",
+            "müller",
+            "a/b",
+            "abc\n",
+            &"a".repeat(65),
+        ];
+        assert!(
+            bad.iter()
+                .all(|name| Username::parse(name) == Err(Invalid::Username))
+        );
     }
 
     #[test]
     fn an_address_has_one_at_sign_between_two_parts() {
-        assert!(["a@b", "jo.e+x@example.org", "ü@bücher.example"].iter().all(|address| Email::parse(address).is_ok()));
+        assert!(
+            ["a@b", "jo.e+x@example.org", "ü@bücher.example"]
+                .iter()
+                .all(|address| Email::parse(address).is_ok())
+        );
         let long = format!("{}@example.org", "a".repeat(250));
-        let bad = ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@.b", "a@b.", "a@b\n", &long];
-        assert!(bad.iter().all(|address| Email::parse(address) == Err(Invalid::Email)));
+        let bad = [
+            "", "a", "@b", "a@", "a@b@c", "a b@c", "a@.b", "a@b.", "a@b\n", &long,
+        ];
+        assert!(
+            bad.iter()
+                .all(|address| Email::parse(address) == Err(Invalid::Email))
+        );
     }
 
     #[test]
     fn a_password_has_8_to_128_characters_of_any_kind() {
-        assert!(["12345678", "пароль-длинный", &"x".repeat(128)].iter().all(|password| Password::parse(password).is_ok()));
-        assert!(["", "1234567", &"x".repeat(129)].iter().all(|password| Password::parse(password).is_err()));
+        assert!(
+            ["12345678", "пароль-длинный", &"x".repeat(128)]
+                .iter()
+                .all(|password| Password::parse(password).is_ok())
+        );
+        assert!(
+            ["", "1234567", &"x".repeat(129)]
+                .iter()
+                .all(|password| Password::parse(password).is_err())
+        );
     }
 
     #[test]
     fn neither_password_nor_address_ends_up_in_a_log() {
-        let shown = format!("{:?} {:?}", Password::parse("secret-secret"), Email::parse("joe@example.org"));
+        let shown = format!(
+            "{:?} {:?}",
+            Password::parse("secret-secret"),
+            Email::parse("joe@example.org")
+        );
         assert!(!shown.contains("secret") && !shown.contains("joe"));
     }
 }

@@ -37,7 +37,9 @@ pub async fn hash(password: &Password) -> Result<String, PasswordError> {
 pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool, PasswordError> {
     let (password, hash) = (password.to_owned(), hash.map(str::to_owned));
     in_turn(move || match hash.as_deref().map(PasswordHash::new) {
-        Some(Ok(hash)) => Ok(Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()),
+        Some(Ok(hash)) => Ok(Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok()),
         Some(Err(_)) | None => {
             let _ = Argon2::default().verify_password(password.as_bytes(), nobodys()?);
             Ok(false)
@@ -52,18 +54,26 @@ fn nobodys() -> Result<&'static PasswordHash, PasswordError> {
     if let Some(hash) = NOBODYS.get() {
         return Ok(hash);
     }
-    let hash = Argon2::default().hash_password(b"nobody").map_err(|cause| PasswordError(cause.to_string()))?;
+    let hash = Argon2::default()
+        .hash_password(b"nobody")
+        .map_err(|cause| PasswordError(cause.to_string()))?;
     Ok(NOBODYS.get_or_init(|| hash))
 }
 
 fn hashed(password: &str) -> Result<String, PasswordError> {
-    let hash: PasswordHash =
-        Argon2::default().hash_password(password.as_bytes()).map_err(|cause| PasswordError(cause.to_string()))?;
+    let hash: PasswordHash = Argon2::default()
+        .hash_password(password.as_bytes())
+        .map_err(|cause| PasswordError(cause.to_string()))?;
     Ok(hash.to_string())
 }
 
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-    let turn = TURNS.acquire().await.map_err(|cause| PasswordError(cause.to_string()))?;
+async fn in_turn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let turn = TURNS
+        .acquire()
+        .await
+        .map_err(|cause| PasswordError(cause.to_string()))?;
     // The turn goes with the work: whoever stops waiting for it does not let a third one in.
     spawn_blocking(move || {
         let _turn = turn;
@@ -80,18 +90,25 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_fits_its_hash() {
-        let hash = hash(&Password::parse("correct horse").unwrap()).await.unwrap();
+        let hash = hash(&Password::parse("correct horse").unwrap())
+            .await
+            .unwrap();
         assert!(hash.starts_with("$argon2id$"));
         assert!(verify("correct horse", Some(&hash)).await.unwrap());
         assert!(!verify("correct horsf", Some(&hash)).await.unwrap());
         assert!(!verify("", Some(&hash)).await.unwrap());
         assert!(!verify("correct horse", Some("no hash")).await.unwrap());
-        assert!(!verify("nobody", None).await.unwrap(), "the stand-in's password opens nothing");
+        assert!(
+            !verify("nobody", None).await.unwrap(),
+            "the stand-in's password opens nothing"
+        );
     }
 
     #[tokio::test]
     async fn an_account_that_is_not_there_takes_as_long_as_one_that_is() {
-        let hash = hash(&Password::parse("correct horse").unwrap()).await.unwrap();
+        let hash = hash(&Password::parse("correct horse").unwrap())
+            .await
+            .unwrap();
         verify("warm up", None).await.unwrap();
         let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
         for _ in 0..5 {
@@ -102,6 +119,9 @@ mod tests {
             verify("wrong", None).await.unwrap();
             unknown = unknown.min(since.elapsed());
         }
-        assert!(unknown > known / 2, "{unknown:?} for an unknown account, {known:?} for a known one");
+        assert!(
+            unknown > known / 2,
+            "{unknown:?} for an unknown account, {known:?} for a known one"
+        );
     }
 }

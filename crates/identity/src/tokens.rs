@@ -70,9 +70,15 @@ impl Tokens {
     pub fn mint(&self, user: UserId, role: Role) -> String {
         let now = Utc::now().timestamp();
         let exp = now.saturating_add_unsigned(self.0.ttl.as_secs());
-        let signed = Signed { sub: user, role, iat: now, exp };
-        encode(&self.0.header, &signed, &self.0.sign)
-            .unwrap_or_else(|cause| unreachable!("four plain claims signed by an HMAC key cannot fail: {cause}"))
+        let signed = Signed {
+            sub: user,
+            role,
+            iat: now,
+            exp,
+        };
+        encode(&self.0.header, &signed, &self.0.sign).unwrap_or_else(|cause| {
+            unreachable!("four plain claims signed by an HMAC key cannot fail: {cause}")
+        })
     }
 
     /// Who the token belongs to.
@@ -80,11 +86,16 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`].
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let data = decode::<Signed>(token, &self.0.check, &self.0.rules).map_err(|cause| match cause.kind() {
-            jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
-            _ => TokenError::Forged(cause),
+        let data = decode::<Signed>(token, &self.0.check, &self.0.rules).map_err(|cause| {
+            match cause.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
+                _ => TokenError::Forged(cause),
+            }
         })?;
-        Ok(Claims { user_id: data.claims.sub, role: data.claims.role })
+        Ok(Claims {
+            user_id: data.claims.sub,
+            role: data.claims.role,
+        })
     }
 }
 
@@ -114,14 +125,23 @@ mod tests {
     fn a_token_says_who_it_was_minted_for() {
         let (tokens, user) = (tokens(), UserId::fresh());
         for role in Role::ALL {
-            assert_eq!(tokens.verify(&tokens.mint(user, role)).unwrap(), Claims { user_id: user, role });
+            assert_eq!(
+                tokens.verify(&tokens.mint(user, role)).unwrap(),
+                Claims {
+                    user_id: user,
+                    role
+                }
+            );
         }
     }
 
     #[test]
     fn a_token_is_not_good_in_the_second_it_expires_in() {
         let expired = Tokens::new(SECRET, Duration::ZERO).mint(UserId::fresh(), Role::Buyer);
-        assert!(matches!(tokens().verify(&expired), Err(TokenError::Expired)));
+        assert!(matches!(
+            tokens().verify(&expired),
+            Err(TokenError::Expired)
+        ));
         let old = signed(&Header::default(), &claims(1), SECRET);
         assert!(matches!(tokens().verify(&old), Err(TokenError::Expired)));
     }
@@ -129,7 +149,11 @@ mod tests {
     #[test]
     fn a_token_of_another_key_or_algorithm_is_forged() {
         let tokens = tokens();
-        let other_key = signed(&Header::default(), &claims(soon()), "another secret of thirty-two bytes");
+        let other_key = signed(
+            &Header::default(),
+            &claims(soon()),
+            "another secret of thirty-two bytes",
+        );
         let other_algorithm = signed(&Header::new(Algorithm::HS512), &claims(soon()), SECRET);
         let ours = tokens.mint(UserId::fresh(), Role::Buyer);
         let (_, rest) = ours.split_once('.').unwrap();
@@ -138,8 +162,21 @@ mod tests {
         let unsigned = format!("{none}.{}.", rest.split_once('.').unwrap().0);
         let relabelled = format!("{none}.{rest}");
         let changed = ours.replace(&rest[..8], "eyJzdWIA");
-        for forged in [&other_key, &other_algorithm, &unsigned, &relabelled, &changed, "", "a.b.c", "..", "ü"] {
-            assert!(matches!(tokens.verify(forged), Err(TokenError::Forged(_))), "{forged}");
+        for forged in [
+            &other_key,
+            &other_algorithm,
+            &unsigned,
+            &relabelled,
+            &changed,
+            "",
+            "a.b.c",
+            "..",
+            "ü",
+        ] {
+            assert!(
+                matches!(tokens.verify(forged), Err(TokenError::Forged(_))),
+                "{forged}"
+            );
         }
     }
 
@@ -149,10 +186,17 @@ mod tests {
             let mut claims = claims(soon());
             claims.as_object_mut().unwrap().remove(missing);
             let token = signed(&Header::default(), &claims, SECRET);
-            assert!(matches!(tokens().verify(&token), Err(TokenError::Forged(_))), "without {missing}");
+            assert!(
+                matches!(tokens().verify(&token), Err(TokenError::Forged(_))),
+                "without {missing}"
+            );
         }
         let mut root = claims(soon());
         root["role"] = "root".into();
-        assert!(tokens().verify(&signed(&Header::default(), &root, SECRET)).is_err());
+        assert!(
+            tokens()
+                .verify(&signed(&Header::default(), &root, SECRET))
+                .is_err()
+        );
     }
 }

@@ -66,7 +66,9 @@ pub async fn create(db: &MySqlPool, new: NewUser<'_>) -> Result<User, CreateErro
         id: UserId::fresh(),
         username: username.as_str().to_owned(),
         email: email.as_str().to_owned(),
-        password_hash: passwords::hash(&password).await.map_err(CreateError::Password)?,
+        password_hash: passwords::hash(&password)
+            .await
+            .map_err(CreateError::Password)?,
         role: new.role,
         created_at: Utc::now().trunc_subsecs(3),
     };
