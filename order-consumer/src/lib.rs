@@ -1,1 +1,82 @@
-//! (to be written)
+//! Takes admitted orders off Kafka and has them settled by the coordinator.
+//!
+//! An order that cannot be decided by itself stays unfinished at its offset and is tried again with backoff, while its neighbours
+//! go on; what can never be an order goes to the dead letters; what is wrong with everything pauses intake. It leaves out HTTP
+//! for buyers, and repair: nothing is published for the compensator yet.
+
+pub mod gate;
+pub mod intake;
+pub mod membership;
+pub mod metrics;
+pub mod offsets;
+mod work;
+
+use anyhow::{Context as _, ensure};
+use coordinator::Limits;
+use intake::Intake;
+use membership::Membership;
+use ordering::{engine::OrderEngine, stock::Stock};
+use service_kit::{
+    kafka::{Producer, Topic, ensure_topics},
+    settings::Settings,
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use work::Tools;
+
+/// How long a stop waits for completions that are under way; recovery does what is left.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The consumer with its engine, ready to run.
+pub struct Consumer {
+    intake: Intake,
+    engine: OrderEngine,
+}
+
+impl Consumer {
+    /// Makes missing topics and joins the group.
+    ///
+    /// # Errors
+    /// When Kafka does not answer, or the settings make no client.
+    pub async fn start(settings: &Settings, stock: Stock) -> anyhow::Result<Self> {
+        ensure!(settings.order_consumer.max_in_flight > 0, "order_consumer.max_in_flight must be at least 1");
+        let topics = [
+            Topic { name: &settings.kafka.orders_topic, partitions: settings.kafka.orders_partitions },
+            Topic { name: &settings.compensation.dlq_topic, partitions: 1 },
+        ];
+        ensure_topics(&settings.kafka.brokers, &topics).await?;
+        let transaction = &settings.transaction;
+        let limits = Limits {
+            batch_size: transaction.batch_size,
+            batch_wait: Duration::from_millis(transaction.batch_wait_ms),
+            batches_in_flight: transaction.batches_in_flight,
+            queue: transaction.queue,
+        };
+        let engine = OrderEngine::start(limits, service_kit::mysql::options(&settings.database.mysql), stock);
+        let tools = Tools {
+            engine: engine.clone(),
+            producer: Producer::new(&settings.kafka.brokers).context("making the producer of dead letters")?,
+            dead_letters: settings.compensation.dlq_topic.as_str().into(),
+        };
+        Ok(Self { intake: Intake::new(settings, tools)?, engine })
+    }
+
+    /// What the group gave this process.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        self.intake.membership()
+    }
+
+    /// Runs until `stop`, then finishes what is in hand: up to 10 s for decisions, 5 s for completions.
+    ///
+    /// # Errors
+    /// When Kafka expels this member for good.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let ended = self.intake.run(stop).await;
+        if tokio::time::timeout(COMPLETE_WITHIN, self.engine.drain()).await.is_err() {
+            warn!("Completions under way are left to recovery");
+        }
+        ended
+    }
+}

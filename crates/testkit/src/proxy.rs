@@ -12,6 +12,8 @@ enum Mode {
     Open,
     /// Connections are closed, new ones too.
     Cut,
+    /// Connections stay and nothing passes.
+    Hung,
 }
 
 /// Listens until it is dropped.
@@ -30,14 +32,7 @@ impl Proxy {
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut seen = seen.clone();
-                tokio::spawn(async move {
-                    if *seen.borrow_and_update() == Mode::Open {
-                        tokio::select! {
-                            _ = forward(client, server) => {}
-                            _ = seen.wait_for(|mode| *mode == Mode::Cut) => {}
-                        }
-                    }
-                });
+                tokio::spawn(async move { serve(client, server, &mut seen).await });
             }
         });
         Self {
@@ -58,7 +53,12 @@ impl Proxy {
         self.mode.send_replace(Mode::Cut);
     }
 
-    /// Lets everything through again.
+    /// Keeps all connections, takes new ones, and lets nothing through.
+    pub fn hang(&self) {
+        self.mode.send_replace(Mode::Hung);
+    }
+
+    /// Lets new connections through again; those that hung are closed.
     pub fn open(&self) {
         self.mode.send_replace(Mode::Open);
     }
@@ -70,11 +70,22 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(mut client: TcpStream, server: SocketAddr) -> io::Result<()> {
+async fn serve(mut client: TcpStream, server: SocketAddr, mode: &mut watch::Receiver<Mode>) {
+    if *mode.borrow_and_update() == Mode::Open {
+        tokio::select! {
+            _ = forward(&mut client, server) => return,
+            _ = mode.wait_for(|mode| *mode != Mode::Open) => {}
+        }
+    }
+    // Ends with the proxy too.
+    let _ = mode.wait_for(|mode| *mode != Mode::Hung).await;
+}
+
+async fn forward(client: &mut TcpStream, server: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    tokio::io::copy_bidirectional(&mut client, &mut server)
+    tokio::io::copy_bidirectional(client, &mut server)
         .await
         .map(|_| ())
 }

@@ -1,0 +1,224 @@
+//! This process as a member of its Kafka group: what is assigned and revoked, and the commits that go with it.
+//!
+//! Cooperative rebalancing: when a member joins or leaves, only the partitions that move stop; all others are worked on
+//! throughout. A revoked partition is committed up to its lowest unfinished offset before it is let go; what is still being
+//! decided then is decided again by its next holder, to the same outcome.
+
+use crate::{
+    metrics::CONSUMER_LAG,
+    offsets::{Offsets, Ticket},
+};
+use metrics::gauge;
+use rdkafka::{
+    ClientContext, Offset, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer},
+    error::{KafkaError, KafkaResult},
+};
+use service_kit::{kafka::consumer_config, settings::Settings};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+use tracing::{debug, info, warn};
+
+/// A consumer that keeps [`Membership`] up to date whenever it is polled.
+pub type Member = StreamConsumer<Membership>;
+
+/// What the group gave this process. Cloning shares it.
+#[derive(Clone)]
+pub struct Membership {
+    topic: Arc<str>,
+    offsets: Arc<Mutex<Offsets>>,
+    paused: Arc<AtomicBool>,
+    joined: Arc<AtomicBool>,
+}
+
+impl Membership {
+    /// Joins the group of the settings; nothing happens before the consumer is polled.
+    ///
+    /// # Errors
+    /// When the settings make no consumer.
+    pub fn join(settings: &Settings) -> KafkaResult<(Self, Arc<Member>)> {
+        let membership = Self {
+            topic: settings.kafka.orders_topic.as_str().into(),
+            offsets: Arc::default(),
+            paused: Arc::default(),
+            joined: Arc::default(),
+        };
+        let group = &settings.order_consumer;
+        let member: Member = consumer_config(&settings.kafka.brokers, &group.group, Some(&group.instance_id))
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("statistics.interval.ms", "1000")
+            .create_with_context(membership.clone())?;
+        member.subscribe(&[&settings.kafka.orders_topic])?;
+        Ok((membership, Arc::new(member)))
+    }
+
+    /// Whether the group has given this process its share. A spare member's share is empty; it is ready to take over.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self, partition: i32, offset: i64) -> Option<Ticket> {
+        self.offsets().take(partition, offset)
+    }
+
+    pub(crate) fn finish(&self, ticket: Ticket) {
+        self.offsets().finish(ticket);
+    }
+
+    pub(crate) fn is_valid(&self, ticket: Ticket) -> bool {
+        self.offsets().is_valid(ticket)
+    }
+
+    /// Commits what is due, without waiting. What fails is due again.
+    pub(crate) fn commit(&self, member: &Member) {
+        self.commit_with(member, CommitMode::Async);
+    }
+
+    /// Commits what is due and waits for the answer.
+    pub(crate) fn commit_now(&self, member: &Member) {
+        self.commit_with(member, CommitMode::Sync);
+    }
+
+    fn commit_with(&self, member: &Member, mode: CommitMode) {
+        let due = self.offsets().due();
+        let list = self.list(due.iter().copied());
+        if list.count() == 0 {
+            return;
+        }
+        match member.commit(&list, mode) {
+            Ok(()) => {
+                let mut offsets = self.offsets();
+                for (partition, offset) in due {
+                    offsets.committed(partition, offset);
+                }
+            }
+            Err(cause) => debug!("Offsets could not be committed, they will be again: {cause}"),
+        }
+    }
+
+    /// Fetches nothing from now on, from partitions assigned later neither. Polling goes on.
+    pub(crate) fn pause(&self, member: &Member) {
+        self.paused.store(true, Ordering::SeqCst);
+        if let Err(cause) = member.pause(&self.held()) {
+            warn!("Intake could not be paused: {cause}");
+        }
+    }
+
+    /// Fetches again.
+    pub(crate) fn resume(&self, member: &Member) {
+        self.paused.store(false, Ordering::SeqCst);
+        if let Err(cause) = member.resume(&self.held()) {
+            warn!("Intake could not be resumed: {cause}");
+        }
+    }
+
+    fn held(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in self.offsets().partitions() {
+            list.add_partition(&self.topic, partition);
+        }
+        list
+    }
+
+    fn list(&self, offsets: impl Iterator<Item = (i32, i64)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            if let Err(cause) = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset)) {
+                warn!("Offset {offset} of partition {partition} cannot be committed: {cause}");
+            }
+        }
+        list
+    }
+
+    fn offsets(&self) -> MutexGuard<'_, Offsets> {
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn let_go(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+        let due: Vec<(i32, i64)> = {
+            let mut offsets = self.offsets();
+            let due = partitions.iter().filter_map(|partition| Some((*partition, offsets.due_of(*partition)?))).collect();
+            for partition in partitions {
+                offsets.revoke(*partition);
+            }
+            due
+        };
+        // After a lost membership nobody takes the commit; the next holder begins at the last one.
+        if !due.is_empty()
+            && !consumer.assignment_lost()
+            && let Err(cause) = consumer.commit(&self.list(due.into_iter()), CommitMode::Sync)
+        {
+            warn!("Partitions were let go without a last commit, their next holder repeats a little: {cause}");
+        }
+    }
+}
+
+fn numbers(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let mut offsets = self.offsets();
+                for partition in numbers(list) {
+                    offsets.assign(partition);
+                }
+            }
+            Rebalance::Revoke(list) => self.let_go(consumer, &numbers(list)),
+            Rebalance::Error(cause) => warn!("Rebalancing failed: {cause}"),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                if self.paused.load(Ordering::SeqCst)
+                    && let Err(cause) = consumer.pause(list)
+                {
+                    warn!("Newly assigned partitions could not be paused: {cause}");
+                }
+                self.joined.store(true, Ordering::Relaxed);
+                info!("Assigned partitions {:?}", numbers(list));
+            }
+            Rebalance::Revoke(list) => info!("Gave up partitions {:?}", numbers(list)),
+            Rebalance::Error(_) => {}
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(cause) = result {
+            debug!("Offsets were not committed, they will be again: {cause}");
+            self.offsets().commit_failed();
+        }
+    }
+}
+
+impl ClientContext for Membership {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.get(&*self.topic).map(|topic| &topic.partitions);
+        let offsets = self.offsets();
+        let lag: i64 = offsets
+            .partitions()
+            .filter_map(|held| partitions?.get(&held))
+            .map(|partition| match partition.consumer_lag {
+                ..0 => (partition.hi_offset - partition.lo_offset).max(0),
+                lag => lag,
+            })
+            .sum();
+        gauge!(CONSUMER_LAG).set(lag as f64);
+    }
+
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        debug!("Kafka client, {facility}: {message}");
+    }
+
+    fn error(&self, cause: KafkaError, reason: &str) {
+        debug!("Kafka client: {cause}: {reason}");
+    }
+}

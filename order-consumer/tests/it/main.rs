@@ -1,0 +1,8 @@
+//! The consumer on real servers: `cargo xtask test` starts them.
+
+mod crashes;
+mod dead_letters;
+mod failures;
+mod rebalances;
+mod settling;
+mod world;
