@@ -90,7 +90,7 @@ pub const fn promise_title(promise: u8) -> &'static str {
         1 => "never oversold, never doubled",
         2 => "202 means it is settled",
         3 => "no stranded stock",
-        4 => "no silent failure (dead letters)",
+        4 => "no silent failure",
         5 => "every repeat is safe",
         _ => "recovery by itself",
     }
