@@ -4,3 +4,4 @@ mod commit_proxy;
 mod decision;
 mod shop;
 mod size;
+mod stock;
