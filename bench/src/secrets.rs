@@ -2,10 +2,9 @@
 //! password hashing.
 
 use anyhow::Context;
-use chrono::{TimeDelta, Utc};
 use config::{Config, Environment, File, FileFormat};
-use jsonwebtoken::{EncodingKey, Header, encode};
-use serde::{Deserialize, Serialize};
+use identity::{Role, UserId, tokens::Tokens};
+use serde::Deserialize;
 use std::{path::Path, time::Duration};
 use uuid::Uuid;
 
@@ -26,19 +25,7 @@ fn a_day() -> u64 {
 }
 
 /// Mints buyers' tokens.
-pub struct Minter {
-    key: EncodingKey,
-    ttl: TimeDelta,
-}
-
-/// What a buyer's token says.
-#[derive(Serialize)]
-struct Claims {
-    sub: Uuid,
-    role: &'static str,
-    iat: i64,
-    exp: i64,
-}
+pub struct Minter(Tokens);
 
 impl Minter {
     /// Reads `auth` from the settings as the processes do: the file, then `REDRESS__AUTH__…`.
@@ -56,37 +43,24 @@ impl Minter {
             .build()
             .and_then(Config::try_deserialize)
             .with_context(|| format!("no auth.token_secret in {}", file.display()))?;
-        Self::new(
+        Ok(Self::new(
             &settings.auth.token_secret,
             Duration::from_secs(settings.auth.token_ttl_s),
-        )
+        ))
     }
 
     /// Signs with this secret.
-    ///
-    /// # Errors
-    /// The time to live is beyond all reason.
-    pub fn new(secret: &str, ttl: Duration) -> anyhow::Result<Self> {
-        Ok(Self {
-            key: EncodingKey::from_secret(secret.as_bytes()),
-            ttl: TimeDelta::from_std(ttl)?,
-        })
+    #[must_use]
+    pub fn new(secret: &str, ttl: Duration) -> Self {
+        Self(Tokens::new(secret, ttl))
     }
 
     /// The `Authorization` header of a buyer.
-    ///
-    /// # Errors
-    /// The token cannot be signed.
-    pub fn bearer(&self, buyer: Uuid) -> anyhow::Result<String> {
-        let now = Utc::now();
-        let claims = Claims {
-            sub: buyer,
-            role: "buyer",
-            iat: now.timestamp(),
-            exp: (now + self.ttl).timestamp(),
-        };
-        let token =
-            encode(&Header::default(), &claims, &self.key).context("cannot sign a token")?;
-        Ok(format!("Bearer {token}"))
+    #[must_use]
+    pub fn bearer(&self, buyer: Uuid) -> String {
+        format!(
+            "Bearer {}",
+            self.0.mint(UserId::from_uuid(buyer), Role::Buyer)
+        )
     }
 }

@@ -45,18 +45,18 @@ struct Asked {
 
 impl<'a> Buyer<'a> {
     /// The buyer at place `at` of the load, who meant to come at `meant`.
-    pub(super) fn new(run: &'a Run, at: usize, user: Uuid, meant: Instant) -> anyhow::Result<Self> {
+    pub(super) fn new(run: &'a Run, at: usize, user: Uuid, meant: Instant) -> Self {
         let n = at as u64 + 1;
         let mut hasher = DefaultHasher::new();
         (run.load.seed, n).hash(&mut hasher);
-        Ok(Self {
+        Self {
             run,
             n,
             meant,
-            bearer: run.minter.bearer(user)?,
+            bearer: run.minter.bearer(user),
             key: key(run.load.sale, n),
             luck: hasher.finish(),
-        })
+        }
     }
 
     /// Buys, clicking once or twice, and notes how it went. The second connection is for the second click.

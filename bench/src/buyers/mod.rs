@@ -145,7 +145,7 @@ async fn work(run: Arc<Run>, connection: Connection) -> anyhow::Result<Tally> {
             None => Instant::now(),
         };
         tokio::time::sleep_until(meant.into()).await;
-        Buyer::new(&run, at, user, meant)?
+        Buyer::new(&run, at, user, meant)
             .buy(&mut first, &mut second, &mut tally)
             .await?;
     }

@@ -31,8 +31,7 @@ async fn run(load: Load) -> (Report, Vec<Answer>) {
     let minter = Minter::new(
         "a secret that is long enough for thirty-two bytes",
         Duration::from_mins(1),
-    )
-    .unwrap();
+    );
     let report = buyers::run(
         load,
         minter,
