@@ -11,7 +11,7 @@ use sqlx::MySqlPool;
 
 /// An order that was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderView {
+pub struct Order {
     /// The order.
     pub id: OrderId,
     /// The sale it belongs to.
@@ -52,7 +52,7 @@ impl ShownStatus {
 ///
 /// # Errors
 /// What the database says.
-pub async fn find(db: &MySqlPool, user: UserId, order: OrderId) -> sqlx::Result<Option<OrderView>> {
+pub async fn find(db: &MySqlPool, user: UserId, order: OrderId) -> sqlx::Result<Option<Order>> {
     sqlx::query_as!(
         Row,
         r#"select o.id as "id: OrderId", o.sale_id as "sale_id: SaleId", o.user_id as "user_id: UserId",
@@ -73,7 +73,7 @@ pub async fn find(db: &MySqlPool, user: UserId, order: OrderId) -> sqlx::Result<
 ///
 /// # Errors
 /// What the database says.
-pub async fn list_of_user(db: &MySqlPool, user: UserId, page: Paging) -> sqlx::Result<(Vec<OrderView>, u64)> {
+pub async fn list_of_user(db: &MySqlPool, user: UserId, page: Paging) -> sqlx::Result<(Vec<Order>, u64)> {
     let rows = sqlx::query_as!(
         Row,
         r#"select o.id as "id: OrderId", o.sale_id as "sale_id: SaleId", o.user_id as "user_id: UserId",
@@ -104,13 +104,13 @@ struct Row {
 }
 
 impl Row {
-    fn view(self) -> sqlx::Result<OrderView> {
+    fn view(self) -> sqlx::Result<Order> {
         let Self { id, sale_id, user_id, quantity, status, reason, created_at, committing } = self;
         let status = if committing {
             ShownStatus::Processing
         } else {
             ShownStatus::Settled(status.parse().map_err(|cause| sqlx::Error::Decode(Box::new(cause)))?)
         };
-        Ok(OrderView { id, sale_id, user_id, quantity, status, reason, created_at })
+        Ok(Order { id, sale_id, user_id, quantity, status, reason, created_at })
     }
 }

@@ -80,7 +80,13 @@ impl SaleLock {
         Ok(Self(Arc::new(Shared { nodes, ttl, probers })))
     }
 
-    /// Whether enough nodes answered lately.
+    /// How many nodes are in use, and how many there are.
+    #[must_use]
+    pub fn answering(&self) -> (usize, usize) {
+        (self.0.nodes.view().answering(), self.0.nodes.count())
+    }
+
+    /// Whether enough nodes are in use for anyone to hold a lock.
     #[must_use]
     pub fn has_majority(&self) -> bool {
         self.0.nodes.view().manager.is_some()

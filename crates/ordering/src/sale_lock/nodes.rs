@@ -40,6 +40,12 @@ pub(super) struct View {
     probes: Vec<MultiplexedConnection>,
 }
 
+impl View {
+    pub const fn answering(&self) -> usize {
+        self.probes.len()
+    }
+}
+
 impl Nodes {
     pub fn new(clients: Vec<Client>, ttl: Duration) -> Self {
         let healthy = Mutex::new(clients.iter().map(|_| None).collect());
