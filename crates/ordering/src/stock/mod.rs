@@ -104,7 +104,8 @@ impl Stock {
         read.arg(keys::stock(sale)).arg("epoch");
         let epoch: Option<i64> = match read.query_async(&mut self.redis.clone()).await {
             Ok(epoch) => epoch,
-            Err(cause) => return Err(Reply::of(Err(cause)).err().unwrap_or(StockError::Fenced)),
+            // Only a read went unanswered: nothing was asked of the sale, which is all that fenced says.
+            Err(_) => return Err(StockError::Fenced),
         };
         let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
         match epoch {
