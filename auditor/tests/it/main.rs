@@ -1,5 +1,6 @@
 //! The auditor on real servers: a clean state passes, and each kind of violation is seen and named.
 
 mod journals;
+mod program;
 mod promises;
 mod world;

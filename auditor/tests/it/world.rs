@@ -14,7 +14,10 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use sqlx::{Connection, MySqlConnection};
-use std::time::Duration;
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 use tempfile::TempDir;
 use testkit::{kafka::Topics, mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
@@ -323,8 +326,8 @@ impl World {
         }
     }
 
-    /// Writes the journal and lets the auditor look, who may have watched meanwhile.
-    pub async fn audit(&self, watch: Option<Watch>) -> Report {
+    /// Writes the journal and says what is to be audited.
+    async fn scope(&self) -> Scope {
         let path = self.journals.path().join("journal");
         let journal = Journal::create(&path).unwrap();
         journal.intend(self.intents.clone()).await.unwrap();
@@ -339,7 +342,7 @@ impl World {
         if self.caught_up {
             self.catch_up();
         }
-        let scope = Scope {
+        Scope {
             endpoints: self.endpoints(),
             names: Names {
                 orders: self.topics.orders.clone(),
@@ -349,8 +352,53 @@ impl World {
             },
             journals: vec![path],
             settle_within: Duration::from_secs(1),
-        };
-        audit(&scope, watch, |_| {}).await.unwrap()
+        }
+    }
+
+    /// Lets the auditor look, who may have watched meanwhile.
+    pub async fn audit(&self, watch: Option<Watch>) -> Report {
+        audit(&self.scope().await, watch, |_| {}).await.unwrap()
+    }
+
+    /// Runs the program as a launcher does: its exit code, and its JSON if it wrote any.
+    pub async fn run_program(&self) -> (Option<i32>, Option<serde_json::Value>) {
+        let Scope {
+            endpoints,
+            names,
+            journals,
+            settle_within,
+        } = self.scope().await;
+        let at = |name: &str| self.journals.path().join(name);
+        let addresses = serde_json::json!({
+            "api": "http://127.0.0.1:1",
+            "mysql": endpoints.mysql,
+            "redis_stock": endpoints.redis_stock,
+            "redis_lock": [],
+            "kafka": endpoints.kafka,
+        });
+        std::fs::write(at("endpoints.json"), addresses.to_string()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_auditor"))
+            .args([
+                &"--endpoints".into(),
+                &at("endpoints.json"),
+                &"--journal".into(),
+                &journals[0],
+                &"--json".into(),
+                &at("verdict.json"),
+            ])
+            .arg(format!("--settle-within={}", settle_within.as_secs()))
+            .arg(format!("--orders-topic={}", names.orders))
+            .arg(format!("--compensation-topic={}", names.compensation))
+            .arg(format!("--dlq-topic={}", names.dead_letters))
+            .arg(format!("--group={}", names.group))
+            .arg("--watch")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let json = std::fs::read(at("verdict.json"))
+            .ok()
+            .map(|text| serde_json::from_slice(&text).unwrap());
+        (output.status.code(), json)
     }
 
     /// Audits and asserts that of all checks exactly these are violated.
