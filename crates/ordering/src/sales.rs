@@ -136,8 +136,9 @@ pub async fn create(db: &MySqlPool, new: NewSale) -> sqlx::Result<Sale> {
         sale.price,
         sale.total,
         sale.per_user_limit,
-        sale.starts_at,
-        sale.ends_at,
+        // As DATETIME: a TIMESTAMP parameter ends in 2038.
+        sale.starts_at.naive_utc(),
+        sale.ends_at.naive_utc(),
         sale.state.as_str(),
         sale.revision,
         sale.created_at

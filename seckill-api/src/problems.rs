@@ -1,0 +1,73 @@
+//! The refusals of this API that more than one route gives. Every 503 asks to come back.
+
+use axum::http::StatusCode;
+use ordering::{OrderId, SaleId};
+use service_kit::problem::Problem;
+use tracing::error;
+
+/// 404 for a thing with an id.
+pub(crate) fn not_found(what: &str) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is no such {what}"),
+    )
+}
+
+/// 404 for a sale.
+pub(crate) fn sale_not_found(sale: SaleId) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "sale_not_found",
+        format!("there is no sale {sale}"),
+    )
+}
+
+/// 422 for what can be read and is not what was asked for.
+pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail.into())
+}
+
+/// 503: nothing was done, and a server this one needs is away.
+pub(crate) fn unavailable() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "a server behind this one does not answer; nothing was done",
+    )
+}
+
+/// 503: nothing was done, and the sale's stock is being rebuilt.
+pub(crate) fn not_ready() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_ready",
+        "the sale's stock is being rebuilt; it is open again in a moment",
+    )
+}
+
+/// 503: nothing was done, and too much is under way.
+pub(crate) fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "too many orders are under way",
+    )
+}
+
+/// 503: the order may be confirmed yet; asking for it, or repeating the request with its key, tells.
+pub(crate) fn outcome_unknown(order: OrderId) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "outcome_unknown",
+        "the order may have been accepted; ask for it before ordering again",
+    )
+    .with("order_id", order.to_string())
+    .with("status_url", crate::orders::status_url(order))
+}
+
+/// 503 for a database that failed, its cause in the log.
+pub(crate) fn database(cause: sqlx::Error) -> Problem {
+    error!("MySQL failed: {:#}", anyhow::Error::new(cause));
+    unavailable()
+}

@@ -1,0 +1,318 @@
+//! What is answered while a server is away, slow or being rebuilt. A 503 always says when to come back, and one that names an
+//! order means that the order may exist.
+
+use crate::app::TestApp;
+use ordering::keys;
+use serde_json::{Value, json};
+use std::time::Duration;
+use testkit::eventually;
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn one() -> Value {
+    json!({"quantity": 1})
+}
+
+#[tokio::test]
+async fn a_fenced_sale_is_not_ready_until_it_is_rebuilt_and_no_order_of_it_is_missing() {
+    let app = TestApp::start().await;
+    let (sale, buyer) = (app.sale(10, 5).await, app.buyer());
+    let order = app.order(&sale, &buyer, &one(), None).await;
+    app.stock.command(&["SCRIPT", "FLUSH"]).await;
+    app.order(&sale, &buyer, &one(), None)
+        .await
+        .is_problem(503, "not_ready");
+    app.order(&sale, &buyer, &one(), Some("k"))
+        .await
+        .is_problem(503, "not_ready");
+    app.get(&order.text("status_url"), Some(&buyer))
+        .await
+        .is_problem(503, "not_ready");
+    app.stock.command(&["FLUSHALL"]).await;
+    app.get(&format!("/api/v1/sales/{sale}/stock"), None)
+        .await
+        .is_problem(503, "not_ready");
+    app.rebuild().await;
+    eventually("orders are taken again", SOON, || async {
+        (app.order(&sale, &buyer, &one(), None).await.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sale_made_while_redis_is_away_is_there_once_it_is_back() {
+    let mut app = TestApp::start().await;
+    let product = app.product().await;
+    app.stock.kill().await;
+    let sale = json!({
+        "product_id": product, "price": 1, "total": 5, "per_user_limit": 1,
+        "starts_at": "2020-01-01T00:00:00Z", "ends_at": "2100-01-01T00:00:00Z",
+    });
+    let made = app.post("/api/v1/sales", Some(&app.staff()), &sale).await;
+    made.is_problem(503, "not_ready");
+    let sale = made.text("sale_id");
+    app.order(&sale, &app.buyer(), &one(), None)
+        .await
+        .is_problem(503, "not_ready");
+    app.stock.restart().await;
+    app.rebuild().await;
+    eventually("the sale takes orders", SOON, || async {
+        (app.order(&sale, &app.buyer(), &one(), None).await.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reservation_without_an_answer_is_unknown_and_its_repeat_tells() {
+    let app = TestApp::start().await;
+    let (sale, buyer) = (app.sale(10, 5).await, app.buyer());
+    assert_eq!(app.order(&sale, &buyer, &one(), None).await.status, 202);
+    app.stock.pause();
+    let unknown = app.order(&sale, &buyer, &one(), Some("k")).await;
+    app.stock.resume();
+    unknown.is_problem(503, "outcome_unknown");
+    let known = eventually("Redis answers again", SOON, || async {
+        Some(app.order(&sale, &buyer, &one(), Some("k")).await)
+            .filter(|answer| answer.status == 202)
+    })
+    .await;
+    assert_eq!(
+        known.text("order_id"),
+        unknown.text("order_id"),
+        "it was reserved all the same, and once"
+    );
+    let stock = app.get(&format!("/api/v1/sales/{sale}/stock"), None).await;
+    assert_eq!(stock.body["held"], 2);
+}
+
+#[tokio::test]
+async fn more_requests_than_are_allowed_at_once_are_told_to_come_back() {
+    let app = TestApp::start_with(|settings| settings.admission.max_in_flight = 1).await;
+    let sale = app.sale(10, 5).await;
+    assert_eq!(
+        app.order(&sale, &app.buyer(), &one(), None).await.status,
+        202
+    );
+    app.stock.pause();
+    let (ann, bob, body) = (app.buyer(), app.buyer(), one());
+    let answers = tokio::join!(
+        app.order(&sale, &ann, &body, None),
+        app.order(&sale, &bob, &body, None)
+    );
+    app.stock.resume();
+    let mut answers = [answers.0, answers.1];
+    answers.sort_by_key(|answer| answer.text("code"));
+    answers[0].is_problem(503, "busy");
+    answers[1].is_problem(503, "outcome_unknown");
+}
+
+#[tokio::test]
+async fn too_many_units_undecided_is_busy() {
+    let app = TestApp::start_with(|settings| settings.admission.held_max = 2).await;
+    let sale = app.sale(10, 5).await;
+    for _ in 0..2 {
+        assert_eq!(
+            app.order(&sale, &app.buyer(), &one(), None).await.status,
+            202
+        );
+    }
+    app.order(&sale, &app.buyer(), &one(), None)
+        .await
+        .is_problem(503, "busy");
+}
+
+#[tokio::test]
+async fn one_request_of_a_buyer_at_a_time_and_other_buyers_never_wait() {
+    let app = TestApp::start().await;
+    let sale = app.sale(10, 5).await;
+    let user = identity::UserId::fresh();
+    let before = app.state(&sale).await;
+    let mut locks = app.locks.connection().await;
+    let name = format!("lock:order:{sale}:{user}");
+    let () = redis::cmd("SET")
+        .arg(&name)
+        .arg("someone")
+        .query_async(&mut locks)
+        .await
+        .expect("the lock node answers");
+    app.order(&sale, &app.token_of(user), &one(), None)
+        .await
+        .is_problem(409, "in_progress");
+    assert_eq!(app.state(&sale).await, before);
+    assert_eq!(
+        app.order(&sale, &app.buyer(), &one(), None).await.status,
+        202
+    );
+    let () = redis::cmd("DEL")
+        .arg(&name)
+        .query_async(&mut locks)
+        .await
+        .expect("the lock node answers");
+    assert_eq!(
+        app.order(&sale, &app.token_of(user), &one(), None)
+            .await
+            .status,
+        202
+    );
+    let left: Vec<String> = eventually("the lock is free", SOON, || async {
+        let left: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut app.locks.connection().await)
+            .await
+            .ok()?;
+        left.is_empty().then_some(left)
+    })
+    .await;
+    assert!(left.is_empty());
+}
+
+#[tokio::test]
+async fn without_lock_nodes_orders_go_on_unless_the_lock_is_required() {
+    let mut app = TestApp::start().await;
+    let sale = app.sale(10, 5).await;
+    app.locks.kill().await;
+    let accepted = app.order(&sale, &app.buyer(), &one(), None).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+
+    let mut strict = TestApp::start_with(|settings| settings.sale_lock.required = true).await;
+    let sale = strict.sale(10, 5).await;
+    let before = strict.state(&sale).await;
+    strict.locks.kill().await;
+    strict
+        .order(&sale, &strict.buyer(), &one(), None)
+        .await
+        .is_problem(503, "unavailable");
+    assert_eq!(strict.state(&sale).await, before);
+}
+
+/// The topic vanishes: to a producer that is a broker that takes nothing.
+#[tokio::test]
+async fn what_kafka_does_not_take_is_never_accepted_and_soon_nothing_is_reserved_for_it() {
+    let app = TestApp::start().await;
+    let sale = app.sale(1_000, 5).await;
+    delete_topic(&app).await;
+    let body = one();
+    let buyers: Vec<String> = (0..6).map(|_| app.buyer()).collect();
+    let answers = futures::future::join_all(
+        buyers
+            .iter()
+            .map(|buyer| app.order(&sale, buyer, &body, None)),
+    )
+    .await;
+    for (answer, buyer) in answers.iter().zip(&buyers) {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        match answer.text("code").as_str() {
+            "outcome_unknown" => {
+                let seen = app.get(&answer.text("status_url"), Some(buyer)).await;
+                assert_eq!(
+                    seen.body["status"], "processing",
+                    "its units are held: {seen:?}"
+                );
+            }
+            code => assert_eq!(code, "unavailable", "surely not sent, and withdrawn"),
+        }
+    }
+    let unknown = answers
+        .iter()
+        .filter(|answer| answer.text("code") == "outcome_unknown")
+        .count();
+    let stock = app.get(&format!("/api/v1/sales/{sale}/stock"), None).await;
+    assert_eq!(
+        stock.body["held"], unknown,
+        "only what may have been sent holds units"
+    );
+    app.order(&sale, &app.buyer(), &body, None)
+        .await
+        .is_problem(503, "unavailable");
+    let after = app.get(&format!("/api/v1/sales/{sale}/stock"), None).await;
+    assert_eq!(
+        after.body, stock.body,
+        "the breaker is asked before anything is reserved"
+    );
+}
+
+async fn delete_topic(app: &TestApp) {
+    use rdkafka::{
+        ClientConfig, admin::AdminClient, admin::AdminOptions, client::DefaultClientContext,
+    };
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &app.topics.brokers)
+        .create()
+        .expect("a client");
+    admin
+        .delete_topics(&[&app.topics.orders], &AdminOptions::new())
+        .await
+        .expect("Kafka answers");
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_neither_a_lock_nor_half_an_order() {
+    let app = TestApp::start().await;
+    let (sale, user) = (app.sale(10, 5).await, identity::UserId::fresh());
+    let token = app.token_of(user);
+    app.order(&sale, &app.buyer(), &one(), None).await;
+    app.stock.pause();
+    let request = app
+        .request(
+            reqwest::Method::POST,
+            &format!("/api/v1/sales/{sale}/orders"),
+            Some(&token),
+        )
+        .timeout(Duration::from_millis(300))
+        .json(&one());
+    assert!(request.send().await.is_err(), "the client went away first");
+    app.stock.resume();
+    eventually("the order is published", SOON, || async {
+        (app.published().await == 2).then_some(())
+    })
+    .await;
+    eventually("the lock is free", SOON, || async {
+        let left: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut app.locks.connection().await)
+            .await
+            .ok()?;
+        left.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_away() {
+    let mut app = TestApp::start().await;
+    assert_eq!(app.get("/health/live", None).await.body["status"], "live");
+    let ready = app.get("/health/ready", None).await;
+    assert_eq!(
+        (ready.status, &ready.body["checks"]["redis_stock"]),
+        (200, &json!("ok")),
+        "{ready:?}"
+    );
+    for name in ["mysql", "kafka"] {
+        assert_eq!(ready.body["checks"][name], "ok", "{ready:?}");
+    }
+    app.stock.kill().await;
+    let not_ready = app.get("/health/ready", None).await;
+    assert_eq!(
+        (not_ready.status, &not_ready.body["checks"]["mysql"]),
+        (503, &json!("ok")),
+        "{not_ready:?}"
+    );
+    assert_ne!(not_ready.body["checks"]["redis_stock"], "ok");
+}
+
+#[tokio::test]
+async fn a_lost_hash_is_not_ready_and_never_made_by_an_order() {
+    let app = TestApp::start().await;
+    let sale = app.sale(10, 5).await;
+    let hash = keys::stock(sale.parse().expect("a sale"));
+    app.stock.command(&["DEL", &hash]).await;
+    app.order(&sale, &app.buyer(), &one(), None)
+        .await
+        .is_problem(503, "not_ready");
+    let there: bool = redis::cmd("EXISTS")
+        .arg(&hash)
+        .query_async(&mut app.stock.connection().await)
+        .await
+        .expect("Redis answers");
+    assert!(!there);
+}
