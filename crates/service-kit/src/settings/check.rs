@@ -72,6 +72,9 @@ impl Settings {
         if !(1..=1000).contains(&transaction.batch_size) {
             return Some("transaction.batch_size must be between 1 and 1000".to_owned());
         }
+        if transaction.queue < transaction.batch_size {
+            return Some("transaction.queue must hold a batch: at least transaction.batch_size".to_owned());
+        }
         let staff = &seckill_api.first_staff;
         if !staff.username.is_empty() && staff.password.expose().chars().count() < 8 {
             return Some("seckill_api.first_staff.password must have at least 8 characters".to_owned());

@@ -1,0 +1,3 @@
+//! What processes rely on, seen from outside.
+
+mod settings;
