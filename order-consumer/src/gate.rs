@@ -63,8 +63,14 @@ impl Gate {
         let kind = kind_of(how);
         self.latest.retain(|(known, _)| *known != order);
         self.remember(order, Some(kind.clone()));
-        let alike = self.latest.iter().filter(|(_, failure)| failure.as_ref() == Some(&kind)).count();
-        alike >= ALIKE_AT_LEAST && 2 * alike > self.latest.len() && self.close(Closed::FailingAlike(kind), now)
+        let alike = self
+            .latest
+            .iter()
+            .filter(|(_, failure)| failure.as_ref() == Some(&kind))
+            .count();
+        alike >= ALIKE_AT_LEAST
+            && 2 * alike > self.latest.len()
+            && self.close(Closed::FailingAlike(kind), now)
     }
 
     /// An order was decided.
@@ -80,7 +86,9 @@ impl Gate {
 
     /// Whether it is time to try one; if so the next time is later.
     pub fn may_try(&mut self, now: Instant) -> bool {
-        let Some(tries) = self.closed.as_mut().filter(|tries| now >= tries.next) else { return false };
+        let Some(tries) = self.closed.as_mut().filter(|tries| now >= tries.next) else {
+            return false;
+        };
         tries.wait = (2 * tries.wait).min(TRY_AT_LEAST_EVERY);
         tries.next = now + tries.wait;
         true
@@ -90,7 +98,11 @@ impl Gate {
         if self.closed.is_some() {
             return false;
         }
-        self.closed = Some(Tries { why, wait: FIRST_TRY_AFTER, next: now + FIRST_TRY_AFTER });
+        self.closed = Some(Tries {
+            why,
+            wait: FIRST_TRY_AFTER,
+            next: now + FIRST_TRY_AFTER,
+        });
         true
     }
 
@@ -104,7 +116,9 @@ impl Gate {
 
 /// What two failures alike have in common: the words without numbers, ids and quoted values.
 fn kind_of(failure: &str) -> String {
-    let words = failure.split_whitespace().filter(|word| !word.contains(|letter: char| letter.is_ascii_digit() || letter == '\''));
+    let words = failure
+        .split_whitespace()
+        .filter(|word| !word.contains(|letter: char| letter.is_ascii_digit() || letter == '\''));
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -142,7 +156,11 @@ mod tests {
     fn twenty_distinct_orders_that_fail_alike_close_it_and_one_that_fails_often_does_not() {
         let (mut gate, now, one) = (Gate::default(), Instant::now(), fresh());
         for attempt in 0..100 {
-            assert!(!gate.order_failed(one, &format!("column 'x' is too small for attempt {attempt}"), now));
+            assert!(!gate.order_failed(
+                one,
+                &format!("column 'x' is too small for attempt {attempt}"),
+                now
+            ));
         }
         for _ in 0..ALIKE_AT_LEAST - 2 {
             assert!(!gate.order_failed(fresh(), "column 'y' is too small for attempt 1", now));

@@ -75,7 +75,8 @@ impl Intake {
     /// # Errors
     /// When the settings make no consumer.
     pub(crate) fn new(settings: &Settings, tools: Tools) -> anyhow::Result<Self> {
-        let (membership, member) = Membership::join(settings).context("joining the consumer group")?;
+        let (membership, member) =
+            Membership::join(settings).context("joining the consumer group")?;
         gauge!(CONSUMER_PAUSED).set(0.0);
         Ok(Self {
             group: settings.order_consumer.group.clone(),
@@ -119,7 +120,9 @@ impl Intake {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut give_up_at = None;
-        while !(self.stopping && (self.jobs.is_empty() || give_up_at.is_some_and(|at| Instant::now() >= at))) {
+        while !(self.stopping
+            && (self.jobs.is_empty() || give_up_at.is_some_and(|at| Instant::now() >= at)))
+        {
             // A full hand stops polling until something in it finishes. When nothing does for a tick, fetching is paused and polling
             // goes on; pausing at once would throw away what was fetched ahead.
             let polls = !self.fetching || self.in_hand() < self.max_in_flight;
@@ -135,18 +138,26 @@ impl Intake {
             }
         }
         if !self.jobs.is_empty() {
-            warn!("{} orders in hand are left to the next holder of their partitions", self.jobs.len());
+            warn!(
+                "{} orders in hand are left to the next holder of their partitions",
+                self.jobs.len()
+            );
         }
         drop(messages);
         // Committing and leaving wait for the brokers.
-        tokio::task::spawn_blocking(move || self.membership.commit_now(&self.member)).await.context("the last commit")
+        tokio::task::spawn_blocking(move || self.membership.commit_now(&self.member))
+            .await
+            .context("the last commit")
     }
 
     fn in_hand(&self) -> usize {
         self.jobs.len() + self.waiting.len() + self.held.len()
     }
 
-    async fn on_message(&mut self, message: KafkaResult<BorrowedMessage<'_>>) -> anyhow::Result<()> {
+    async fn on_message(
+        &mut self,
+        message: KafkaResult<BorrowedMessage<'_>>,
+    ) -> anyhow::Result<()> {
         match message {
             Ok(message) => self.take(&message),
             Err(cause @ KafkaError::MessageConsumptionFatal(_)) => {
@@ -161,11 +172,18 @@ impl Intake {
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) {
-        let Some(ticket) = self.membership.take(message.partition(), message.offset()) else { return };
+        let Some(ticket) = self.membership.take(message.partition(), message.offset()) else {
+            return;
+        };
         match read(message, &self.group) {
             Read::Order(order) => {
                 let tried_for_the_gate = self.taken_on_trial > 0;
-                let in_hand = InHand { ticket, order, failures: 0, tried_for_the_gate };
+                let in_hand = InHand {
+                    ticket,
+                    order,
+                    failures: 0,
+                    tried_for_the_gate,
+                };
                 if self.gate.is_open() || tried_for_the_gate {
                     self.taken_on_trial = 0;
                     self.start(Job::Decide(in_hand));
@@ -200,8 +218,12 @@ impl Intake {
                 self.membership.finish(ticket);
             }
             Done::Decided(in_hand, Ok(outcome)) => self.on_decided(&in_hand, &outcome),
-            Done::Decided(in_hand, Err(SubmitError::CannotDecide(why))) => self.on_failed_alone(in_hand, &why),
-            Done::Decided(in_hand, Err(SubmitError::Unavailable(why))) => self.on_unavailable(in_hand, &why),
+            Done::Decided(in_hand, Err(SubmitError::CannotDecide(why))) => {
+                self.on_failed_alone(in_hand, &why)
+            }
+            Done::Decided(in_hand, Err(SubmitError::Unavailable(why))) => {
+                self.on_unavailable(in_hand, &why)
+            }
             // Only after a drain; its offset stays unfinished.
             Done::Decided(_, Err(SubmitError::Stopped)) => {}
         }
@@ -232,7 +254,13 @@ impl Intake {
         }
         in_hand.tried_for_the_gate = false;
         self.sequence += 1;
-        self.waiting.insert((Instant::now() + wait_after(in_hand.failures), self.sequence), in_hand);
+        self.waiting.insert(
+            (
+                Instant::now() + wait_after(in_hand.failures, rand::random()),
+                self.sequence,
+            ),
+            in_hand,
+        );
     }
 
     fn on_unavailable(&mut self, mut in_hand: InHand, why: &str) {
@@ -262,11 +290,16 @@ impl Intake {
             return;
         }
         let in_hand = self.in_hand();
-        let standstill = std::mem::take(&mut self.finished_since_tick) == 0 && in_hand >= self.max_in_flight;
+        let standstill =
+            std::mem::take(&mut self.finished_since_tick) == 0 && in_hand >= self.max_in_flight;
         self.stuck = standstill || (self.stuck && in_hand > self.max_in_flight / 2);
         let now = Instant::now();
         if self.gate.is_open() {
-            while let Some(next) = self.waiting.first_entry().filter(|next| next.key().0 <= now) {
+            while let Some(next) = self
+                .waiting
+                .first_entry()
+                .filter(|next| next.key().0 <= now)
+            {
                 let in_hand = next.remove();
                 self.start(Job::Decide(in_hand));
             }
@@ -279,9 +312,15 @@ impl Intake {
     /// One order in hand is tried. When orders fail alike, one that was not seen yet is let in besides.
     fn try_gate(&mut self) {
         let alike = matches!(self.gate.why(), Some(Closed::FailingAlike(_)));
-        let in_hand = self.held.pop_front().or_else(|| self.waiting.pop_first().map(|(_, in_hand)| in_hand));
+        let in_hand = self
+            .held
+            .pop_front()
+            .or_else(|| self.waiting.pop_first().map(|(_, in_hand)| in_hand));
         match in_hand {
-            Some(in_hand) => self.start(Job::Decide(InHand { tried_for_the_gate: true, ..in_hand })),
+            Some(in_hand) => self.start(Job::Decide(InHand {
+                tried_for_the_gate: true,
+                ..in_hand
+            })),
             // Whoever was tried is still at it, or all were revoked: then the next order will tell.
             None if self.jobs.is_empty() => self.open_gate(),
             None => {}
@@ -293,8 +332,10 @@ impl Intake {
 
     fn forget_what_was_revoked(&mut self) {
         let membership = &self.membership;
-        self.held.retain(|in_hand| membership.is_valid(in_hand.ticket));
-        self.waiting.retain(|_, in_hand| membership.is_valid(in_hand.ticket));
+        self.held
+            .retain(|in_hand| membership.is_valid(in_hand.ticket));
+        self.waiting
+            .retain(|_, in_hand| membership.is_valid(in_hand.ticket));
         self.newer.retain(|ticket| membership.is_valid(*ticket));
     }
 

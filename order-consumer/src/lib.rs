@@ -9,6 +9,7 @@ pub mod intake;
 pub mod membership;
 pub mod metrics;
 pub mod offsets;
+pub mod start;
 mod work;
 
 use anyhow::{Context as _, ensure};
@@ -40,10 +41,19 @@ impl Consumer {
     /// # Errors
     /// When Kafka does not answer, or the settings make no client.
     pub async fn start(settings: &Settings, stock: Stock) -> anyhow::Result<Self> {
-        ensure!(settings.order_consumer.max_in_flight > 0, "order_consumer.max_in_flight must be at least 1");
+        ensure!(
+            settings.order_consumer.max_in_flight > 0,
+            "order_consumer.max_in_flight must be at least 1"
+        );
         let topics = [
-            Topic { name: &settings.kafka.orders_topic, partitions: settings.kafka.orders_partitions },
-            Topic { name: &settings.compensation.dlq_topic, partitions: 1 },
+            Topic {
+                name: &settings.kafka.orders_topic,
+                partitions: settings.kafka.orders_partitions,
+            },
+            Topic {
+                name: &settings.compensation.dlq_topic,
+                partitions: 1,
+            },
         ];
         ensure_topics(&settings.kafka.brokers, &topics).await?;
         let transaction = &settings.transaction;
@@ -53,13 +63,21 @@ impl Consumer {
             batches_in_flight: transaction.batches_in_flight,
             queue: transaction.queue,
         };
-        let engine = OrderEngine::start(limits, service_kit::mysql::options(&settings.database.mysql), stock);
+        let engine = OrderEngine::start(
+            limits,
+            service_kit::mysql::options(&settings.database.mysql),
+            stock,
+        );
         let tools = Tools {
             engine: engine.clone(),
-            producer: Producer::new(&settings.kafka.brokers).context("making the producer of dead letters")?,
+            producer: Producer::new(&settings.kafka.brokers)
+                .context("making the producer of dead letters")?,
             dead_letters: settings.compensation.dlq_topic.as_str().into(),
         };
-        Ok(Self { intake: Intake::new(settings, tools)?, engine })
+        Ok(Self {
+            intake: Intake::new(settings, tools)?,
+            engine,
+        })
     }
 
     /// What the group gave this process.
@@ -74,7 +92,10 @@ impl Consumer {
     /// When Kafka expels this member for good.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let ended = self.intake.run(stop).await;
-        if tokio::time::timeout(COMPLETE_WITHIN, self.engine.drain()).await.is_err() {
+        if tokio::time::timeout(COMPLETE_WITHIN, self.engine.drain())
+            .await
+            .is_err()
+        {
             warn!("Completions under way are left to recovery");
         }
         ended

@@ -2,17 +2,23 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
-use order_consumer::{Consumer, metrics};
+use order_consumer::{Consumer, membership::Membership, metrics, start::wait_for};
 use ordering::stock::Stock;
+use redis::aio::ConnectionManager;
 use service_kit::{
     health::{self, Health},
     mysql,
-    redis::{self, Role},
-    serve, settings::Settings,
+    redis::{self as stock_node, Role},
+    serve,
+    settings::Settings,
     stop, telemetry,
 };
-use std::path::PathBuf;
-use tracing::warn;
+use sqlx::MySqlPool;
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+use tokio_util::sync::CancellationToken;
 
 /// Settles admitted orders.
 #[derive(Parser)]
@@ -22,38 +28,103 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
+/// What was reached since the start; health is served from the beginning.
+#[derive(Clone, Default)]
+struct Reached {
+    mysql: Arc<OnceLock<MySqlPool>>,
+    kafka: Arc<OnceLock<Membership>>,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let settings = Settings::load(Arguments::parse().config.as_deref())?;
     let rendered = telemetry::init(&settings.log, "order-consumer")?;
     metrics::describe();
     let stop = stop::token()?;
-
-    let db = mysql::pool(mysql::options(&settings.database.mysql), 2).connect().await.context("connecting to MySQL")?;
-    mysql::check_durability(&db).await?;
-    let url = settings.redis.stock.urls.first().context("redis.stock.urls is empty")?;
-    let mut connection = redis::connect(url).await?;
-    // Without Redis orders are decided by MySQL alone; recovery completes them. A wrongly configured one is refused.
-    match redis::ping(&mut connection).await {
-        Ok(()) => redis::check(&mut connection, Role::Stock).await?,
-        Err(cause) => warn!("The stock node does not answer, orders are decided without it: {cause}"),
-    }
-
-    let consumer = Consumer::start(&settings, Stock::new(connection)).await?;
-    let membership = consumer.membership();
-    let health = Health::new()
-        .with("mysql", move || {
-            let db = db.clone();
-            async move { mysql::ping(&db).await }
-        })
-        .with("kafka", move || {
-            let joined = membership.has_joined();
-            async move { joined.then_some(()).ok_or_else(|| anyhow!("the group has assigned nothing yet")) }
-        });
+    let reached = Reached::default();
     let listener = serve::listen(settings.order_consumer.listen).await?;
-    let served = tokio::spawn(serve::serve(listener, health::router(health, rendered), stop.clone()));
-    let ended = consumer.run(stop.clone()).await;
+    let routes = health::router(health(&reached), rendered);
+    let served = tokio::spawn(serve::serve(listener, routes, stop.clone()));
+    let ended = settle_orders(&settings, &reached, &stop).await;
     stop.cancel();
     served.await.context("the HTTP server's task")??;
     ended
+}
+
+fn health(reached: &Reached) -> Health {
+    let Reached { mysql, kafka } = reached.clone();
+    Health::new()
+        .with("mysql", move || {
+            let pool = mysql.get().cloned();
+            async move { Ok::<_, anyhow::Error>(mysql::ping(&pool.context("not reached yet")?).await?) }
+        })
+        .with("kafka", move || {
+            let state = kafka.get().map_or_else(|| Err(anyhow!("not reached yet")), Membership::health);
+            async move { state }
+        })
+}
+
+/// Waits for MySQL and Kafka, then takes orders until `stop`.
+async fn settle_orders(
+    settings: &Settings,
+    reached: &Reached,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let options = mysql::options(&settings.database.mysql);
+    let connect = || {
+        let pool = mysql::pool(options.clone(), 2);
+        async move { Ok(pool.connect().await?) }
+    };
+    let Some(db) = wait_for("MySQL", stop, connect).await else {
+        return Ok(());
+    };
+    mysql::check_durability(&db).await?;
+    reached.mysql.get_or_init(|| db);
+
+    let url = settings
+        .redis
+        .stock
+        .urls
+        .first()
+        .context("redis.stock.urls is empty")?;
+    let node = stock_node::connect_lazily(url)?;
+    let stock = Stock::new(node.clone());
+    let checked = tokio::spawn(check_stock_node(node, stop.clone()));
+
+    let start = || Consumer::start(settings, stock.clone());
+    let Some(consumer) = wait_for("Kafka", stop, start).await else {
+        return Ok(());
+    };
+    reached.kafka.get_or_init(|| consumer.membership());
+    let ended = consumer.run(stop.clone()).await;
+    stop.cancel();
+    checked.await.context("the stock node's check")??;
+    ended
+}
+
+/// While Redis is down orders are decided by MySQL alone and completed by recovery, so nobody waits for it. A node that answers
+/// and would lose reservations stops the process.
+async fn check_stock_node(
+    mut node: ConnectionManager,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let ping = || {
+        let mut node = node.clone();
+        async move { Ok(stock_node::ping(&mut node).await?) }
+    };
+    if wait_for(
+        "the stock node (orders are decided without it)",
+        &stop,
+        ping,
+    )
+    .await
+    .is_none()
+    {
+        return Ok(());
+    }
+    let checked = stock_node::check(&mut node, Role::Stock).await;
+    if checked.is_err() {
+        stop.cancel();
+    }
+    checked
 }

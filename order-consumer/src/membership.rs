@@ -8,6 +8,7 @@ use crate::{
     metrics::CONSUMER_LAG,
     offsets::{Offsets, Ticket},
 };
+use anyhow::ensure;
 use metrics::gauge;
 use rdkafka::{
     ClientContext, Offset, Statistics, TopicPartitionList,
@@ -32,6 +33,7 @@ pub struct Membership {
     offsets: Arc<Mutex<Offsets>>,
     paused: Arc<AtomicBool>,
     joined: Arc<AtomicBool>,
+    reachable: Arc<AtomicBool>,
 }
 
 impl Membership {
@@ -45,20 +47,33 @@ impl Membership {
             offsets: Arc::default(),
             paused: Arc::default(),
             joined: Arc::default(),
+            reachable: Arc::default(),
         };
         let group = &settings.order_consumer;
-        let member: Member = consumer_config(&settings.kafka.brokers, &group.group, Some(&group.instance_id))
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("statistics.interval.ms", "1000")
-            .create_with_context(membership.clone())?;
+        let member: Member = consumer_config(
+            &settings.kafka.brokers,
+            &group.group,
+            Some(&group.instance_id),
+        )
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("statistics.interval.ms", "1000")
+        .create_with_context(membership.clone())?;
         member.subscribe(&[&settings.kafka.orders_topic])?;
         Ok((membership, Arc::new(member)))
     }
 
-    /// Whether the group has given this process its share. A spare member's share is empty; it is ready to take over.
-    #[must_use]
-    pub fn has_joined(&self) -> bool {
-        self.joined.load(Ordering::Relaxed)
+    /// Whether a broker answers and the group has given this process its share. A member for whom no partition is left is
+    /// healthy too: its share is empty, and it is ready to take over.
+    ///
+    /// # Errors
+    /// What is missing, in a few words.
+    pub fn health(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.joined.load(Ordering::Relaxed),
+            "the group has assigned nothing yet"
+        );
+        ensure!(self.reachable.load(Ordering::Relaxed), "no broker answers");
+        Ok(())
     }
 
     pub(crate) fn take(&self, partition: i32, offset: i64) -> Option<Ticket> {
@@ -127,7 +142,9 @@ impl Membership {
     fn list(&self, offsets: impl Iterator<Item = (i32, i64)>) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
-            if let Err(cause) = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset)) {
+            if let Err(cause) =
+                list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
+            {
                 warn!("Offset {offset} of partition {partition} cannot be committed: {cause}");
             }
         }
@@ -141,7 +158,10 @@ impl Membership {
     fn let_go(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
         let due: Vec<(i32, i64)> = {
             let mut offsets = self.offsets();
-            let due = partitions.iter().filter_map(|partition| Some((*partition, offsets.due_of(*partition)?))).collect();
+            let due = partitions
+                .iter()
+                .filter_map(|partition| Some((*partition, offsets.due_of(*partition)?)))
+                .collect();
             for partition in partitions {
                 offsets.revoke(*partition);
             }
@@ -152,13 +172,18 @@ impl Membership {
             && !consumer.assignment_lost()
             && let Err(cause) = consumer.commit(&self.list(due.into_iter()), CommitMode::Sync)
         {
-            warn!("Partitions were let go without a last commit, their next holder repeats a little: {cause}");
+            warn!(
+                "Partitions were let go without a last commit, their next holder repeats a little: {cause}"
+            );
         }
     }
 }
 
 fn numbers(list: &TopicPartitionList) -> Vec<i32> {
-    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+    list.elements()
+        .iter()
+        .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+        .collect()
 }
 
 impl ConsumerContext for Membership {
@@ -184,6 +209,7 @@ impl ConsumerContext for Membership {
                     warn!("Newly assigned partitions could not be paused: {cause}");
                 }
                 self.joined.store(true, Ordering::Relaxed);
+                self.reachable.store(true, Ordering::Relaxed);
                 info!("Assigned partitions {:?}", numbers(list));
             }
             Rebalance::Revoke(list) => info!("Gave up partitions {:?}", numbers(list)),
@@ -201,7 +227,15 @@ impl ConsumerContext for Membership {
 
 impl ClientContext for Membership {
     fn stats(&self, statistics: Statistics) {
-        let partitions = statistics.topics.get(&*self.topic).map(|topic| &topic.partitions);
+        let reachable = statistics
+            .brokers
+            .values()
+            .any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        self.reachable.store(reachable, Ordering::Relaxed);
+        let partitions = statistics
+            .topics
+            .get(&*self.topic)
+            .map(|topic| &topic.partitions);
         let offsets = self.offsets();
         let lag: i64 = offsets
             .partitions()

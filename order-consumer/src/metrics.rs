@@ -12,7 +12,14 @@ pub const CONSUMER_MESSAGES_TOTAL: &str = "consumer_messages_total";
 /// Names, units and help. Once a process.
 pub fn describe() {
     coordinator::metrics::describe();
-    describe_gauge!(CONSUMER_LAG, Unit::Count, "Messages on the partitions held that are not committed yet");
-    describe_gauge!(CONSUMER_PAUSED, "1 while intake is paused by a systemic failure or a newer message");
+    describe_gauge!(
+        CONSUMER_LAG,
+        Unit::Count,
+        "Messages on the partitions held that are not committed yet"
+    );
+    describe_gauge!(
+        CONSUMER_PAUSED,
+        "1 while intake is paused by a systemic failure or a newer message"
+    );
     describe_counter!(CONSUMER_MESSAGES_TOTAL, "Messages by what became of them");
 }

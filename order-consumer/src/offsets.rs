@@ -50,7 +50,8 @@ impl Partition {
     }
 
     fn due(&self) -> Option<i64> {
-        self.settled_below().filter(|offset| self.committed != Some(*offset))
+        self.settled_below()
+            .filter(|offset| self.committed != Some(*offset))
     }
 }
 
@@ -58,7 +59,13 @@ impl Offsets {
     /// A partition was assigned: its count begins anew.
     pub fn assign(&mut self, partition: i32) {
         self.generations += 1;
-        self.held.insert(partition, Partition { generation: self.generations, ..Partition::default() });
+        self.held.insert(
+            partition,
+            Partition {
+                generation: self.generations,
+                ..Partition::default()
+            },
+        );
     }
 
     /// A partition was taken away: tickets of it are void from now on.
@@ -73,12 +80,20 @@ impl Offsets {
             return None;
         }
         held.next = held.next.max(Some(offset + 1));
-        Some(Ticket { partition, offset, generation: held.generation })
+        Some(Ticket {
+            partition,
+            offset,
+            generation: held.generation,
+        })
     }
 
     /// The message is settled for good. A void ticket changes nothing.
     pub fn finish(&mut self, ticket: Ticket) {
-        if let Some(held) = self.held.get_mut(&ticket.partition).filter(|held| held.generation == ticket.generation) {
+        if let Some(held) = self
+            .held
+            .get_mut(&ticket.partition)
+            .filter(|held| held.generation == ticket.generation)
+        {
             held.unfinished.remove(&ticket.offset);
         }
     }
@@ -86,13 +101,18 @@ impl Offsets {
     /// Whether the partition is still held under the assignment the ticket was taken under.
     #[must_use]
     pub fn is_valid(&self, ticket: Ticket) -> bool {
-        self.held.get(&ticket.partition).is_some_and(|held| held.generation == ticket.generation)
+        self.held
+            .get(&ticket.partition)
+            .is_some_and(|held| held.generation == ticket.generation)
     }
 
     /// What can be committed and was not yet: partition and next offset to read.
     #[must_use]
     pub fn due(&self) -> Vec<(i32, i64)> {
-        self.held.iter().filter_map(|(partition, held)| Some((*partition, held.due()?))).collect()
+        self.held
+            .iter()
+            .filter_map(|(partition, held)| Some((*partition, held.due()?)))
+            .collect()
     }
 
     /// The same for one partition.
@@ -139,7 +159,9 @@ mod tests {
     #[test]
     fn an_unfinished_offset_holds_back_those_after_it() {
         let mut offsets = holding_0();
-        let tickets: Vec<Ticket> = (5..8).map(|offset| offsets.take(0, offset).unwrap()).collect();
+        let tickets: Vec<Ticket> = (5..8)
+            .map(|offset| offsets.take(0, offset).unwrap())
+            .collect();
         offsets.finish(tickets[1]);
         offsets.finish(tickets[2]);
         assert_eq!(offsets.due(), [(0, 5)]);
@@ -164,7 +186,10 @@ mod tests {
         let ticket = offsets.take(0, 3).unwrap();
         assert_eq!(offsets.take(0, 3), None);
         offsets.finish(ticket);
-        assert!(offsets.take(0, 3).is_some(), "after a seek back it is work again");
+        assert!(
+            offsets.take(0, 3).is_some(),
+            "after a seek back it is work again"
+        );
     }
 
     #[test]
@@ -177,7 +202,11 @@ mod tests {
         offsets.assign(0);
         let again = offsets.take(0, 10).unwrap();
         offsets.finish(before);
-        assert_eq!(offsets.due(), [(0, 10)], "the new assignment's message is still unfinished");
+        assert_eq!(
+            offsets.due(),
+            [(0, 10)],
+            "the new assignment's message is still unfinished"
+        );
         offsets.finish(again);
         assert_eq!(offsets.due(), [(0, 11)]);
     }
@@ -222,7 +251,10 @@ mod tests {
                     _ => {
                         for (partition, offset) in offsets.due() {
                             assert!(offset >= committed, "seed {seed}: a commit went back");
-                            assert!((0..offset).all(|below| finished.contains(&below)), "seed {seed}: passed an unfinished message");
+                            assert!(
+                                (0..offset).all(|below| finished.contains(&below)),
+                                "seed {seed}: passed an unfinished message"
+                            );
                             offsets.committed(partition, offset);
                             committed = offset;
                         }
@@ -232,7 +264,10 @@ mod tests {
             for ticket in in_hand {
                 offsets.finish(ticket);
             }
-            assert!(offsets.due().iter().all(|(_, offset)| *offset == next), "seed {seed}: the end was not reached");
+            assert!(
+                offsets.due().iter().all(|(_, offset)| *offset == next),
+                "seed {seed}: the end was not reached"
+            );
         }
     }
 }

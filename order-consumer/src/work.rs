@@ -14,13 +14,18 @@ use tokio::time::sleep;
 use tracing::warn;
 
 /// The first wait before an order that failed alone is tried again, or a dead letter sent again; each is twice the one before.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Waits are up to this share longer or shorter, so that those that failed together do not come back together.
+const JITTER: f64 = 0.2;
 
-/// How long the wait after this many failures is, the first being 1.
-pub(crate) fn wait_after(failures: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT)
+/// How long the wait after this many failures is, the first being 1. `dice` is anything in 0..1.
+pub(crate) fn wait_after(failures: u32, dice: f64) -> Duration {
+    let wait = FIRST_WAIT
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(LONGEST_WAIT);
+    wait.mul_f64(1.0 + JITTER * (2.0 * dice - 1.0))
 }
 
 /// A message as it was read.
@@ -45,7 +50,13 @@ pub(crate) fn read(message: &BorrowedMessage<'_>, group: &str) -> Read {
                 message.offset()
             );
             let text = format!("{poison}: {cause}");
-            Read::Poison(DeadLetter::of(message, group, "ordering::message::BadMessage", "serde_json::Error", &text))
+            Read::Poison(DeadLetter::of(
+                message,
+                group,
+                "ordering::message::BadMessage",
+                "serde_json::Error",
+                &text,
+            ))
         }
     }
 }
@@ -99,7 +110,7 @@ impl Tools {
                 while let Err(cause) = letter.send(&self.producer, &self.dead_letters).await {
                     failures += 1;
                     warn!("A dead letter was not acknowledged, it is sent again: {cause}");
-                    sleep(wait_after(failures)).await;
+                    sleep(wait_after(failures, rand::random())).await;
                 }
                 Done::Buried(ticket)
             }
@@ -112,8 +123,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_half_a_minute() {
-        assert_eq!([1, 2, 3].map(wait_after), [200, 400, 800].map(Duration::from_millis));
-        assert_eq!([9, 40, u32::MAX].map(wait_after), [LONGEST_WAIT; 3]);
+    fn waits_double_up_to_half_a_minute_give_or_take() {
+        assert_eq!(
+            [1, 2, 3].map(|failures| wait_after(failures, 0.5)),
+            [500, 1_000, 2_000].map(Duration::from_millis)
+        );
+        assert_eq!(
+            [9, 40, u32::MAX].map(|failures| wait_after(failures, 0.5)),
+            [LONGEST_WAIT; 3]
+        );
+        assert_eq!(
+            (wait_after(9, 0.0), wait_after(9, 1.0)),
+            (Duration::from_secs(24), Duration::from_secs(36))
+        );
     }
 }

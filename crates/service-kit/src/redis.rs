@@ -26,6 +26,20 @@ pub enum Role {
 /// # Errors
 /// When the url is malformed or the node does not answer.
 pub async fn connect(url: &str) -> anyhow::Result<ConnectionManager> {
+    let (client, config) = how_to_connect(url)?;
+    ConnectionManager::new_with_config(client, config).await.with_context(|| format!("connecting to Redis at {url}"))
+}
+
+/// The same, connected at the first call: for a process that goes on without the node. A call while it is down fails.
+///
+/// # Errors
+/// When the url is malformed.
+pub fn connect_lazily(url: &str) -> anyhow::Result<ConnectionManager> {
+    let (client, config) = how_to_connect(url)?;
+    ConnectionManager::new_lazy_with_config(client, config).with_context(|| format!("preparing a connection to Redis at {url}"))
+}
+
+fn how_to_connect(url: &str) -> anyhow::Result<(Client, ConnectionManagerConfig)> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(CONNECT_WITHIN))
         .set_response_timeout(Some(ANSWER_WITHIN))
@@ -33,9 +47,7 @@ pub async fn connect(url: &str) -> anyhow::Result<ConnectionManager> {
         .set_min_delay(Duration::from_millis(20))
         .set_max_delay(Duration::from_millis(200));
     let client = Client::open(url).with_context(|| format!("{url:?} is not a Redis url"))?;
-    ConnectionManager::new_with_config(client, config)
-        .await
-        .with_context(|| format!("connecting to Redis at {url}"))
+    Ok((client, config))
 }
 
 /// Looks at version and, of a stock node, at how it keeps data: append-only file, written at least every second, nothing evicted.

@@ -28,7 +28,9 @@ pub async fn schema() -> Schema {
         .await
         .expect("a schema can be made");
     let settings = settings_of(&address, &name);
-    let pool = service_kit::mysql::connect(&settings).await.expect("the schema can be used");
+    let pool = service_kit::mysql::connect(&settings)
+        .await
+        .expect("the schema can be used");
     migrations::run(&pool).await.expect("the migrations apply");
     Schema { pool, settings }
 }

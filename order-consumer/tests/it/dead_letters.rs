@@ -5,7 +5,13 @@ use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMe
 use serde_json::{Value, json};
 
 fn header<'a>(message: &'a OwnedMessage, key: &str) -> &'a [u8] {
-    message.headers().unwrap().iter().find(|header| header.key == key).and_then(|header| header.value).unwrap_or_else(|| panic!("no {key}"))
+    message
+        .headers()
+        .unwrap()
+        .iter()
+        .find(|header| header.key == key)
+        .and_then(|header| header.value)
+        .unwrap_or_else(|| panic!("no {key}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,14 +35,21 @@ async fn poison_goes_to_the_dead_letters_and_the_orders_around_it_are_settled() 
         Vec::new(),
     ];
     for (number, payload) in poison.iter().enumerate() {
-        let headers = OwnedHeaders::new().insert(Header { key: "traceparent", value: Some(format!("trace-{number}").as_bytes()) });
-        world.publish_raw(&format!("key-{number}"), payload, headers).await;
+        let headers = OwnedHeaders::new().insert(Header {
+            key: "traceparent",
+            value: Some(format!("trace-{number}").as_bytes()),
+        });
+        world
+            .publish_raw(&format!("key-{number}"), payload, headers)
+            .await;
     }
     let after = world.publish_new(sale, 20).await;
     let consumer = world.consumer().await;
     world.until_all_committed(&world.topics.group).await;
     consumer.end().await;
-    world.assert_confirmed_once(sale, &[before, after].concat()).await;
+    world
+        .assert_confirmed_once(sale, &[before, after].concat())
+        .await;
 
     let originals = testkit::kafka::read_all(&world.topics.brokers, &world.topics.orders).await;
     let letters = world.dead_letters().await;
@@ -44,18 +57,51 @@ async fn poison_goes_to_the_dead_letters_and_the_orders_around_it_are_settled() 
     for (number, payload) in poison.iter().enumerate() {
         let key = format!("key-{number}");
         let of_key = |message: &&OwnedMessage| message.key() == Some(key.as_bytes());
-        let (original, letter) = (originals.iter().find(of_key).unwrap(), letters.iter().find(of_key).unwrap());
+        let (original, letter) = (
+            originals.iter().find(of_key).unwrap(),
+            letters.iter().find(of_key).unwrap(),
+        );
         assert_eq!(letter.payload().unwrap_or_default(), payload);
-        assert_eq!(header(letter, "traceparent"), format!("trace-{number}").as_bytes());
-        assert_eq!(header(letter, "kafka_dlt-original-topic"), world.topics.orders.as_bytes());
-        assert_eq!(header(letter, "kafka_dlt-original-partition"), original.partition().to_be_bytes());
-        assert_eq!(header(letter, "kafka_dlt-original-offset"), original.offset().to_be_bytes());
-        assert_eq!(header(letter, "kafka_dlt-original-timestamp"), original.timestamp().to_millis().unwrap().to_be_bytes());
-        assert_eq!(header(letter, "kafka_dlt-original-timestamp-type"), b"CreateTime");
-        assert_eq!(header(letter, "kafka_dlt-original-consumer-group"), world.topics.group.as_bytes());
-        assert_eq!(header(letter, "kafka_dlt-exception-fqcn"), b"ordering::message::BadMessage");
-        assert_eq!(header(letter, "kafka_dlt-exception-cause-fqcn"), b"serde_json::Error");
-        for text in ["kafka_dlt-exception-message", "kafka_dlt-exception-stacktrace"] {
+        assert_eq!(
+            header(letter, "traceparent"),
+            format!("trace-{number}").as_bytes()
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-original-topic"),
+            world.topics.orders.as_bytes()
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-original-partition"),
+            original.partition().to_be_bytes()
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-original-offset"),
+            original.offset().to_be_bytes()
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-original-timestamp"),
+            original.timestamp().to_millis().unwrap().to_be_bytes()
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-original-timestamp-type"),
+            b"CreateTime"
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-original-consumer-group"),
+            world.topics.group.as_bytes()
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-exception-fqcn"),
+            b"ordering::message::BadMessage"
+        );
+        assert_eq!(
+            header(letter, "kafka_dlt-exception-cause-fqcn"),
+            b"serde_json::Error"
+        );
+        for text in [
+            "kafka_dlt-exception-message",
+            "kafka_dlt-exception-stacktrace",
+        ] {
             assert!(header(letter, text).starts_with(b"not an order message: "));
         }
     }
@@ -66,7 +112,9 @@ async fn the_same_poison_is_no_reason_to_pause() {
     let world = World::open().await;
     let sale = world.sale(100).await;
     for number in 0..60 {
-        world.publish_raw(&number.to_string(), b"{}", OwnedHeaders::new()).await;
+        world
+            .publish_raw(&number.to_string(), b"{}", OwnedHeaders::new())
+            .await;
     }
     let orders = world.publish_new(sale, 10).await;
     let consumer = world.consumer().await;

@@ -9,13 +9,20 @@ use testkit::{eventually, process::Process, proxy::Proxy};
 async fn until_paused(process: &Process, paused: bool) {
     let line = format!("consumer_paused {}", u8::from(paused));
     eventually(&line, SOON, async || {
-        process.get("/metrics").await.filter(|metrics| metrics.lines().any(|shown| shown == line)).map(drop)
+        process
+            .get("/metrics")
+            .await
+            .filter(|metrics| metrics.lines().any(|shown| shown == line))
+            .map(drop)
     })
     .await;
 }
 
 fn process_behind(world: &World, proxy: &Proxy) -> Process {
-    Process::start(env!("CARGO_BIN_EXE_order-consumer"), &world.yaml(proxy.address(), &world.topics.group))
+    Process::start(
+        env!("CARGO_BIN_EXE_order-consumer"),
+        &world.yaml(proxy.address(), &world.topics.group),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +93,10 @@ async fn a_message_of_a_newer_build_pauses_intake_and_is_no_dead_letter() {
     until_paused(&process, true).await;
     world.publish(&[order]).await;
     process.end(SOON).await;
-    assert!(world.written().await.is_empty(), "nothing is taken behind it");
+    assert!(
+        world.written().await.is_empty(),
+        "nothing is taken behind it"
+    );
     assert!(world.dead_letters().await.is_empty());
     assert_eq!(world.uncommitted(&world.topics.group).await, 2);
 }
@@ -102,15 +112,35 @@ async fn an_order_that_fails_alone_stays_at_its_offset_and_its_neighbours_go_on(
     let consumer = world.consumer().await;
     world.until_written(250).await;
     assert!(!world.written().await.contains(&alone.order_id));
-    let (partition, offset, _) = world.places().await.into_iter().find(|(.., order)| *order == alone.order_id).unwrap();
+    let (partition, offset, _) = world
+        .places()
+        .await
+        .into_iter()
+        .find(|(.., order)| *order == alone.order_id)
+        .unwrap();
     let past = Offsets::from_iter([(partition, offset + 1)]);
     let others = async || {
         let uncommitted = world.uncommitted(&world.topics.group).await;
-        let same_partition = world.places().await.iter().filter(|(of, at, _)| *of == partition && *at >= offset).count();
+        let same_partition = world
+            .places()
+            .await
+            .iter()
+            .filter(|(of, at, _)| *of == partition && *at >= offset)
+            .count();
         (uncommitted == i64::try_from(same_partition).unwrap()).then_some(())
     };
-    eventually("all but what lies at and behind it is committed", SOON, others).await;
-    assert!(!world.committed(&world.topics.group).await.have_passed(&past));
+    eventually(
+        "all but what lies at and behind it is committed",
+        SOON,
+        others,
+    )
+    .await;
+    assert!(
+        !world
+            .committed(&world.topics.group)
+            .await
+            .have_passed(&past)
+    );
     assert!(world.dead_letters().await.is_empty());
 
     world.open_sale(missing, 10).await;

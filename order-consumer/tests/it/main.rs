@@ -5,4 +5,5 @@ mod dead_letters;
 mod failures;
 mod rebalances;
 mod settling;
+mod starting;
 mod world;

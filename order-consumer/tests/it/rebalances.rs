@@ -42,11 +42,18 @@ async fn a_member_that_joins_and_leaves_loses_nothing_and_no_commit_passes_an_un
 
     world.assert_confirmed_once(sale, &orders).await;
     let places = world.places().await;
-    assert!(seen.len() > 5, "the witness looked only {} times", seen.len());
+    assert!(
+        seen.len() > 5,
+        "the witness looked only {} times",
+        seen.len()
+    );
     for (committed, written) in seen {
         for (partition, offset, order) in &places {
             let passed = committed.have_passed(&Offsets::from_iter([(*partition, offset + 1)]));
-            assert!(!passed || written.contains(order), "{partition}/{offset} was committed and {order} not written");
+            assert!(
+                !passed || written.contains(order),
+                "{partition}/{offset} was committed and {order} not written"
+            );
         }
     }
 }

@@ -20,8 +20,18 @@ async fn orders_beyond_the_stock_are_rejected_and_settled_too() {
     world.publish_new(sale, 60).await;
     let consumer = world.consumer().await;
     world.until_all_committed(&world.topics.group).await;
-    assert_eq!(world.count("select count(*) from orders where status = 'confirmed'").await, 10);
-    assert_eq!(world.count("select count(*) from orders where status = 'rejected'").await, 50);
+    assert_eq!(
+        world
+            .count("select count(*) from orders where status = 'confirmed'")
+            .await,
+        10
+    );
+    assert_eq!(
+        world
+            .count("select count(*) from orders where status = 'rejected'")
+            .await,
+        50
+    );
     consumer.end().await;
 }
 
@@ -50,8 +60,15 @@ async fn a_graceful_stop_commits_what_was_settled() {
     let consumer = world.consumer().await;
     world.until_written(100).await;
     consumer.end().await;
-    let (written, uncommitted) = (world.written().await.len(), world.uncommitted(&world.topics.group).await);
-    assert_eq!(written + usize::try_from(uncommitted).unwrap(), orders.len(), "what was written is committed, and nothing else");
+    let (written, uncommitted) = (
+        world.written().await.len(),
+        world.uncommitted(&world.topics.group).await,
+    );
+    assert_eq!(
+        written + usize::try_from(uncommitted).unwrap(),
+        orders.len(),
+        "what was written is committed, and nothing else"
+    );
     let consumer = world.consumer().await;
     world.until_all_committed(&world.topics.group).await;
     consumer.end().await;

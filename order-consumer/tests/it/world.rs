@@ -17,7 +17,10 @@ use service_kit::{
 };
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 use testkit::{eventually, kafka::Topics, mysql::Schema, process::Process, redis::RedisServer};
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -45,15 +48,28 @@ impl Running {
 
 impl World {
     pub async fn open() -> Self {
-        let (schema, topics, redis) = tokio::join!(testkit::mysql::schema(), testkit::kafka::topics(), RedisServer::start());
+        let (schema, topics, redis) = tokio::join!(
+            testkit::mysql::schema(),
+            testkit::kafka::topics(),
+            RedisServer::start()
+        );
         let producer = Producer::new(&topics.brokers).unwrap();
-        let world = Self { schema, topics, redis, producer };
+        let world = Self {
+            schema,
+            topics,
+            redis,
+            producer,
+        };
         world.rebuilder().node().await.unwrap();
         world
     }
 
     fn rebuilder(&self) -> Rebuilder {
-        Rebuilder::new(self.schema.pool.clone(), redis::Client::open(self.redis.url()).unwrap(), 100_000)
+        Rebuilder::new(
+            self.schema.pool.clone(),
+            redis::Client::open(self.redis.url()).unwrap(),
+            100_000,
+        )
     }
 
     /// An open sale, in MySQL and in Redis.
@@ -111,14 +127,22 @@ impl World {
     pub async fn publish(&self, orders: &[OrderMessage]) {
         for chunk in orders.chunks(1_000) {
             join_all(chunk.iter().map(|order| async {
-                self.publish_raw(&order.order_id.to_string(), &order.to_bytes(), OwnedHeaders::new()).await;
+                self.publish_raw(
+                    &order.order_id.to_string(),
+                    &order.to_bytes(),
+                    OwnedHeaders::new(),
+                )
+                .await;
             }))
             .await;
         }
     }
 
     pub async fn publish_raw(&self, key: &str, payload: &[u8], headers: OwnedHeaders) {
-        self.producer.send(&self.topics.orders, key.as_bytes(), payload, headers).await.unwrap();
+        self.producer
+            .send(&self.topics.orders, key.as_bytes(), payload, headers)
+            .await
+            .unwrap();
     }
 
     /// Publishes `count` new orders of the sale.
@@ -152,20 +176,32 @@ impl World {
 
     /// A real process of the consumer.
     pub fn process(&self) -> Process {
-        Process::start(env!("CARGO_BIN_EXE_order-consumer"), &self.yaml(self.schema.address(), &self.topics.group))
+        Process::start(
+            env!("CARGO_BIN_EXE_order-consumer"),
+            &self.yaml(self.schema.address(), &self.topics.group),
+        )
     }
 
     pub async fn consumer(&self) -> Running {
-        self.consumer_of(&self.topics.group, self.schema.address()).await
+        self.consumer_of(&self.topics.group, self.schema.address())
+            .await
     }
 
     /// A consumer inside the test, of any group, with any way to MySQL.
     pub async fn consumer_of(&self, group: &str, mysql: SocketAddr) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
-        std::fs::write(&file, self.yaml(mysql, group).replace("{listen}", "127.0.0.1:1")).unwrap();
+        std::fs::write(
+            &file,
+            self.yaml(mysql, group).replace("{listen}", "127.0.0.1:1"),
+        )
+        .unwrap();
         let settings = Settings::load(Some(&file)).unwrap();
-        let stock = Stock::new(service_kit::redis::connect(&self.redis.url()).await.unwrap());
+        let stock = Stock::new(
+            service_kit::redis::connect(&self.redis.url())
+                .await
+                .unwrap(),
+        );
         let consumer = Consumer::start(&settings, stock).await.unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(consumer.run(stop.clone()));
@@ -173,20 +209,28 @@ impl World {
     }
 
     pub async fn count(&self, sql: &str) -> i64 {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(&self.schema.pool).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap()
     }
 
     /// Order ids that have a row.
     pub async fn written(&self) -> HashSet<OrderId> {
-        let ids: Vec<OrderId> = sqlx::query_scalar("select id from orders").fetch_all(&self.schema.pool).await.unwrap();
+        let ids: Vec<OrderId> = sqlx::query_scalar("select id from orders")
+            .fetch_all(&self.schema.pool)
+            .await
+            .unwrap();
         ids.into_iter().collect()
     }
 
     pub async fn until_written(&self, at_least: usize) {
         let at_least = i64::try_from(at_least).unwrap();
-        eventually(&format!("{at_least} orders are written"), SOON, async || {
-            (self.count("select count(*) from orders").await >= at_least).then_some(())
-        })
+        eventually(
+            &format!("{at_least} orders are written"),
+            SOON,
+            async || (self.count("select count(*) from orders").await >= at_least).then_some(()),
+        )
         .await;
     }
 
@@ -196,15 +240,29 @@ impl World {
     }
 
     pub async fn committed(&self, group: &str) -> Offsets {
-        committed_offsets(&self.topics.brokers, group, &self.topics.orders).await.unwrap()
+        committed_offsets(&self.topics.brokers, group, &self.topics.orders)
+            .await
+            .unwrap()
     }
 
     pub async fn ends(&self) -> Offsets {
-        end_offsets(&self.topics.brokers, &self.topics.orders).await.unwrap()
+        end_offsets(&self.topics.brokers, &self.topics.orders)
+            .await
+            .unwrap()
     }
 
     pub async fn until_all_committed(&self, group: &str) {
-        eventually("every offset is committed", SOON, async || (self.uncommitted(group).await == 0).then_some(())).await;
+        let deadline = Instant::now() + SOON;
+        while self.uncommitted(group).await > 0 {
+            if Instant::now() > deadline {
+                let (committed, ends) = (self.committed(group).await, self.ends().await);
+                let (written, sent) = (self.written().await.len(), self.places().await.len());
+                panic!(
+                    "{committed:?} was committed of {ends:?}, {written} orders of {sent} messages are written"
+                );
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// MySQL holds exactly these orders as confirmed, and the sale's counters say the same.
@@ -212,9 +270,17 @@ impl World {
         let wanted: HashSet<OrderId> = orders.iter().map(|order| order.order_id).collect();
         assert_eq!(self.written().await, wanted);
         let count = i64::try_from(orders.len()).unwrap();
-        assert_eq!(self.count("select count(*) from orders where status = 'confirmed'").await, count);
+        assert_eq!(
+            self.count("select count(*) from orders where status = 'confirmed'")
+                .await,
+            count
+        );
         assert_eq!(self.count("select count(*) from transactions").await, count);
-        assert_eq!(self.count("select cast(coalesce(sum(units), 0) as signed) from sale_buyers").await, count);
+        assert_eq!(
+            self.count("select cast(coalesce(sum(units), 0) as signed) from sale_buyers")
+                .await,
+            count
+        );
         let (total, available, sold): (i32, i32, i32) =
             sqlx::query_as("select total, available, sold from sale_inventory where sale_id = ?")
                 .bind(sale)
