@@ -36,14 +36,14 @@ pub async fn hash(password: &Password) -> Result<String, PasswordError> {
 /// [`PasswordError`].
 pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool, PasswordError> {
     let (password, hash) = (password.to_owned(), hash.map(str::to_owned));
-    in_turn(move || match hash.as_deref().map(PasswordHash::new) {
-        Some(Ok(hash)) => Ok(Argon2::default()
-            .verify_password(password.as_bytes(), &hash)
-            .is_ok()),
-        Some(Err(_)) | None => {
-            let _ = Argon2::default().verify_password(password.as_bytes(), nobodys()?);
-            Ok(false)
+    in_turn(move || {
+        if let Some(Ok(hash)) = hash.as_deref().map(PasswordHash::new) {
+            return Ok(Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok());
         }
+        let _ = Argon2::default().verify_password(password.as_bytes(), nobodys()?);
+        Ok(false)
     })
     .await?
 }

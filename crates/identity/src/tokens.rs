@@ -106,7 +106,7 @@ mod tests {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     fn tokens() -> Tokens {
-        Tokens::new(SECRET, Duration::from_secs(3600))
+        Tokens::new(SECRET, Duration::from_hours(1))
     }
 
     fn signed(header: &Header, claims: &serde_json::Value, secret: &str) -> String {
