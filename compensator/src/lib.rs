@@ -1,1 +1,81 @@
-//! (to be written)
+//! Puts right what nobody is working on: looks at what is stuck, fenced or different at its own pace, and drives it on.
+//!
+//! Each scan is safe while another process runs the same one: a lease row keeps them apart, and what must not be done twice is
+//! guarded where it is done. It leaves out retries and dead letters: there is nothing yet that publishes to them.
+
+pub mod comparison;
+pub mod fence_watch;
+pub mod metrics;
+pub mod overdue;
+pub mod schedule;
+pub mod servers;
+pub mod unfinished;
+
+use anyhow::Context as _;
+use comparison::Comparison;
+use coordinator::Pace;
+use fence_watch::{FenceWatch, Opened};
+use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
+use overdue::{Orders, Overdue};
+use schedule::Schedule;
+use servers::Servers;
+use service_kit::settings::Settings;
+use std::time::Duration;
+use unfinished::Unfinished;
+
+/// All scans of one process, not running yet.
+pub struct Scans {
+    /// Rebuilds what Redis lost.
+    pub fence_watch: FenceWatch,
+    /// Publishes again what may never have been published.
+    pub overdue: Overdue,
+    /// Completes what was decided.
+    pub unfinished: Unfinished,
+    /// Tells what differs.
+    pub comparison: Comparison,
+}
+
+impl Scans {
+    /// The scans of a new process: it holds its leases in its own name.
+    ///
+    /// # Errors
+    /// When the stock node's url is malformed.
+    pub fn new(settings: &Settings, servers: &Servers) -> anyhow::Result<Self> {
+        let Servers { db, redis, producer } = servers.clone();
+        let held_max = settings.admission.held_max;
+        let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
+        let stock = Stock::new(redis.clone());
+        let url = settings.redis.stock.urls.first().context("redis.stock.urls is empty")?;
+        let client = ::redis::Client::open(url.as_str()).with_context(|| format!("{url:?} is not a Redis url"))?;
+        let orders = Orders {
+            brokers: settings.kafka.brokers.clone(),
+            topic: settings.kafka.orders_topic.clone(),
+            group: settings.order_consumer.group.clone(),
+        };
+        Ok(Self {
+            fence_watch: FenceWatch::new(db.clone(), redis.clone(), client, held_max, leases.clone()),
+            overdue: Overdue::new(db.clone(), stock.clone(), orders, producer, leases.clone()),
+            unfinished: Unfinished::new(Recovery::new(db.clone(), stock.clone(), Pace::default()), leases.clone()),
+            comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
+        })
+    }
+
+    /// Tells when the stock node was seen open.
+    #[must_use]
+    pub fn opened(&self) -> Opened {
+        self.fence_watch.opened()
+    }
+
+    /// Runs them all, each at its pace.
+    ///
+    /// # Errors
+    /// When the scheduler does not start.
+    pub async fn start(self, pace: &service_kit::settings::Scans) -> anyhow::Result<Schedule> {
+        let schedule = Schedule::start().await?;
+        schedule.every(Duration::from_secs(pace.fence_watch_s), self.fence_watch).await?;
+        schedule.every(Duration::from_secs(pace.unfinished_transactions_s), self.unfinished).await?;
+        schedule.every(Duration::from_secs(pace.overdue_reservations_s), self.overdue).await?;
+        schedule.every(Duration::from_secs(pace.compare_s), self.comparison).await?;
+        Ok(schedule)
+    }
+}

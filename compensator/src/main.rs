@@ -1,2 +1,50 @@
-//! (to be written)
-fn main() {}
+//! The process: `compensator --config FILE`.
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser;
+use compensator::{Scans, fence_watch::Opened, metrics, servers::Reached};
+use service_kit::{health, serve, settings::Settings, stop, telemetry};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// How long scans in hand may keep a stop waiting.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+
+/// Puts right what is stuck, fenced or different.
+#[derive(Parser)]
+struct Arguments {
+    /// The settings file; ./config.yaml when it is not given.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let settings = Settings::load(Arguments::parse().config.as_deref())?;
+    let rendered = telemetry::init(&settings.log, "compensator")?;
+    metrics::describe();
+    let stop = stop::token()?;
+
+    // Served from the start, so that whoever waits for this process can see what it waits for.
+    let reached = Reached::default();
+    let opened: Arc<OnceLock<Opened>> = Arc::default();
+    let watch = Arc::clone(&opened);
+    let health = reached.health(&settings).with("stock_opened", move || {
+        let open = watch.get().is_some_and(Opened::yet);
+        async move { open.then_some(()).ok_or_else(|| anyhow!("the stock node was not seen open yet")) }
+    });
+    let listener = serve::listen(settings.compensator.listen).await?;
+    let served = tokio::spawn(serve::serve(listener, health::router(health, rendered), stop.clone()));
+
+    if let Some(servers) = reached.all(&settings, &stop).await? {
+        let scans = Scans::new(&settings, &servers)?;
+        let _ = opened.set(scans.opened());
+        let schedule = scans.start(&settings.scans).await?;
+        stop.cancelled().await;
+        schedule.stop(FINISH_WITHIN).await;
+    }
+    served.await.context("the HTTP server's task")?
+}

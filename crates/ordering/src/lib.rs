@@ -13,6 +13,7 @@ mod paging;
 mod participant;
 pub mod products;
 pub mod rebuild;
+pub mod reconcile;
 pub mod sale_lock;
 pub mod sales;
 mod status;

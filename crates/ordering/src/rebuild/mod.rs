@@ -28,7 +28,7 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Where a rebuild stands with one sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The sale is closed, and scripts are loaded.
+    /// The sale is closed, and of a whole node the scripts are loaded.
     Closed,
     /// Reservations that survived were read.
     SurvivorsRead,
@@ -107,20 +107,24 @@ impl Rebuilder {
             sqlx::query_scalar!(r#"select id as "id: SaleId" from sales order by ends_at desc"#)
                 .fetch_all(&self.db)
                 .await?;
-        let epochs = self.rebuild(&mut node, number, &sales).await?;
+        let closed = close(&mut node, number, &sales).await?;
+        node.load_scripts().await?;
+        let epochs = self.rebuild(&mut node, number, closed).await?;
         remember(&self.db, &node_name(&self.client), &ids).await?;
         node.sweep("{*}:*", &epochs).await?;
         Ok(epochs.len())
     }
 
-    /// Rebuilds one sale, while the rest of the node is left alone. Returns its new epoch.
+    /// Rebuilds one sale, while the rest of the node is left alone: no script is loaded, for where they are missing they are the
+    /// fence of every other sale. Returns its new epoch.
     ///
     /// # Errors
     /// [`RebuildError`].
     pub async fn sale(&self, sale: SaleId) -> Result<i64, RebuildError> {
         let mut node = Node::connect(&self.client).await?;
         let number = self.next_number().await?;
-        let epochs = self.rebuild(&mut node, number, &[sale]).await?;
+        let closed = close(&mut node, number, &[sale]).await?;
+        let epochs = self.rebuild(&mut node, number, closed).await?;
         node.sweep(&crate::keys::everything_of(sale), &epochs)
             .await?;
         epochs
@@ -133,14 +137,9 @@ impl Rebuilder {
         &self,
         node: &mut Node,
         number: i64,
-        sales: &[SaleId],
+        closed: Vec<Closed>,
     ) -> Result<HashMap<SaleId, i64>, RebuildError> {
-        let mut closed = Vec::with_capacity(sales.len());
-        for &sale in sales {
-            closed.push((sale, node.close(sale, number).await?));
-        }
-        node.load_scripts().await?;
-        let mut epochs = HashMap::with_capacity(sales.len());
+        let mut epochs = HashMap::with_capacity(closed.len());
         for (sale, old_epoch) in closed {
             epochs.insert(
                 sale,
@@ -194,6 +193,37 @@ impl Rebuilder {
             observer(step).await;
         }
     }
+}
+
+/// A sale that scripts cannot touch, and the epoch its hash had, if there was one.
+type Closed = (SaleId, Option<i64>);
+
+async fn close(
+    node: &mut Node,
+    number: i64,
+    sales: &[SaleId],
+) -> Result<Vec<Closed>, RebuildError> {
+    let mut closed = Vec::with_capacity(sales.len());
+    for &sale in sales {
+        closed.push((sale, node.close(sale, number).await?));
+    }
+    Ok(closed)
+}
+
+/// Whether the node has every script. One that restarted has none, and neither has one on which somebody flushed them.
+///
+/// # Errors
+/// [`redis::RedisError`].
+pub async fn scripts_are_loaded(
+    connection: &mut impl redis::aio::ConnectionLike,
+) -> redis::RedisResult<bool> {
+    let mut ask = redis::cmd("SCRIPT");
+    ask.arg("EXISTS");
+    for digest in crate::stock::scripts::digests() {
+        ask.arg(digest);
+    }
+    let there: Vec<bool> = ask.query_async(connection).await?;
+    Ok(there.into_iter().all(|there| there))
 }
 
 /// A node's name in MySQL: its address, without credentials.

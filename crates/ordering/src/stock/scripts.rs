@@ -75,3 +75,8 @@ pub(crate) static ALL: [&Stored; 10] = [
     &OVERDUE,
     &PUBLISH_AGAIN,
 ];
+
+/// The digests of [`ALL`].
+pub(crate) fn digests() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|script| script.digest())
+}
