@@ -195,7 +195,15 @@ impl ConsumerContext for Membership {
                     offsets.assign(partition);
                 }
             }
-            Rebalance::Revoke(list) => self.let_go(consumer, &numbers(list)),
+            Rebalance::Revoke(list) => {
+                // A partition stays paused in the client when it leaves: back again, it would never be read.
+                if self.paused.load(Ordering::SeqCst)
+                    && let Err(cause) = consumer.resume(list)
+                {
+                    warn!("Partitions were let go paused: {cause}");
+                }
+                self.let_go(consumer, &numbers(list));
+            }
             Rebalance::Error(cause) => warn!("Rebalancing failed: {cause}"),
         }
     }

@@ -1,36 +1,17 @@
 //! What fails alone waits alone; what fails for everyone pauses intake, which goes on by itself.
 
-use crate::world::{SOON, World};
+use crate::world::{SOON, World, until_paused};
 use ordering::SaleId;
 use rdkafka::message::OwnedHeaders;
 use service_kit::kafka::Offsets;
-use testkit::{eventually, process::Process, proxy::Proxy};
-
-async fn until_paused(process: &Process, paused: bool) {
-    let line = format!("consumer_paused {}", u8::from(paused));
-    eventually(&line, SOON, async || {
-        process
-            .get("/metrics")
-            .await
-            .filter(|metrics| metrics.lines().any(|shown| shown == line))
-            .map(drop)
-    })
-    .await;
-}
-
-fn process_behind(world: &World, proxy: &Proxy) -> Process {
-    Process::start(
-        env!("CARGO_BIN_EXE_order-consumer"),
-        &world.yaml(proxy.address(), &world.topics.group),
-    )
-}
+use testkit::{eventually, proxy::Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_mysql_is_unreachable_intake_pauses_and_goes_on_by_itself() {
     let world = World::open().await;
     let sale = world.sale(5_000).await;
     let proxy = Proxy::start(world.schema.address()).await;
-    let mut process = process_behind(&world, &proxy);
+    let mut process = world.process_behind(&proxy);
     process.ready(SOON).await;
     let mut orders = world.publish_new(sale, 100).await;
     world.until_all_committed(&world.topics.group).await;
@@ -53,7 +34,7 @@ async fn while_mysql_hangs_intake_pauses_and_goes_on_by_itself() {
     let world = World::open().await;
     let sale = world.sale(5_000).await;
     let proxy = Proxy::start(world.schema.address()).await;
-    let mut process = process_behind(&world, &proxy);
+    let mut process = world.process_behind(&proxy);
     process.ready(SOON).await;
     let mut orders = world.publish_new(sale, 100).await;
     world.until_all_committed(&world.topics.group).await;

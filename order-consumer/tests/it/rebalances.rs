@@ -1,8 +1,9 @@
 //! Members come and go while orders flow.
 
-use crate::world::World;
+use crate::world::{SOON, World, until_paused};
 use service_kit::kafka::Offsets;
 use std::{collections::HashSet, sync::Arc};
+use testkit::proxy::Proxy;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,4 +57,26 @@ async fn a_member_that_joins_and_leaves_loses_nothing_and_no_commit_passes_an_un
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_left_while_intake_was_paused_are_read_when_they_come_back() {
+    let world = World::open().await;
+    let sale = world.sale(1_000).await;
+    let proxy = Proxy::start(world.schema.address()).await;
+    let mut first = world.process_behind(&proxy);
+    first.ready(SOON).await;
+    proxy.cut();
+    let mut orders = world.publish_new(sale, 100).await;
+    until_paused(&first, true).await;
+    // Only the second can write, so it holds partitions that were paused.
+    let mut second = world.process();
+    world.until_written(1).await;
+    proxy.open();
+    until_paused(&first, false).await;
+    second.end(SOON).await;
+    orders.extend(world.publish_new(sale, 100).await);
+    world.until_all_committed(&world.topics.group).await;
+    world.assert_confirmed_once(sale, &orders).await;
+    first.end(SOON).await;
 }

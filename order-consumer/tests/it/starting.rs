@@ -23,10 +23,7 @@ async fn it_waits_for_mysql_and_says_so_and_then_takes_orders() {
     let orders = world.publish_new(sale, 50).await;
     let proxy = Proxy::start(world.schema.address()).await;
     proxy.cut();
-    let mut process = Process::start(
-        env!("CARGO_BIN_EXE_order-consumer"),
-        &world.yaml(proxy.address(), &world.topics.group),
-    );
+    let mut process = world.process_behind(&proxy);
     until_ready_shows(&process, "\"mysql\":\"not reached yet\"").await;
     assert!(
         process

@@ -16,7 +16,9 @@ use service_kit::{
     settings::Settings,
 };
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
-use testkit::{eventually, kafka::Topics, mysql::Schema, process::Process, redis::RedisServer};
+use testkit::{
+    eventually, kafka::Topics, mysql::Schema, process::Process, proxy::Proxy, redis::RedisServer,
+};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -182,6 +184,14 @@ impl World {
         )
     }
 
+    /// A real process that reaches MySQL through `proxy`.
+    pub fn process_behind(&self, proxy: &Proxy) -> Process {
+        Process::start(
+            env!("CARGO_BIN_EXE_order-consumer"),
+            &self.yaml(proxy.address(), &self.topics.group),
+        )
+    }
+
     pub async fn consumer(&self) -> Running {
         self.consumer_of(&self.topics.group, self.schema.address())
             .await
@@ -303,4 +313,17 @@ impl World {
         };
         messages.iter().map(place).collect()
     }
+}
+
+/// Waits until the process's metrics say that it takes no orders, or that it does.
+pub async fn until_paused(process: &Process, paused: bool) {
+    let line = format!("consumer_paused {}", u8::from(paused));
+    eventually(&line, SOON, async || {
+        process
+            .get("/metrics")
+            .await
+            .filter(|metrics| metrics.lines().any(|shown| shown == line))
+            .map(drop)
+    })
+    .await;
 }
