@@ -1,6 +1,6 @@
 //! The process that takes orders: reads its settings, serves, and finishes what was begun when it is told to stop.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use seckill_api::App;
 use service_kit::{serve, settings::Settings, stop, telemetry};
@@ -32,7 +32,9 @@ fn tell(cause: &anyhow::Error) {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = Settings::load(arguments.config.as_deref())?;
+    // Its text holds its cause already: the chain would say it twice.
+    let settings =
+        Settings::load(arguments.config.as_deref()).map_err(|cause| anyhow!("{cause}"))?;
     let metrics = telemetry::init(&settings.log, "seckill-api")?;
     seckill_api::metrics::describe();
     let stop = stop::token()?;

@@ -21,6 +21,7 @@ pub const STAFF_PASSWORD: &str = "boss has a password";
 
 /// A running API.
 pub struct TestApp {
+    pub app: App,
     pub url: String,
     pub http: Client,
     pub settings: Settings,
@@ -72,9 +73,10 @@ impl TestApp {
         let app = App::start(&settings).await.expect("the API starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let router = seckill_api::router(app, metrics);
+        let router = seckill_api::router(app.clone(), metrics);
         tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         let test = Self {
+            app,
             url,
             http: Client::builder()
                 .redirect(reqwest::redirect::Policy::none())

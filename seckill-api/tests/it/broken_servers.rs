@@ -278,6 +278,33 @@ async fn a_client_that_hangs_up_leaves_neither_a_lock_nor_half_an_order() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_the_orders_under_way() {
+    let app = TestApp::start().await;
+    let sale = app.sale(10, 5).await;
+    app.order(&sale, &app.buyer(), &one(), None).await;
+    app.stock.pause();
+    let (buyer, body) = (app.buyer(), one());
+    let (answer, ()) = tokio::join!(app.order(&sale, &buyer, &body, None), async {
+        eventually("the order is under way", SOON, || async {
+            let locks: Vec<String> = redis::cmd("KEYS")
+                .arg("*")
+                .query_async(&mut app.locks.connection().await)
+                .await
+                .ok()?;
+            (!locks.is_empty()).then_some(())
+        })
+        .await;
+        tokio::join!(app.app.drain(), async { app.stock.resume() });
+        assert_eq!(
+            app.published().await,
+            2,
+            "it was published before the stop went on"
+        );
+    });
+    assert_eq!(answer.status, 202, "{answer:?}");
+}
+
+#[tokio::test]
 async fn readiness_names_what_is_away() {
     let mut app = TestApp::start().await;
     assert_eq!(app.get("/health/live", None).await.body["status"], "live");
