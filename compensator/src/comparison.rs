@@ -35,13 +35,20 @@ impl Comparison {
     /// Compares with `reconciler`, one process at a time.
     #[must_use]
     pub fn new(reconciler: Reconciler, leases: Leases) -> Self {
-        Self { reconciler, leases, differing: HashMap::new() }
+        Self {
+            reconciler,
+            leases,
+            differing: HashMap::new(),
+        }
     }
 
     /// Units by which a sale has differed at two looks running; 0 for one that agrees or was seen to differ once only.
     #[must_use]
     pub fn drift(&self, sale: SaleId) -> i64 {
-        self.differing.get(&sale).filter(|drift| drift.told).map_or(0, |drift| drift.units)
+        self.differing
+            .get(&sale)
+            .filter(|drift| drift.told)
+            .map_or(0, |drift| drift.units)
     }
 
     fn take_in(&mut self, seen: &Compared) {
@@ -51,10 +58,12 @@ impl Comparison {
                 if !drift.told || drift.units != units {
                     tell(seen, units);
                 }
-                self.differing.insert(seen.sale, Drift { units, told: true });
+                self.differing
+                    .insert(seen.sale, Drift { units, told: true });
             }
             (Verdict::Drift(units), None) => {
-                self.differing.insert(seen.sale, Drift { units, told: false });
+                self.differing
+                    .insert(seen.sale, Drift { units, told: false });
             }
             (Verdict::Agrees, Some(drift)) => {
                 if drift.told {
@@ -68,7 +77,12 @@ impl Comparison {
 
     fn publish(&self, seen: &Compared) {
         let (sale, redis) = (seen.sale.to_string(), seen.redis);
-        for (state, units) in [("available", redis.available), ("held", redis.held), ("sold", redis.sold), ("owed", redis.owed)] {
+        for (state, units) in [
+            ("available", redis.available),
+            ("held", redis.held),
+            ("sold", redis.sold),
+            ("owed", redis.owed),
+        ] {
             gauge!(STOCK_UNITS, "sale" => sale.clone(), "state" => state).set(units as f64);
         }
         gauge!(STOCK_CONSERVATION_DRIFT_UNITS, "sale" => sale).set(self.drift(seen.sale) as f64);
@@ -76,7 +90,13 @@ impl Comparison {
 }
 
 fn tell(seen: &Compared, units: i64) {
-    let Compared { sale, redis, mysql_available, mysql_sold, .. } = seen;
+    let Compared {
+        sale,
+        redis,
+        mysql_available,
+        mysql_sold,
+        ..
+    } = seen;
     error!(
         sale.id = %sale,
         drift_units = units,
@@ -90,7 +110,12 @@ impl Scan for Comparison {
     const NAME: &'static str = "comparison";
 
     async fn run_once(&mut self) -> anyhow::Result<()> {
-        let compared = match self.leases.under(Self::NAME, LEASE, self.reconciler.compare()).await.context("MySQL gives no lease")? {
+        let compared = match self
+            .leases
+            .under(Self::NAME, LEASE, self.reconciler.compare())
+            .await
+            .context("MySQL gives no lease")?
+        {
             Held::Done(compared) => compared?,
             Held::Busy | Held::Lost => return Ok(()),
         };

@@ -69,7 +69,13 @@ enum Fault {
 impl FenceWatch {
     /// Watches the node behind `redis` and `client`.
     #[must_use]
-    pub fn new(db: MySqlPool, redis: ConnectionManager, client: redis::Client, held_max: u32, leases: Leases) -> Self {
+    pub fn new(
+        db: MySqlPool,
+        redis: ConnectionManager,
+        client: redis::Client,
+        held_max: u32,
+        leases: Leases,
+    ) -> Self {
         Self {
             node: node_name(&client),
             rebuilder: Rebuilder::new(db.clone(), client, held_max),
@@ -90,11 +96,24 @@ impl FenceWatch {
     /// What is wrong with the node, if anything is.
     async fn fault(&self) -> anyhow::Result<Option<Fault>> {
         let mut redis = self.redis.clone();
-        let ids = NodeIds::read(&mut redis).await.with_context(|| format!("the stock node {} does not answer: start it", self.node))?;
-        let fault = match remembered(&self.db, &self.node).await.context("MySQL does not tell what the stock node was")? {
+        let mut ids = NodeIds::read(&mut redis).await;
+        if ids.is_err() {
+            // A connection that broke with the node's last life is only noticed, and made anew, by a call that fails on it.
+            ids = NodeIds::read(&mut redis).await;
+        }
+        let ids =
+            ids.with_context(|| format!("the stock node {} does not answer: start it", self.node))?;
+        let fault = match remembered(&self.db, &self.node)
+            .await
+            .context("MySQL does not tell what the stock node was")?
+        {
             None => Some(Fault::New),
             Some(known) if known != ids => Some(Fault::Changed),
-            Some(_) if !scripts_are_loaded(&mut redis).await.context("the stock node does not tell its scripts")? => {
+            Some(_)
+                if !scripts_are_loaded(&mut redis)
+                    .await
+                    .context("the stock node does not tell its scripts")? =>
+            {
                 Some(Fault::NoScripts)
             }
             Some(_) => None,
@@ -104,18 +123,29 @@ impl FenceWatch {
 
     async fn rebuild_node(&self) -> anyhow::Result<()> {
         let work = async {
-            let Some(fault) = self.fault().await? else { return Ok(()) };
+            let Some(fault) = self.fault().await? else {
+                return Ok(());
+            };
             let why = match fault {
                 Fault::New => "was never loaded",
                 Fault::Changed => "restarted or was promoted",
                 Fault::NoScripts => "lost its scripts",
             };
             warn!(node = %self.node, "The stock node {} {why}: rebuilding its sales", self.node);
-            let sales = self.rebuilder.node().await.context("the stock node's sales stay closed until a rebuild gets through")?;
+            let sales = self
+                .rebuilder
+                .node()
+                .await
+                .context("the stock node's sales stay closed until a rebuild gets through")?;
             info!(node = %self.node, sales, "The stock node {} is open again with {sales} sales", self.node);
             Ok(())
         };
-        match self.leases.under(Self::NAME, LEASE, work).await.context("MySQL gives no lease for a rebuild")? {
+        match self
+            .leases
+            .under(Self::NAME, LEASE, work)
+            .await
+            .context("MySQL gives no lease for a rebuild")?
+        {
             Held::Done(done) => done,
             Held::Busy | Held::Lost => Ok(()),
         }
@@ -137,10 +167,16 @@ impl FenceWatch {
                 }
             }
             first.map_or(Ok(()), |(sale, cause)| {
-                Err(anyhow::Error::new(cause).context(format!("{failed} sales stay closed, among them {sale}")))
+                Err(anyhow::Error::new(cause)
+                    .context(format!("{failed} sales stay closed, among them {sale}")))
             })
         };
-        match self.leases.under(Self::NAME, LEASE, work).await.context("MySQL gives no lease for a rebuild")? {
+        match self
+            .leases
+            .under(Self::NAME, LEASE, work)
+            .await
+            .context("MySQL gives no lease for a rebuild")?
+        {
             Held::Done(done) => done,
             Held::Busy | Held::Lost => Ok(()),
         }
@@ -160,9 +196,16 @@ impl Scan for FenceWatch {
             }
         }
         self.opened.now();
-        let fenced: HashSet<SaleId> = reconcile::fenced(&self.db, &self.redis).await?.into_iter().collect();
+        let fenced: HashSet<SaleId> = reconcile::fenced(&self.db, &self.redis)
+            .await?
+            .into_iter()
+            .collect();
         let twice: HashSet<SaleId> = fenced.intersection(&self.fenced).copied().collect();
         self.fenced = fenced;
-        if twice.is_empty() { Ok(()) } else { self.rebuild_sales(&twice).await }
+        if twice.is_empty() {
+            Ok(())
+        } else {
+            self.rebuild_sales(&twice).await
+        }
     }
 }

@@ -41,21 +41,40 @@ impl Scans {
     /// # Errors
     /// When the stock node's url is malformed.
     pub fn new(settings: &Settings, servers: &Servers) -> anyhow::Result<Self> {
-        let Servers { db, redis, producer } = servers.clone();
+        let Servers {
+            db,
+            redis,
+            producer,
+        } = servers.clone();
         let held_max = settings.admission.held_max;
         let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
         let stock = Stock::new(redis.clone());
-        let url = settings.redis.stock.urls.first().context("redis.stock.urls is empty")?;
-        let client = ::redis::Client::open(url.as_str()).with_context(|| format!("{url:?} is not a Redis url"))?;
+        let url = settings
+            .redis
+            .stock
+            .urls
+            .first()
+            .context("redis.stock.urls is empty")?;
+        let client = ::redis::Client::open(url.as_str())
+            .with_context(|| format!("{url:?} is not a Redis url"))?;
         let orders = Orders {
             brokers: settings.kafka.brokers.clone(),
             topic: settings.kafka.orders_topic.clone(),
             group: settings.order_consumer.group.clone(),
         };
         Ok(Self {
-            fence_watch: FenceWatch::new(db.clone(), redis.clone(), client, held_max, leases.clone()),
+            fence_watch: FenceWatch::new(
+                db.clone(),
+                redis.clone(),
+                client,
+                held_max,
+                leases.clone(),
+            ),
             overdue: Overdue::new(db.clone(), stock.clone(), orders, producer, leases.clone()),
-            unfinished: Unfinished::new(Recovery::new(db.clone(), stock.clone(), Pace::default()), leases.clone()),
+            unfinished: Unfinished::new(
+                Recovery::new(db.clone(), stock.clone(), Pace::default()),
+                leases.clone(),
+            ),
             comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
         })
     }
@@ -72,10 +91,24 @@ impl Scans {
     /// When the scheduler does not start.
     pub async fn start(self, pace: &service_kit::settings::Scans) -> anyhow::Result<Schedule> {
         let schedule = Schedule::start().await?;
-        schedule.every(Duration::from_secs(pace.fence_watch_s), self.fence_watch).await?;
-        schedule.every(Duration::from_secs(pace.unfinished_transactions_s), self.unfinished).await?;
-        schedule.every(Duration::from_secs(pace.overdue_reservations_s), self.overdue).await?;
-        schedule.every(Duration::from_secs(pace.compare_s), self.comparison).await?;
+        schedule
+            .every(Duration::from_secs(pace.fence_watch_s), self.fence_watch)
+            .await?;
+        schedule
+            .every(
+                Duration::from_secs(pace.unfinished_transactions_s),
+                self.unfinished,
+            )
+            .await?;
+        schedule
+            .every(
+                Duration::from_secs(pace.overdue_reservations_s),
+                self.overdue,
+            )
+            .await?;
+        schedule
+            .every(Duration::from_secs(pace.compare_s), self.comparison)
+            .await?;
         Ok(schedule)
     }
 }

@@ -34,10 +34,17 @@ async fn main() -> anyhow::Result<()> {
     let watch = Arc::clone(&opened);
     let health = reached.health(&settings).with("stock_opened", move || {
         let open = watch.get().is_some_and(Opened::yet);
-        async move { open.then_some(()).ok_or_else(|| anyhow!("the stock node was not seen open yet")) }
+        async move {
+            open.then_some(())
+                .ok_or_else(|| anyhow!("the stock node was not seen open yet"))
+        }
     });
     let listener = serve::listen(settings.compensator.listen).await?;
-    let served = tokio::spawn(serve::serve(listener, health::router(health, rendered), stop.clone()));
+    let served = tokio::spawn(serve::serve(
+        listener,
+        health::router(health, rendered),
+        stop.clone(),
+    ));
 
     if let Some(servers) = reached.all(&settings, &stop).await? {
         let scans = Scans::new(&settings, &servers)?;

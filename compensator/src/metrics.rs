@@ -13,7 +13,18 @@ pub const RESERVATIONS_PUBLISHED_AGAIN_TOTAL: &str = "reservations_published_aga
 pub fn describe() {
     coordinator::metrics::describe();
     ordering::stock::measures::describe();
-    describe_gauge!(STOCK_UNITS, Unit::Count, "Units in Redis, by sale and state");
-    describe_gauge!(STOCK_CONSERVATION_DRIFT_UNITS, Unit::Count, "Units by which Redis and MySQL differ at two looks running");
-    describe_counter!(RESERVATIONS_PUBLISHED_AGAIN_TOTAL, "Overdue reservations published again");
+    describe_gauge!(
+        STOCK_UNITS,
+        Unit::Count,
+        "Units in Redis, by sale and state"
+    );
+    describe_gauge!(
+        STOCK_CONSERVATION_DRIFT_UNITS,
+        Unit::Count,
+        "Units by which Redis and MySQL differ at two looks running"
+    );
+    describe_counter!(
+        RESERVATIONS_PUBLISHED_AGAIN_TOTAL,
+        "Overdue reservations published again"
+    );
 }

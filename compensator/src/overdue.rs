@@ -64,21 +64,39 @@ pub struct Overdue {
 impl Overdue {
     /// Looks at all sales' reservations in `stock`.
     #[must_use]
-    pub fn new(db: MySqlPool, stock: Stock, orders: Orders, producer: Producer, leases: Leases) -> Self {
-        Self { db, stock, orders, producer, leases, noted: HashMap::new() }
+    pub fn new(
+        db: MySqlPool,
+        stock: Stock,
+        orders: Orders,
+        producer: Producer,
+        leases: Leases,
+    ) -> Self {
+        Self {
+            db,
+            stock,
+            orders,
+            producer,
+            leases,
+            noted: HashMap::new(),
+        }
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
         let overdue = self.overdue().await?;
         let still: HashSet<(SaleId, Gid)> = overdue.iter().copied().collect();
-        self.noted.retain(|reservation, _| still.contains(reservation));
+        self.noted
+            .retain(|reservation, _| still.contains(reservation));
         let due = self.passed().await?;
         self.note(&overdue).await?;
         if due.is_empty() {
             return Ok(());
         }
         if let Err(wait) = self.producer.check() {
-            anyhow::bail!("Kafka takes no messages, {} reservations wait; asked again in {} ms", due.len(), wait.as_millis());
+            anyhow::bail!(
+                "Kafka takes no messages, {} reservations wait; asked again in {} ms",
+                due.len(),
+                wait.as_millis()
+            );
         }
         let mut published = 0;
         let mut trouble = None;
@@ -90,7 +108,10 @@ impl Overdue {
         }
         if published > 0 {
             counter!(RESERVATIONS_PUBLISHED_AGAIN_TOTAL).increment(published);
-            info!(count = published, "Published {published} overdue reservations again");
+            info!(
+                count = published,
+                "Published {published} overdue reservations again"
+            );
         }
         trouble.map_or(Ok(()), Err)
     }
@@ -100,16 +121,22 @@ impl Overdue {
         let mut overdue = Vec::new();
         let mut last = None;
         loop {
-            let page = sales::after(&self.db, last, SALES).await.context("MySQL does not list the sales")?;
+            let page = sales::after(&self.db, last, SALES)
+                .await
+                .context("MySQL does not list the sales")?;
             last = page.last().copied();
             let full = page.len() == SALES as usize;
-            let looks = page.into_iter().map(|sale| async move { (sale, self.stock.overdue(sale, OF_A_SALE).await) });
+            let looks = page
+                .into_iter()
+                .map(|sale| async move { (sale, self.stock.overdue(sale, OF_A_SALE).await) });
             let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
             while let Some((sale, found)) = looks.next().await {
                 match found {
                     Ok(gids) => overdue.extend(gids.into_iter().map(|gid| (sale, gid))),
                     Err(StockError::Fenced) => {}
-                    Err(cause) => return Err(cause).context("the stock node does not tell what is overdue"),
+                    Err(cause) => {
+                        return Err(cause).context("the stock node does not tell what is overdue");
+                    }
                 }
             }
             if !full {
@@ -121,12 +148,22 @@ impl Overdue {
     /// Notes the end of `orders` for those that are new.
     async fn note(&mut self, overdue: &[(SaleId, Gid)]) -> anyhow::Result<()> {
         let room = NOTED_AT_MOST.saturating_sub(self.noted.len());
-        let new: Vec<_> = overdue.iter().filter(|it| !self.noted.contains_key(it)).take(room).copied().collect();
+        let new: Vec<_> = overdue
+            .iter()
+            .filter(|it| !self.noted.contains_key(it))
+            .take(room)
+            .copied()
+            .collect();
         if new.is_empty() {
             return Ok(());
         }
-        let end = Arc::new(end_offsets(&self.orders.brokers, &self.orders.topic).await.context("Kafka does not tell where orders end")?);
-        self.noted.extend(new.into_iter().map(|it| (it, Arc::clone(&end))));
+        let end = Arc::new(
+            end_offsets(&self.orders.brokers, &self.orders.topic)
+                .await
+                .context("Kafka does not tell where orders end")?,
+        );
+        self.noted
+            .extend(new.into_iter().map(|it| (it, Arc::clone(&end))));
         Ok(())
     }
 
@@ -136,9 +173,19 @@ impl Overdue {
         if self.noted.is_empty() {
             return Ok(due);
         }
-        let Orders { brokers, topic, group } = &self.orders;
-        let committed = committed_offsets(brokers, group, topic).await.context("Kafka does not tell how far orders were settled")?;
-        for (&(sale, gid), _) in self.noted.iter().filter(|(_, end)| committed.have_passed(end)) {
+        let Orders {
+            brokers,
+            topic,
+            group,
+        } = &self.orders;
+        let committed = committed_offsets(brokers, group, topic)
+            .await
+            .context("Kafka does not tell how far orders were settled")?;
+        for (&(sale, gid), _) in self
+            .noted
+            .iter()
+            .filter(|(_, end)| committed.have_passed(end))
+        {
             due.entry(sale).or_default().push(gid);
         }
         Ok(due)
@@ -149,12 +196,16 @@ impl Overdue {
         let messages = match self.stock.publish_again(sale, gids, LOOK_AGAIN_AFTER).await {
             Ok(messages) => messages,
             Err(StockError::Fenced) => return Ok(0),
-            Err(cause) => return Err(cause).context("the stock node does not give the messages of overdue reservations"),
+            Err(cause) => {
+                return Err(cause)
+                    .context("the stock node does not give the messages of overdue reservations");
+            }
         };
         for gid in gids {
             self.noted.remove(&(sale, *gid));
         }
-        let mut sent = stream::iter(messages.into_iter().map(|message| self.send(message))).buffer_unordered(AT_ONCE);
+        let mut sent = stream::iter(messages.into_iter().map(|message| self.send(message)))
+            .buffer_unordered(AT_ONCE);
         let (mut published, mut trouble) = (0, None);
         while let Some(sent) = sent.next().await {
             match sent {
@@ -175,12 +226,25 @@ impl Overdue {
         };
         let generation = message.generation.to_string();
         let headers = OwnedHeaders::new_with_capacity(2)
-            .insert(Header { key: "attempt", value: Some("1") })
-            .insert(Header { key: "generation", value: Some(&generation) });
+            .insert(Header {
+                key: "attempt",
+                value: Some("1"),
+            })
+            .insert(Header {
+                key: "generation",
+                value: Some(&generation),
+            });
         self.producer
-            .send(&self.orders.topic, message.order_id.to_string().as_bytes(), &overdue.message, headers)
+            .send(
+                &self.orders.topic,
+                message.order_id.to_string().as_bytes(),
+                &overdue.message,
+                headers,
+            )
             .await
-            .context("Kafka did not take overdue reservations again: they are tried again in 10 s")?;
+            .context(
+                "Kafka did not take overdue reservations again: they are tried again in 10 s",
+            )?;
         Ok(1)
     }
 }
@@ -190,7 +254,11 @@ impl Scan for Overdue {
 
     async fn run_once(&mut self) -> anyhow::Result<()> {
         let leases = self.leases.clone();
-        match leases.under(Self::NAME, LEASE, self.look()).await.context("MySQL gives no lease")? {
+        match leases
+            .under(Self::NAME, LEASE, self.look())
+            .await
+            .context("MySQL gives no lease")?
+        {
             Held::Done(done) => done,
             Held::Busy | Held::Lost => Ok(()),
         }

@@ -40,7 +40,10 @@ impl Schedule {
         let mut scheduler = JobScheduler::new().await?;
         scheduler.init().await?;
         scheduler.start().await?;
-        Ok(Self { scheduler, turns: TaskTracker::new() })
+        Ok(Self {
+            scheduler,
+            turns: TaskTracker::new(),
+        })
     }
 
     /// Runs `scan` now, and again every `pace`, in whole seconds. A turn that comes while the last one still works is left out.
@@ -48,12 +51,19 @@ impl Schedule {
     /// # Errors
     /// When the scheduler does not take it.
     pub async fn every<S: Scan>(&self, pace: Duration, scan: S) -> anyhow::Result<()> {
-        let turn = Arc::new(Mutex::new(Turn { scan, trouble: None }));
+        let turn = Arc::new(Mutex::new(Turn {
+            scan,
+            trouble: None,
+        }));
         let turns = self.turns.clone();
         turns.spawn(one(Arc::clone(&turn)));
         let job = Job::new_repeated_async(pace, move |_, _| {
             // After a stop there are no more turns, whatever the scheduler still has under way.
-            if turns.is_closed() { Box::pin(async {}) } else { Box::pin(turns.track_future(one(Arc::clone(&turn)))) }
+            if turns.is_closed() {
+                Box::pin(async {})
+            } else {
+                Box::pin(turns.track_future(one(Arc::clone(&turn))))
+            }
         })?;
         self.scheduler.add(job).await?;
         Ok(())
@@ -65,14 +75,22 @@ impl Schedule {
         if let Err(cause) = self.scheduler.shutdown().await {
             warn!("The scheduler did not stop: {cause}");
         }
-        if tokio::time::timeout(within, self.turns.wait()).await.is_err() {
-            warn!("Scans were left in the middle of their work after {} s", within.as_secs());
+        if tokio::time::timeout(within, self.turns.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                "Scans were left in the middle of their work after {} s",
+                within.as_secs()
+            );
         }
     }
 }
 
 async fn one<S: Scan>(turn: Arc<Mutex<Turn<S>>>) {
-    let Ok(mut turn) = turn.try_lock() else { return };
+    let Ok(mut turn) = turn.try_lock() else {
+        return;
+    };
     // A panic would be lost in the scheduler's task, and the scan with it.
     let ended = AssertUnwindSafe(turn.scan.run_once()).catch_unwind().await;
     let trouble = match ended {
@@ -82,7 +100,11 @@ async fn one<S: Scan>(turn: Arc<Mutex<Turn<S>>>) {
     };
     match (&trouble, &turn.trouble) {
         (Some(now), before) if before.as_ref() != Some(now) => {
-            error!(scan = S::NAME, "The scan {} cannot do its work, and goes on trying: {now}", S::NAME);
+            error!(
+                scan = S::NAME,
+                "The scan {} cannot do its work, and goes on trying: {now}",
+                S::NAME
+            );
         }
         (None, Some(_)) => info!(scan = S::NAME, "The scan {} works again", S::NAME),
         _ => {}

@@ -46,7 +46,11 @@ impl Reached {
     ///
     /// # Errors
     /// When a server answers and cannot be used: wrong account, or settings under which it loses what it was told.
-    pub async fn all(&self, settings: &Settings, stop: &CancellationToken) -> anyhow::Result<Option<Servers>> {
+    pub async fn all(
+        &self,
+        settings: &Settings,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Servers>> {
         match stop.run_until_cancelled(self.one_by_one(settings)).await {
             None => Ok(None),
             Some(servers) => servers.map(Some),
@@ -54,15 +58,26 @@ impl Reached {
     }
 
     async fn one_by_one(&self, settings: &Settings) -> anyhow::Result<Servers> {
-        let db = until_up("MySQL", async || match mysql::connect(&settings.database.mysql).await {
-            Ok(db) => Ok(Ok(db)),
-            Err(cause @ (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)) => Ok(Err(cause.into())),
-            Err(cause) => Err(anyhow::Error::new(cause).context("MySQL refuses the connection")),
+        let db = until_up("MySQL", async || {
+            match mysql::connect(&settings.database.mysql).await {
+                Ok(db) => Ok(Ok(db)),
+                Err(cause @ (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)) => {
+                    Ok(Err(cause.into()))
+                }
+                Err(cause) => {
+                    Err(anyhow::Error::new(cause).context("MySQL refuses the connection"))
+                }
+            }
         })
         .await?;
         mysql::check_durability(&db).await?;
         let _ = self.db.set(db.clone());
-        let url = settings.redis.stock.urls.first().context("redis.stock.urls is empty")?;
+        let url = settings
+            .redis
+            .stock
+            .urls
+            .first()
+            .context("redis.stock.urls is empty")?;
         let mut redis = until_up("the stock node", async || {
             let mut redis = match connect(url).await {
                 Ok(redis) => redis,
@@ -77,17 +92,32 @@ impl Reached {
         .await?;
         check(&mut redis, Role::Stock).await?;
         let _ = self.redis.set(redis.clone());
-        let topic = Topic { name: &settings.kafka.orders_topic, partitions: settings.kafka.orders_partitions };
-        until_up("Kafka", async || Ok(ensure_topics(&settings.kafka.brokers, &[topic]).await)).await?;
-        let producer = Producer::new(&settings.kafka.brokers).context("kafka.brokers makes no producer")?;
+        let topic = Topic {
+            name: &settings.kafka.orders_topic,
+            partitions: settings.kafka.orders_partitions,
+        };
+        until_up("Kafka", async || {
+            Ok(ensure_topics(&settings.kafka.brokers, &[topic]).await)
+        })
+        .await?;
+        let producer =
+            Producer::new(&settings.kafka.brokers).context("kafka.brokers makes no producer")?;
         let _ = self.producer.set(producer.clone());
-        Ok(Servers { db, redis, producer })
+        Ok(Servers {
+            db,
+            redis,
+            producer,
+        })
     }
 
     /// Probes by the names of the servers: `mysql`, `redis_stock`, `kafka`.
     #[must_use]
     pub fn health(&self, settings: &Settings) -> Health {
-        let Self { db, redis, producer } = self.clone();
+        let Self {
+            db,
+            redis,
+            producer,
+        } = self.clone();
         let topic: Arc<str> = settings.kafka.orders_topic.as_str().into();
         Health::new()
             .with("mysql", move || {
@@ -96,20 +126,30 @@ impl Reached {
             })
             .with("redis_stock", move || {
                 let redis = redis.get().cloned();
-                async move { anyhow::Ok(service_kit::redis::ping(&mut redis.context("not reached yet")?).await?) }
+                async move {
+                    anyhow::Ok(
+                        service_kit::redis::ping(&mut redis.context("not reached yet")?).await?,
+                    )
+                }
             })
             .with("kafka", move || {
                 let (producer, topic) = (producer.get().cloned(), Arc::clone(&topic));
                 async move {
                     let producer = producer.context("not reached yet")?;
-                    anyhow::Ok(tokio::task::spawn_blocking(move || producer.probe(&topic, KAFKA_WITHIN)).await??)
+                    anyhow::Ok(
+                        tokio::task::spawn_blocking(move || producer.probe(&topic, KAFKA_WITHIN))
+                            .await??,
+                    )
                 }
             })
     }
 }
 
 /// Tries until the server is up, told once that it is not. The outer result ends the start.
-async fn until_up<T>(server: &str, reach: impl AsyncFn() -> anyhow::Result<anyhow::Result<T>>) -> anyhow::Result<T> {
+async fn until_up<T>(
+    server: &str,
+    reach: impl AsyncFn() -> anyhow::Result<anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     let (mut pause, longest) = PAUSES;
     let mut told = false;
     loop {

@@ -39,10 +39,18 @@ impl Scan for Unfinished {
             }
             Ok::<_, sqlx::Error>(())
         };
-        match self.leases.under(Self::NAME, LEASE, work).await.context("MySQL gives no lease")? {
+        match self
+            .leases
+            .under(Self::NAME, LEASE, work)
+            .await
+            .context("MySQL gives no lease")?
+        {
             Held::Done(done) => done.context("MySQL does not let transactions be completed")?,
             Held::Busy | Held::Lost => {}
         }
-        self.recovery.observe().await.context("MySQL does not tell what is unfinished")
+        self.recovery
+            .observe()
+            .await
+            .context("MySQL does not tell what is unfinished")
     }
 }

@@ -1,0 +1,8 @@
+//! The scans on real servers: `cargo xtask test` starts them.
+
+mod comparison;
+mod fence_watch;
+mod overdue;
+mod process;
+mod unfinished;
+mod world;

@@ -1,0 +1,212 @@
+//! A shop with compensators: schema, topics and Redis of a test's own, a sale, orders as the API would reserve and publish them.
+
+use chrono::Utc;
+use compensator::{Scans, schedule::Scan, servers::Servers};
+use coordinator::Limits;
+use identity::UserId;
+use ordering::{
+    OrderId, Quantity, SaleId,
+    engine::OrderEngine,
+    keys::Names,
+    message::{OrderMessage, VERSION},
+    stock::{Levels, Reserve, Reserved, Stock, Window},
+};
+use service_kit::{kafka::Producer, settings::Settings};
+use std::{collections::HashMap, time::Duration};
+use testkit::{eventually, kafka::Topics, mysql::Schema, redis::RedisServer};
+use uuid::Uuid;
+
+pub const SOON: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub schema: Schema,
+    pub topics: Topics,
+    pub redis: RedisServer,
+    pub stock: Stock,
+}
+
+impl World {
+    /// With a stock node that was never loaded.
+    pub async fn closed() -> Self {
+        let (schema, topics, redis) = tokio::join!(
+            testkit::mysql::schema(),
+            testkit::kafka::topics(),
+            RedisServer::start()
+        );
+        let stock = Stock::new(service_kit::redis::connect(&redis.url()).await.unwrap());
+        Self {
+            schema,
+            topics,
+            redis,
+            stock,
+        }
+    }
+
+    /// With a stock node that is open, and an open sale on it.
+    pub async fn open(total: u32) -> (Self, SaleId) {
+        let world = Self::closed().await;
+        let sale = world.sale(total).await;
+        world.scans().await.fence_watch.run_once().await.unwrap();
+        (world, sale)
+    }
+
+    /// Settings of a process; `{listen}` is for whoever starts one.
+    pub fn yaml(&self) -> String {
+        let (database, topics) = (&self.schema.settings, &self.topics);
+        format!(
+            "compensator: {{ listen: \"{{listen}}\" }}\n\
+             order_consumer: {{ group: {} }}\n\
+             database: {{ mysql: {{ host: {}, port: {}, user: {}, password: {}, name: {}, max_connections: 8 }} }}\n\
+             redis: {{ stock: {{ urls: [\"{}\"] }} }}\n\
+             kafka: {{ brokers: \"{}\", orders_topic: {} }}\n\
+             compensation: {{ dlq_topic: {} }}\n",
+            topics.group,
+            database.host,
+            database.port,
+            database.user,
+            database.password.expose(),
+            database.name,
+            self.redis.url(),
+            topics.brokers,
+            topics.orders,
+            topics.dead_letters,
+        )
+    }
+
+    /// The scans of one more compensator.
+    pub async fn scans(&self) -> Scans {
+        let yaml = self.yaml().replace("{listen}", "127.0.0.1:1");
+        let settings = Settings::parse(&yaml, HashMap::new()).unwrap();
+        let servers = Servers {
+            db: service_kit::mysql::connect(&settings.database.mysql)
+                .await
+                .unwrap(),
+            redis: service_kit::redis::connect(&self.redis.url())
+                .await
+                .unwrap(),
+            producer: Producer::new(&self.topics.brokers).unwrap(),
+        };
+        Scans::new(&settings, &servers).unwrap()
+    }
+
+    /// An open sale, in MySQL alone.
+    pub async fn sale(&self, total: u32) -> SaleId {
+        let (sale, product) = (SaleId::fresh(), Uuid::now_v7());
+        sqlx::query("insert into products (id, name, description, price, created_at) values (?, 'thing', '', 100, utc_timestamp(3))")
+            .bind(product)
+            .execute(&self.schema.pool)
+            .await
+            .unwrap();
+        sqlx::query(
+            "insert into sales (id, tag, product_id, price, total, per_user_limit, starts_at, ends_at, state, revision, created_at)
+             values (?, ?, ?, 100, ?, 1, utc_timestamp(3) - interval 1 hour, utc_timestamp(3) + interval 1 day, 'open', 1, utc_timestamp(3))",
+        )
+        .bind(sale)
+        .bind(&sale.tag()[..])
+        .bind(product)
+        .bind(total)
+        .execute(&self.schema.pool)
+        .await
+        .unwrap();
+        sqlx::query("insert into sale_inventory (sale_id, total, available, sold, epoch) values (?, ?, ?, 0, 1)")
+            .bind(sale)
+            .bind(total)
+            .bind(total)
+            .execute(&self.schema.pool)
+            .await
+            .unwrap();
+        sale
+    }
+
+    /// A buyer's order of one unit with its reservation, not published.
+    pub async fn reserve(&self, sale: SaleId) -> OrderMessage {
+        let order_id = OrderId::mint(sale);
+        let message = OrderMessage {
+            version: VERSION,
+            order_id,
+            gid: order_id.first_gid(),
+            generation: 0,
+            sale_id: sale,
+            user_id: UserId::fresh(),
+            quantity: Quantity::try_from(1).unwrap(),
+            price: 100,
+            remark: None,
+            idempotency: None,
+            created_at: Utc::now(),
+        };
+        let bytes = message.to_bytes();
+        let ask = Reserve {
+            sale,
+            gid: message.gid,
+            order: message.order_id,
+            user: message.user_id,
+            units: message.quantity,
+            idempotency: None,
+            message: &bytes,
+            window: Window::Checked,
+        };
+        assert_eq!(self.stock.reserve(&ask).await.unwrap(), Reserved::New);
+        message
+    }
+
+    /// Makes a reservation overdue, as if its time had passed.
+    pub async fn let_pass(&self, message: &OrderMessage) {
+        let epoch = self.epoch(message.sale_id).await;
+        let pending = Names {
+            sale: message.sale_id,
+            epoch,
+        }
+        .pending();
+        self.redis
+            .command(&["ZADD", &pending, "XX", "1", &message.gid.to_string()])
+            .await;
+    }
+
+    pub fn engine(&self) -> OrderEngine {
+        let limits = Limits {
+            batch_size: 50,
+            batch_wait: Duration::from_millis(2),
+            batches_in_flight: 4,
+            queue: 10_000,
+        };
+        OrderEngine::start(
+            limits,
+            service_kit::mysql::options(&self.schema.settings),
+            self.stock.clone(),
+        )
+    }
+
+    /// Read again where the connection broke with the server it led to.
+    pub async fn levels(&self, sale: SaleId) -> Levels {
+        eventually("Redis tells the sale's levels", SOON, || async {
+            self.stock.levels(sale).await.ok()?
+        })
+        .await
+    }
+
+    /// The sale's epoch in MySQL: how often it was rebuilt, and one.
+    pub async fn epoch(&self, sale: SaleId) -> i64 {
+        sqlx::query_scalar("select epoch from sale_inventory where sale_id = ?")
+            .bind(sale)
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Order ids on the topic, in no order.
+    pub async fn published(&self) -> Vec<OrderId> {
+        use rdkafka::Message as _;
+        testkit::kafka::read_all(&self.topics.brokers, &self.topics.orders)
+            .await
+            .iter()
+            .map(|message| {
+                let order = OrderMessage::parse(message.payload().unwrap()).unwrap();
+                assert_eq!(
+                    message.key().unwrap(),
+                    order.order_id.to_string().as_bytes()
+                );
+                order.order_id
+            })
+            .collect()
+    }
+}
