@@ -133,14 +133,14 @@ impl Snapshot {
                 "select gid from transactions where state not in ('begun', 'prepared') and gid in (",
             );
             let mut gids = decided.separated(", ");
-            page.iter().for_each(|survivor| {
+            for survivor in page {
                 gids.push_bind(survivor.gid);
-            });
+            }
             decided.push(") union select gid from orders where id in (");
             let mut orders = decided.separated(", ");
-            page.iter().for_each(|survivor| {
+            for survivor in page {
                 orders.push_bind(survivor.order);
-            });
+            }
             decided.push(")");
             let decided: HashSet<Gid> = decided
                 .build_query_scalar()

@@ -2,6 +2,9 @@
 
 mod commit_proxy;
 mod decision;
+mod fence;
+mod rebuild;
+mod sale_lock;
 mod shop;
 mod size;
 mod stock;

@@ -6,11 +6,12 @@ use identity::UserId;
 use ordering::{
     OrderId, OrderOutcome, OrderStatus, Quantity, SaleId,
     engine::{OrderEngine, Recovery},
+    keys::Names,
     message::{Idempotency, OrderMessage, VERSION},
     rebuild::Rebuilder,
     stock::{Reserve, Reserved, Stock, Window},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use testkit::{mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
 
@@ -70,9 +71,13 @@ impl Shop {
     }
 
     pub fn rebuilder(&self) -> Rebuilder {
+        self.rebuilder_of(&self.redis)
+    }
+
+    pub fn rebuilder_of(&self, node: &RedisServer) -> Rebuilder {
         Rebuilder::new(
             self.schema.pool.clone(),
-            redis::Client::open(self.redis.url()).unwrap(),
+            redis::Client::open(node.url()).unwrap(),
             HELD_MAX,
         )
     }
@@ -236,6 +241,51 @@ impl Shop {
             "conserved"
         );
         (levels.available, levels.held, levels.sold)
+    }
+
+    /// After a restart: the first calls may still meet the old connection.
+    pub async fn reconnected(&self) {
+        testkit::eventually("Redis answers again", Duration::from_secs(10), || async {
+            self.stock.levels(SaleId::fresh()).await.ok()
+        })
+        .await;
+    }
+
+    /// Section 7 of the protocol: nothing is unfinished, and MySQL and Redis say the same, of the sale and of every buyer.
+    pub async fn at_rest(&self, sale: SaleId) {
+        let within = Duration::from_secs(20);
+        testkit::eventually("every transaction is finished", within, || async {
+            self.recover().await;
+            (self.unfinished().await == 0).then_some(())
+        })
+        .await;
+        let levels = self.stock.levels(sale).await.unwrap().unwrap();
+        let (available, sold) = self.inventory(sale).await;
+        assert_eq!(
+            (levels.available, levels.held, levels.sold, levels.owed),
+            (available.into(), 0, sold.into(), 0),
+            "available, held, sold, owed"
+        );
+        let names = Names {
+            sale,
+            epoch: levels.epoch,
+        };
+        let in_redis: BTreeMap<String, String> = redis::cmd("HGETALL")
+            .arg(names.buyers())
+            .query_async(&mut self.redis.connection().await)
+            .await
+            .unwrap();
+        let in_mysql: Vec<(UserId, i32, OrderId)> = sqlx::query_as(
+            "select user_id, units, last_order_id from sale_buyers where sale_id = ? and units > 0",
+        )
+        .bind(sale)
+        .fetch_all(&self.schema.pool)
+        .await
+        .unwrap();
+        let in_mysql = in_mysql
+            .into_iter()
+            .map(|(user, units, order)| (user.to_string(), format!("{units}|{order}")));
+        assert_eq!(in_redis, in_mysql.collect(), "buyers");
     }
 
     pub async fn units_of(&self, sale: SaleId, user: UserId) -> i32 {

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, time::Duration};
 mod random;
 
 /// The terms `Shop::sale` gave a sale, at a later revision.
-fn terms(sale: SaleId, total: u32, revision: i64) -> SaleTerms {
+pub fn terms(sale: SaleId, total: u32, revision: i64) -> SaleTerms {
     SaleTerms {
         sale,
         epoch: 1,
@@ -30,14 +30,14 @@ fn terms(sale: SaleId, total: u32, revision: i64) -> SaleTerms {
     }
 }
 
-fn refusal(answer: Result<Reserved, ReserveError>) -> Refusal {
+pub fn refusal(answer: Result<Reserved, ReserveError>) -> Refusal {
     match answer {
         Err(ReserveError::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
 
-fn completion(order: &OrderMessage, epoch: i64, op: Op) -> Completion {
+pub fn completion(order: &OrderMessage, epoch: i64, op: Op) -> Completion {
     Completion {
         sale: order.sale_id,
         gid: order.gid,
@@ -50,26 +50,26 @@ fn completion(order: &OrderMessage, epoch: i64, op: Op) -> Completion {
 }
 
 impl Shop {
-    async fn set(&self, terms: &SaleTerms) -> SetOutcome {
+    pub async fn set(&self, terms: &SaleTerms) -> SetOutcome {
         self.stock.set(terms, Create::No).await.unwrap()
     }
 
-    async fn settle(&self, order: &OrderMessage, op: Op) -> Completed {
+    pub async fn settle(&self, order: &OrderMessage, op: Op) -> Completed {
         self.settle_at(order, 1, op).await
     }
 
-    async fn settle_at(&self, order: &OrderMessage, epoch: i64, op: Op) -> Completed {
+    pub async fn settle_at(&self, order: &OrderMessage, epoch: i64, op: Op) -> Completed {
         let done = self.stock.complete(&[completion(order, epoch, op)]).await;
         done.into_iter().next().unwrap()
     }
 
-    async fn state_of(&self, order: &OrderMessage) -> Option<ReservationState> {
+    pub async fn state_of(&self, order: &OrderMessage) -> Option<ReservationState> {
         let found = self.stock.reservation(order.sale_id, order.gid).await;
         found.unwrap().map(|reservation| reservation.state)
     }
 
     /// Everything a sale has in Redis, but for what each record and key says: its hash, its buyers, and the names.
-    async fn everything(&self, sale: SaleId) -> (BTreeMap<String, String>, Vec<String>) {
+    pub async fn everything(&self, sale: SaleId) -> (BTreeMap<String, String>, Vec<String>) {
         let mut redis = self.redis.connection().await;
         let mut hash: BTreeMap<String, String> = redis::cmd("HGETALL")
             .arg(keys::stock(sale))
@@ -100,11 +100,11 @@ impl Shop {
         (hash, all)
     }
 
-    async fn owed(&self, sale: SaleId) -> i64 {
+    pub async fn owed(&self, sale: SaleId) -> i64 {
         self.stock.levels(sale).await.unwrap().unwrap().owed
     }
 
-    async fn units_in_redis(&self, sale: SaleId, user: UserId) -> Option<String> {
+    pub async fn units_in_redis(&self, sale: SaleId, user: UserId) -> Option<String> {
         let names = keys::Names { sale, epoch: 1 };
         redis::cmd("HGET")
             .arg(names.buyers())
@@ -510,7 +510,7 @@ async fn an_overdue_reservation_is_handed_out_and_cannot_be_withdrawn_any_more()
 
     let again = shop
         .stock
-        .publish_again(sale, &[settled.gid, order.gid], Duration::from_secs(60))
+        .publish_again(sale, &[settled.gid, order.gid], Duration::from_mins(1))
         .await
         .unwrap();
     assert_eq!(again.len(), 1);

@@ -129,9 +129,9 @@ impl Model {
             (Op::Release, _) => state,
             (Op::Return, _) => {
                 if open {
-                    self.held -= units
+                    self.held -= units;
                 } else {
-                    self.sold -= units
+                    self.sold -= units;
                 }
                 self.give_back(units);
                 self.buyer(user, -units);
@@ -188,7 +188,7 @@ async fn whatever_is_called_in_whatever_order_no_unit_appears_or_vanishes() {
             (6, Some(old)) => walk.withdraw(old).await,
             (7, _) => {
                 walk.set_total(u32::try_from(6 + dice.below(12)).unwrap())
-                    .await
+                    .await;
             }
             (8 | 9, Some(old)) => walk.settle(old, Op::Confirm).await,
             (10, Some(old)) => walk.settle(old, Op::Release).await,
@@ -276,9 +276,9 @@ impl Walk {
         let growth = i64::from(total) - self.model.total;
         self.model.total += growth;
         if growth >= 0 {
-            self.model.give_back(growth)
+            self.model.give_back(growth);
         } else {
-            self.model.take(-growth)
+            self.model.take(-growth);
         }
     }
 
