@@ -73,7 +73,11 @@ pub async fn find(db: &MySqlPool, user: UserId, order: OrderId) -> sqlx::Result<
 ///
 /// # Errors
 /// What the database says.
-pub async fn list_of_user(db: &MySqlPool, user: UserId, page: Paging) -> sqlx::Result<(Vec<Order>, u64)> {
+pub async fn list_of_user(
+    db: &MySqlPool,
+    user: UserId,
+    page: Paging,
+) -> sqlx::Result<(Vec<Order>, u64)> {
     let rows = sqlx::query_as!(
         Row,
         r#"select o.id as "id: OrderId", o.sale_id as "sale_id: SaleId", o.user_id as "user_id: UserId",
@@ -87,8 +91,13 @@ pub async fn list_of_user(db: &MySqlPool, user: UserId, page: Paging) -> sqlx::R
     )
     .fetch_all(db)
     .await?;
-    let total = sqlx::query_scalar!("select count(*) from orders where user_id = ?", user).fetch_one(db).await?;
-    let orders = rows.into_iter().map(Row::view).collect::<sqlx::Result<_>>()?;
+    let total = sqlx::query_scalar!("select count(*) from orders where user_id = ?", user)
+        .fetch_one(db)
+        .await?;
+    let orders = rows
+        .into_iter()
+        .map(Row::view)
+        .collect::<sqlx::Result<_>>()?;
     Ok((orders, total.unsigned_abs()))
 }
 
@@ -105,12 +114,33 @@ struct Row {
 
 impl Row {
     fn view(self) -> sqlx::Result<Order> {
-        let Self { id, sale_id, user_id, quantity, status, reason, created_at, committing } = self;
+        let Self {
+            id,
+            sale_id,
+            user_id,
+            quantity,
+            status,
+            reason,
+            created_at,
+            committing,
+        } = self;
         let status = if committing {
             ShownStatus::Processing
         } else {
-            ShownStatus::Settled(status.parse().map_err(|cause| sqlx::Error::Decode(Box::new(cause)))?)
+            ShownStatus::Settled(
+                status
+                    .parse()
+                    .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))?,
+            )
         };
-        Ok(Order { id, sale_id, user_id, quantity, status, reason, created_at })
+        Ok(Order {
+            id,
+            sale_id,
+            user_id,
+            quantity,
+            status,
+            reason,
+            created_at,
+        })
     }
 }

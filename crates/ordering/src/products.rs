@@ -35,8 +35,18 @@ pub struct NewProduct {
 /// # Errors
 /// What the database says.
 pub async fn create(db: &MySqlPool, new: NewProduct) -> sqlx::Result<Product> {
-    let NewProduct { name, description, price } = new;
-    let product = Product { id: ProductId::fresh(), name, description, price, created_at: Utc::now().trunc_subsecs(3) };
+    let NewProduct {
+        name,
+        description,
+        price,
+    } = new;
+    let product = Product {
+        id: ProductId::fresh(),
+        name,
+        description,
+        price,
+        created_at: Utc::now().trunc_subsecs(3),
+    };
     sqlx::query!(
         "insert into products (id, name, description, price, created_at) values (?, ?, ?, ?, ?)",
         product.id,
@@ -79,6 +89,8 @@ pub async fn list(db: &MySqlPool, page: Paging) -> sqlx::Result<(Vec<Product>, u
     )
     .fetch_all(db)
     .await?;
-    let total = sqlx::query_scalar!("select count(*) from products").fetch_one(db).await?;
+    let total = sqlx::query_scalar!("select count(*) from products")
+        .fetch_one(db)
+        .await?;
     Ok((products, total.unsigned_abs()))
 }

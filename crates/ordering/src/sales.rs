@@ -216,7 +216,12 @@ pub async fn list(db: &MySqlPool, filter: Filter, page: Paging) -> sqlx::Result<
 /// # Errors
 /// What the database says.
 pub async fn by_tag(db: &MySqlPool, tag: SaleTag) -> sqlx::Result<Vec<SaleId>> {
-    sqlx::query_scalar!(r#"select id as "id: SaleId" from sales where tag = ?"#, tag.as_slice()).fetch_all(db).await
+    sqlx::query_scalar!(
+        r#"select id as "id: SaleId" from sales where tag = ?"#,
+        tag.as_slice()
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Up to `limit` sales whose ids come after `last`, in the order of their ids: how scans walk over all of them.
@@ -225,7 +230,11 @@ pub async fn by_tag(db: &MySqlPool, tag: SaleTag) -> sqlx::Result<Vec<SaleId>> {
 /// What the database says.
 pub async fn after(db: &MySqlPool, last: Option<SaleId>, limit: u32) -> sqlx::Result<Vec<SaleId>> {
     let last = last.unwrap_or(SaleId::from_uuid(Uuid::nil()));
-    sqlx::query_scalar!(r#"select id as "id: SaleId" from sales where id > ? order by id limit ?"#, last, limit)
-        .fetch_all(db)
-        .await
+    sqlx::query_scalar!(
+        r#"select id as "id: SaleId" from sales where id > ? order by id limit ?"#,
+        last,
+        limit
+    )
+    .fetch_all(db)
+    .await
 }

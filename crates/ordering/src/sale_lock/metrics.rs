@@ -8,7 +8,11 @@ pub const SALE_LOCK_SECONDS: &str = "sale_lock_seconds";
 
 /// Tells the recorder what each of them means.
 pub fn describe() {
-    describe_histogram!(SALE_LOCK_SECONDS, Unit::Seconds, "One attempt at the lock of a buyer in a sale");
+    describe_histogram!(
+        SALE_LOCK_SECONDS,
+        Unit::Seconds,
+        "One attempt at the lock of a buyer in a sale"
+    );
 }
 
 pub(super) fn attempted(outcome: &'static str, took: Duration) {

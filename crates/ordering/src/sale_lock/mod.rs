@@ -65,10 +65,16 @@ impl SaleLock {
     /// When there are neither one nor three, or a url is malformed.
     pub fn start(urls: &[String], ttl: Duration) -> anyhow::Result<Self> {
         // With five, leaving one out would change what a majority is.
-        anyhow::ensure!(matches!(urls.len(), 1 | 3), "the sale lock needs 1 or 3 nodes, not {}", urls.len());
+        anyhow::ensure!(
+            matches!(urls.len(), 1 | 3),
+            "the sale lock needs 1 or 3 nodes, not {}",
+            urls.len()
+        );
         let clients = urls
             .iter()
-            .map(|url| Client::open(url.as_str()).with_context(|| format!("{url:?} is not a Redis url")))
+            .map(|url| {
+                Client::open(url.as_str()).with_context(|| format!("{url:?} is not a Redis url"))
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let nodes = Arc::new(Nodes::new(clients, ttl));
         let probers = (0..nodes.count())
@@ -77,7 +83,11 @@ impl SaleLock {
                 tokio::spawn(async move { nodes.probe(index).await }).abort_handle()
             })
             .collect();
-        Ok(Self(Arc::new(Shared { nodes, ttl, probers })))
+        Ok(Self(Arc::new(Shared {
+            nodes,
+            ttl,
+            probers,
+        })))
     }
 
     /// How many nodes are in use, and how many there are.
@@ -107,7 +117,9 @@ impl SaleLock {
 
     async fn attempt(&self, sale: SaleId, user: UserId) -> Attempt {
         let view = self.0.nodes.view();
-        let Some(manager) = view.manager.clone() else { return Attempt::NoMajority };
+        let Some(manager) = view.manager.clone() else {
+            return Attempt::NoMajority;
+        };
         let (key, ttl) = (format!("lock:order:{sale}:{user}"), self.0.ttl);
         let mut locking = Box::pin(async move { manager.lock(key.as_str(), ttl).await });
         let Ok(locked) = timeout(ATTEMPT_WITHIN, &mut locking).await else {
@@ -121,7 +133,9 @@ impl SaleLock {
         match locked {
             Ok(lock) => Attempt::Held(Held(lock)),
             // rslock says the same of a lock that is held and of nodes that do not answer.
-            Err(LockError::Unavailable) if self.0.nodes.majority_answers(&view).await => Attempt::Contended,
+            Err(LockError::Unavailable) if self.0.nodes.majority_answers(&view).await => {
+                Attempt::Contended
+            }
             Err(_) => Attempt::NoMajority,
         }
     }

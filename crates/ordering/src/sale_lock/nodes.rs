@@ -49,7 +49,12 @@ impl View {
 impl Nodes {
     pub fn new(clients: Vec<Client>, ttl: Duration) -> Self {
         let healthy = Mutex::new(clients.iter().map(|_| None).collect());
-        Self { clients, ttl, healthy, view: RwLock::default() }
+        Self {
+            clients,
+            ttl,
+            healthy,
+            view: RwLock::default(),
+        }
     }
 
     pub fn view(&self) -> Arc<View> {
@@ -71,7 +76,12 @@ impl Nodes {
             let mut probe = probe.clone();
             ping(&mut probe).await
         });
-        futures::future::join_all(pings).await.into_iter().filter(|answers| *answers).count() >= self.majority()
+        futures::future::join_all(pings)
+            .await
+            .into_iter()
+            .filter(|answers| *answers)
+            .count()
+            >= self.majority()
     }
 
     /// Probes the node at `index` for ever.
@@ -87,7 +97,12 @@ impl Nodes {
         }
     }
 
-    async fn while_it_answers(&self, index: usize, connection: &mut MultiplexedConnection, forgot: bool) {
+    async fn while_it_answers(
+        &self,
+        index: usize,
+        connection: &mut MultiplexedConnection,
+        forgot: bool,
+    ) {
         let since = Instant::now();
         let (mut misses, mut is_in) = (0, false);
         while misses < MISSES {
@@ -112,21 +127,35 @@ impl Nodes {
         let was_in = healthy[index].is_some();
         healthy[index] = connection;
         let is_in = healthy[index].is_some();
-        let clients: Vec<_> = self.clients.iter().zip(healthy.iter()).filter(|(_, up)| up.is_some()).collect();
+        let clients: Vec<_> = self
+            .clients
+            .iter()
+            .zip(healthy.iter())
+            .filter(|(_, up)| up.is_some())
+            .collect();
         let manager = (clients.len() >= self.majority()).then(|| {
-            let mut manager = LockManager::from_clients(clients.iter().map(|(client, _)| (*client).clone()).collect());
+            let mut manager = LockManager::from_clients(
+                clients
+                    .iter()
+                    .map(|(client, _)| (*client).clone())
+                    .collect(),
+            );
             // One attempt: a loser must not sleep.
             manager.set_retry(1, Duration::from_millis(1));
             manager
         });
         let up = clients.len();
         let probes = healthy.iter().flatten().cloned().collect();
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(View { manager, probes });
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(View { manager, probes });
         let of = self.clients.len();
         let node = self.clients[index].get_connection_info().addr().to_string();
         match (was_in, is_in) {
             (false, true) => info!(node, "Lock node {node} answers; {up} of {of} are in use"),
-            (true, false) => warn!(node, "Lock node {node} does not answer and is left out; {up} of {of} are in use"),
+            (true, false) => warn!(
+                node,
+                "Lock node {node} does not answer and is left out; {up} of {of} are in use"
+            ),
             _ => {}
         }
     }
@@ -134,17 +163,30 @@ impl Nodes {
 
 async fn ping(connection: &mut MultiplexedConnection) -> bool {
     let ping = redis::cmd("PING");
-    matches!(timeout(PROBE_WITHIN, ping.query_async::<String>(connection)).await, Ok(Ok(_)))
+    matches!(
+        timeout(PROBE_WITHIN, ping.query_async::<String>(connection)).await,
+        Ok(Ok(_))
+    )
 }
 
 /// A connection, and which run of the server is at its end.
 async fn connect(client: &Client) -> Option<(MultiplexedConnection, String)> {
     let deadline = Instant::now() + CONNECT_WITHIN;
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_WITHIN)).set_response_timeout(Some(CONNECT_WITHIN));
-    let mut connection =
-        timeout_at(deadline, client.get_multiplexed_async_connection_with_config(&config)).await.ok()?.ok()?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_WITHIN))
+        .set_response_timeout(Some(CONNECT_WITHIN));
+    let mut connection = timeout_at(
+        deadline,
+        client.get_multiplexed_async_connection_with_config(&config),
+    )
+    .await
+    .ok()?
+    .ok()?;
     let mut ask = redis::cmd("INFO");
     ask.arg("server");
-    let info: InfoDict = timeout_at(deadline, ask.query_async(&mut connection)).await.ok()?.ok()?;
+    let info: InfoDict = timeout_at(deadline, ask.query_async(&mut connection))
+        .await
+        .ok()?
+        .ok()?;
     Some((connection, info.get("run_id")?))
 }

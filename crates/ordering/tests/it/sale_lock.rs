@@ -31,16 +31,26 @@ struct Three {
 
 impl Three {
     async fn start() -> Self {
-        let nodes = [RedisServer::start().await, RedisServer::start().await, RedisServer::start().await];
+        let nodes = [
+            RedisServer::start().await,
+            RedisServer::start().await,
+            RedisServer::start().await,
+        ];
         let urls: Vec<String> = nodes.iter().map(RedisServer::url).collect();
-        let three = Self { locks: SaleLock::start(&urls, TTL).unwrap(), nodes };
+        let three = Self {
+            locks: SaleLock::start(&urls, TTL).unwrap(),
+            nodes,
+        };
         three.answering(3).await;
         three
     }
 
     async fn answering(&self, count: usize) {
         let what = format!("{count} of 3 nodes are in use");
-        eventually(&what, TTL + Duration::from_secs(5), || async { (self.locks.answering() == (count, 3)).then_some(()) }).await;
+        eventually(&what, TTL + Duration::from_secs(5), || async {
+            (self.locks.answering() == (count, 3)).then_some(())
+        })
+        .await;
     }
 
     async fn take(&self) -> Held {
@@ -60,7 +70,9 @@ async fn p99(locks: &SaleLock) -> Duration {
     let mut took = Vec::new();
     for _ in 0..200 {
         let since = Instant::now();
-        held(locks.acquire(SaleId::fresh(), UserId::fresh()).await).release().await;
+        held(locks.acquire(SaleId::fresh(), UserId::fresh()).await)
+            .release()
+            .await;
         took.push(since.elapsed());
     }
     took.sort_unstable();
@@ -70,10 +82,19 @@ async fn p99(locks: &SaleLock) -> Duration {
 /// Many at once at one lock, again and again; how many held it at the same time at the most, and how often it was held.
 async fn contend(locks: &SaleLock) -> (usize, usize) {
     let (sale, user) = (SaleId::fresh(), UserId::fresh());
-    let (inside, most, times) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, most, times) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let mut contenders = JoinSet::new();
     for _ in 0..16 {
-        let (locks, inside, most, times) = (locks.clone(), Arc::clone(&inside), Arc::clone(&most), Arc::clone(&times));
+        let (locks, inside, most, times) = (
+            locks.clone(),
+            Arc::clone(&inside),
+            Arc::clone(&most),
+            Arc::clone(&times),
+        );
         contenders.spawn(async move {
             for _ in 0..30 {
                 match locks.acquire(sale, user).await {
@@ -99,9 +120,16 @@ async fn a_lock_keeps_out_the_same_buyer_in_the_same_sale_and_nobody_else() {
     let three = Three::start().await;
     let (sale, user) = (SaleId::fresh(), UserId::fresh());
     let first = held(three.locks.acquire(sale, user).await);
-    assert!(matches!(three.locks.acquire(sale, user).await, Attempt::Contended));
-    held(three.locks.acquire(sale, UserId::fresh()).await).release().await;
-    held(three.locks.acquire(SaleId::fresh(), user).await).release().await;
+    assert!(matches!(
+        three.locks.acquire(sale, user).await,
+        Attempt::Contended
+    ));
+    held(three.locks.acquire(sale, UserId::fresh()).await)
+        .release()
+        .await;
+    held(three.locks.acquire(SaleId::fresh(), user).await)
+        .release()
+        .await;
     first.release().await;
     held(three.locks.acquire(sale, user).await).release().await;
 }
@@ -119,7 +147,11 @@ async fn a_lock_nobody_released_is_free_after_its_time() {
         }
     })
     .await;
-    assert!(since.elapsed() >= TTL - Duration::from_millis(50), "free after {:?}", since.elapsed());
+    assert!(
+        since.elapsed() >= TTL - Duration::from_millis(50),
+        "free after {:?}",
+        since.elapsed()
+    );
     again.release().await;
 }
 
@@ -131,9 +163,15 @@ async fn a_hung_node_of_three_costs_nobody_half_a_second_and_two_hung_ones_say_s
     three.nodes[0].pause();
     let since = Instant::now();
     let unnoticed = three.locks.acquire(SaleId::fresh(), UserId::fresh()).await;
-    assert!(since.elapsed() < Duration::from_millis(300), "before it was noticed an attempt took {:?}", since.elapsed());
+    assert!(
+        since.elapsed() < Duration::from_millis(300),
+        "before it was noticed an attempt took {:?}",
+        since.elapsed()
+    );
     drop(unnoticed);
-    timeout(NOTICED_WITHIN, three.answering(2)).await.expect("the hung node is left out");
+    timeout(NOTICED_WITHIN, three.answering(2))
+        .await
+        .expect("the hung node is left out");
     let p99 = p99(&three.locks).await;
     assert!(p99 < QUICK, "p99 {p99:?} with a hung node");
     let (most, times) = contend(&three.locks).await;
@@ -141,11 +179,20 @@ async fn a_hung_node_of_three_costs_nobody_half_a_second_and_two_hung_ones_say_s
     assert!(times > 0);
 
     three.nodes[1].pause();
-    timeout(NOTICED_WITHIN, three.answering(1)).await.expect("the second hung node is left out");
+    timeout(NOTICED_WITHIN, three.answering(1))
+        .await
+        .expect("the second hung node is left out");
     assert!(!three.locks.has_majority());
     let since = Instant::now();
-    assert!(matches!(three.locks.acquire(SaleId::fresh(), UserId::fresh()).await, Attempt::NoMajority));
-    assert!(since.elapsed() < Duration::from_millis(5), "told after {:?}", since.elapsed());
+    assert!(matches!(
+        three.locks.acquire(SaleId::fresh(), UserId::fresh()).await,
+        Attempt::NoMajority
+    ));
+    assert!(
+        since.elapsed() < Duration::from_millis(5),
+        "told after {:?}",
+        since.elapsed()
+    );
 
     three.nodes[0].resume();
     three.nodes[1].resume();
@@ -165,10 +212,16 @@ async fn a_lock_taken_before_a_node_hung_still_keeps_others_out_and_after_it_cam
     let first = held(three.locks.acquire(sale, user).await);
     three.nodes[2].resume();
     three.answering(3).await;
-    assert!(matches!(three.locks.acquire(sale, user).await, Attempt::Contended), "the node that came back knows of no lock");
+    assert!(
+        matches!(three.locks.acquire(sale, user).await, Attempt::Contended),
+        "the node that came back knows of no lock"
+    );
     three.nodes[0].pause();
     three.answering(2).await;
-    assert!(matches!(three.locks.acquire(sale, user).await, Attempt::Contended), "one of the two has it still");
+    assert!(
+        matches!(three.locks.acquire(sale, user).await, Attempt::Contended),
+        "one of the two has it still"
+    );
     three.nodes[0].resume();
     first.release().await;
 }
@@ -177,13 +230,19 @@ async fn a_lock_taken_before_a_node_hung_still_keeps_others_out_and_after_it_cam
 async fn a_node_that_was_killed_comes_back_once_the_locks_it_forgot_are_over() {
     let mut three = Three::start().await;
     three.nodes[0].kill().await;
-    timeout(NOTICED_WITHIN, three.answering(2)).await.expect("the dead node is left out");
+    timeout(NOTICED_WITHIN, three.answering(2))
+        .await
+        .expect("the dead node is left out");
     let p99 = p99(&three.locks).await;
     assert!(p99 < QUICK, "p99 {p99:?} with a dead node");
     three.nodes[0].restart().await;
     let since = Instant::now();
     three.answering(3).await;
-    assert!(since.elapsed() > TTL / 2, "in use {:?} after its restart: a lock it forgot could be taken again", since.elapsed());
+    assert!(
+        since.elapsed() > TTL / 2,
+        "in use {:?} after its restart: a lock it forgot could be taken again",
+        since.elapsed()
+    );
     let (most, _) = contend(&three.locks).await;
     assert_eq!(most, 1);
 }
@@ -192,19 +251,30 @@ async fn a_node_that_was_killed_comes_back_once_the_locks_it_forgot_are_over() {
 async fn one_node_alone_is_its_own_majority() {
     let node = RedisServer::start().await;
     let locks = SaleLock::start(&[node.url()], TTL).unwrap();
-    eventually("the node is in use", TTL, || async { locks.has_majority().then_some(()) }).await;
+    eventually("the node is in use", TTL, || async {
+        locks.has_majority().then_some(())
+    })
+    .await;
     let (most, times) = contend(&locks).await;
     assert_eq!(most, 1, "two held one lock, of {times} times it was held");
     node.pause();
-    eventually("it is missed", NOTICED_WITHIN, || async { (!locks.has_majority()).then_some(()) }).await;
-    assert!(matches!(locks.acquire(SaleId::fresh(), UserId::fresh()).await, Attempt::NoMajority));
+    eventually("it is missed", NOTICED_WITHIN, || async {
+        (!locks.has_majority()).then_some(())
+    })
+    .await;
+    assert!(matches!(
+        locks.acquire(SaleId::fresh(), UserId::fresh()).await,
+        Attempt::NoMajority
+    ));
     node.resume();
 }
 
 #[tokio::test]
 async fn neither_two_nodes_nor_five_make_a_lock() {
     for count in [0, 2, 4, 5] {
-        let urls: Vec<String> = (0..count).map(|node| format!("redis://127.0.0.1:{}", 7000 + node)).collect();
+        let urls: Vec<String> = (0..count)
+            .map(|node| format!("redis://127.0.0.1:{}", 7000 + node))
+            .collect();
         assert!(SaleLock::start(&urls, TTL).is_err(), "{count}");
     }
 }

@@ -8,8 +8,10 @@ const EXAMPLE: &str = include_str!("../../../../config.example.yaml");
 const NOTHING: &str = "environment: development";
 
 fn read(yaml: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
-    let variables: HashMap<String, String> =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let variables: HashMap<String, String> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     Settings::parse(yaml, variables).map_err(|cause| cause.to_string())
 }
 
@@ -20,8 +22,14 @@ fn keys(text: &str, indent: usize) -> Vec<String> {
     for line in text.lines() {
         let plain = line.trim_start();
         let depth = (line.len() - plain.len()) / indent;
-        let Some((key, _)) = plain.split_once(':') else { continue };
-        if key.is_empty() || !key.bytes().all(|letter| letter.is_ascii_lowercase() || letter == b'_') {
+        let Some((key, _)) = plain.split_once(':') else {
+            continue;
+        };
+        if key.is_empty()
+            || !key
+                .bytes()
+                .all(|letter| letter.is_ascii_lowercase() || letter == b'_')
+        {
             continue;
         }
         above.truncate(depth);
@@ -36,7 +44,11 @@ fn keys(text: &str, indent: usize) -> Vec<String> {
 fn the_example_shows_every_key_and_no_other() {
     // The debug form nests one level deeper than the file: the outermost is the struct itself.
     let debug = format!("{:#?}", Settings::default());
-    let fields: String = debug.lines().filter_map(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
+    let fields: String = debug
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let known = keys(&fields, 4);
     assert!(known.len() > 50, "{known:?}");
     assert_eq!(keys(EXAMPLE, 2), known);
@@ -44,12 +56,22 @@ fn the_example_shows_every_key_and_no_other() {
 
 #[test]
 fn the_example_says_the_defaults() {
-    let (example, nothing, default) = (read(EXAMPLE, &[]).unwrap(), read(NOTHING, &[]).unwrap(), Settings::default());
+    let (example, nothing, default) = (
+        read(EXAMPLE, &[]).unwrap(),
+        read(NOTHING, &[]).unwrap(),
+        Settings::default(),
+    );
     assert_eq!(format!("{example:#?}"), format!("{default:#?}"));
     assert_eq!(format!("{nothing:#?}"), format!("{default:#?}"));
     assert_eq!(example.auth.token_secret, default.auth.token_secret);
-    assert_eq!(example.database.mysql.password, default.database.mysql.password);
-    assert_eq!(example.seckill_api.first_staff.password, default.seckill_api.first_staff.password);
+    assert_eq!(
+        example.database.mysql.password,
+        default.database.mysql.password
+    );
+    assert_eq!(
+        example.seckill_api.first_staff.password,
+        default.seckill_api.first_staff.password
+    );
 }
 
 #[test]
@@ -58,11 +80,17 @@ fn the_environment_wins_over_the_file_lists_included() {
         EXAMPLE,
         &[
             ("REDRESS__ENVIRONMENT", "production"),
-            ("REDRESS__AUTH__TOKEN_SECRET", "a secret of one's own, 32 bytes long"),
+            (
+                "REDRESS__AUTH__TOKEN_SECRET",
+                "a secret of one's own, 32 bytes long",
+            ),
             ("REDRESS__LOG__FORMAT", "json"),
             ("REDRESS__SECKILL_API__LISTEN", "0.0.0.0:80"),
             ("REDRESS__DATABASE__MYSQL__PORT", "13306"),
-            ("REDRESS__REDIS__LOCK__URLS", "redis://a:1, redis://b:2,redis://c:3"),
+            (
+                "REDRESS__REDIS__LOCK__URLS",
+                "redis://a:1, redis://b:2,redis://c:3",
+            ),
             ("REDRESS__REDIS__STOCK__URLS", "redis://s:4"),
             ("REDRESS__SALE_LOCK__REQUIRED", "true"),
             ("REDRESS__TRANSACTION__RETRY_POLICY__MAX_ATTEMPTS", "3"),
@@ -75,23 +103,35 @@ fn the_environment_wins_over_the_file_lists_included() {
     assert_eq!(settings.log.format, LogFormat::Json);
     assert_eq!(settings.seckill_api.listen, "0.0.0.0:80".parse().unwrap());
     assert_eq!(settings.database.mysql.port, 13306);
-    assert_eq!(settings.redis.lock.urls, ["redis://a:1", "redis://b:2", "redis://c:3"]);
+    assert_eq!(
+        settings.redis.lock.urls,
+        ["redis://a:1", "redis://b:2", "redis://c:3"]
+    );
     assert_eq!(settings.redis.stock.urls, ["redis://s:4"]);
     assert!(settings.sale_lock.required);
     assert_eq!(settings.transaction.retry_policy.max_attempts, 3);
-    assert_eq!(settings.kafka.brokers, "127.0.0.1:9092", "what nobody names stays as it was");
+    assert_eq!(
+        settings.kafka.brokers, "127.0.0.1:9092",
+        "what nobody names stays as it was"
+    );
 }
 
 #[test]
 fn a_text_that_looks_like_a_number_stays_a_text() {
     let settings = read(
         "database: { mysql: { password: \"00123\", user: \"1e3\" } }",
-        &[("REDRESS__SECKILL_API__FIRST_STAFF__PASSWORD", "00012345"), ("REDRESS__ORDER_CONSUMER__GROUP", "007")],
+        &[
+            ("REDRESS__SECKILL_API__FIRST_STAFF__PASSWORD", "00012345"),
+            ("REDRESS__ORDER_CONSUMER__GROUP", "007"),
+        ],
     )
     .unwrap();
     assert_eq!(settings.database.mysql.password.expose(), "00123");
     assert_eq!(settings.database.mysql.user, "1e3");
-    assert_eq!(settings.seckill_api.first_staff.password.expose(), "00012345");
+    assert_eq!(
+        settings.seckill_api.first_staff.password.expose(),
+        "00012345"
+    );
     assert_eq!(settings.order_consumer.group, "007");
 }
 
@@ -107,33 +147,79 @@ fn whatever_cannot_be_used_stops_the_start_with_one_line_that_names_it() {
         ("databse: {}", &[][..], "databse"),
         ("database: { mysql: { hots: a } }", &[], "hots"),
         (NOTHING, &[("REDRESS__KAFKA__BROKER", "a:1")], "broker"),
-        (NOTHING, &[("REDRESS__SALE_LOCKS__TTL_MS", "5")], "sale_locks"),
+        (
+            NOTHING,
+            &[("REDRESS__SALE_LOCKS__TTL_MS", "5")],
+            "sale_locks",
+        ),
         ("environment: staging", &[], "staging"),
         ("log: { format: xml }", &[], "xml"),
         ("database: { mysql: { port: 70000 } }", &[], "70000"),
         ("database: { mysql: { port: -1 } }", &[], "-1"),
         ("seckill_api: { listen: here }", &[], "listen"),
-        (NOTHING, &[("REDRESS__TRANSACTION__BATCH_SIZE", "many")], "many"),
-        (NOTHING, &[("REDRESS__SALE_LOCK__REQUIRED", "maybe")], "maybe"),
+        (
+            NOTHING,
+            &[("REDRESS__TRANSACTION__BATCH_SIZE", "many")],
+            "many",
+        ),
+        (
+            NOTHING,
+            &[("REDRESS__SALE_LOCK__REQUIRED", "maybe")],
+            "maybe",
+        ),
         ("auth: { token_secret: short }", &[], "auth.token_secret"),
         ("auth: { token_ttl_s: 0 }", &[], "auth.token_ttl_s"),
         ("environment: production", &[], "auth.token_secret"),
         ("redis: { stock: { urls: [] } }", &[], "redis.stock.urls"),
-        ("redis: { stock: { urls: [\"redis://a:1\", \"redis://b:1\"] } }", &[], "redis.stock.urls"),
-        ("redis: { lock: { urls: [\"redis://a:1\", \"redis://b:1\"] } }", &[], "redis.lock.urls"),
-        (NOTHING, &[("REDRESS__REDIS__LOCK__URLS", "redis://a:1,redis://a:1,redis://b:1")], "redis.lock.urls"),
+        (
+            "redis: { stock: { urls: [\"redis://a:1\", \"redis://b:1\"] } }",
+            &[],
+            "redis.stock.urls",
+        ),
+        (
+            "redis: { lock: { urls: [\"redis://a:1\", \"redis://b:1\"] } }",
+            &[],
+            "redis.lock.urls",
+        ),
+        (
+            NOTHING,
+            &[(
+                "REDRESS__REDIS__LOCK__URLS",
+                "redis://a:1,redis://a:1,redis://b:1",
+            )],
+            "redis.lock.urls",
+        ),
         (NOTHING, &[("REDRESS__REDIS__LOCK__URLS", "a:1")], "a:1"),
         ("kafka: { brokers: \" \" }", &[], "kafka.brokers"),
-        ("kafka: { orders_partitions: 0 }", &[], "kafka.orders_partitions"),
-        ("compensation: { dlq_topic: orders }", &[], "compensation.dlq_topic"),
-        ("transaction: { batch_size: 1001 }", &[], "transaction.batch_size"),
+        (
+            "kafka: { orders_partitions: 0 }",
+            &[],
+            "kafka.orders_partitions",
+        ),
+        (
+            "compensation: { dlq_topic: orders }",
+            &[],
+            "compensation.dlq_topic",
+        ),
+        (
+            "transaction: { batch_size: 1001 }",
+            &[],
+            "transaction.batch_size",
+        ),
         ("transaction: { queue: 10 }", &[], "transaction.queue"),
         ("scans: { fence_watch_s: 0 }", &[], "scans.fence_watch_s"),
-        ("seckill_api: { first_staff: { username: ann, password: short } }", &[], "seckill_api.first_staff.password"),
+        (
+            "seckill_api: { first_staff: { username: ann, password: short } }",
+            &[],
+            "seckill_api.first_staff.password",
+        ),
         ("log: [", &[], "settings"),
     ] {
         let line = refused(yaml, variables);
-        assert!(line.contains(named), "{yaml} {variables:?} was refused without naming {named}: {line}");
+        assert!(
+            line.contains(named),
+            "{yaml} {variables:?} was refused without naming {named}: {line}"
+        );
     }
 }
 
@@ -141,14 +227,22 @@ fn whatever_cannot_be_used_stops_the_start_with_one_line_that_names_it() {
 fn a_secret_is_in_no_complaint_and_in_no_log() {
     let line = refused("auth: { token_secret: hush }", &[]);
     assert!(!line.contains("hush"), "{line}");
-    let shown = format!("{:?}", read("database: { mysql: { password: hush-hush } }", &[]).unwrap());
+    let shown = format!(
+        "{:?}",
+        read("database: { mysql: { password: hush-hush } }", &[]).unwrap()
+    );
     assert!(!shown.contains("hush") && !shown.contains(Auth::DEVELOPMENT_SECRET));
 }
 
 #[test]
 fn a_file_that_was_named_must_be_there() {
-    let line = Settings::load(Some(Path::new("/nowhere/config.yaml"))).unwrap_err().to_string();
-    assert!(line.contains("/nowhere/config.yaml") && line.lines().count() == 1, "{line}");
+    let line = Settings::load(Some(Path::new("/nowhere/config.yaml")))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        line.contains("/nowhere/config.yaml") && line.lines().count() == 1,
+        "{line}"
+    );
 }
 
 #[test]
@@ -161,7 +255,9 @@ fn the_example_can_be_copied_as_it_is() {
 }
 
 fn refused(yaml: &str, variables: &[(&str, &str)]) -> String {
-    let line = read(yaml, variables).err().unwrap_or_else(|| panic!("{yaml} {variables:?} was not refused"));
+    let line = read(yaml, variables)
+        .err()
+        .unwrap_or_else(|| panic!("{yaml} {variables:?} was not refused"));
     assert_eq!(line.lines().count(), 1, "more than a line: {line}");
     line
 }

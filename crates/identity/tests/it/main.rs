@@ -1,0 +1,3 @@
+//! Accounts on a real database: `cargo xtask test` starts it.
+
+mod users;
