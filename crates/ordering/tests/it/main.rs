@@ -1,9 +1,11 @@
 //! Orders on real servers: `cargo xtask test` starts them.
 
+mod catalogue;
 mod commit_proxy;
 mod decision;
 mod fence;
 mod rebuild;
+mod sale_lock;
 mod sale_lock;
 mod shop;
 mod size;
