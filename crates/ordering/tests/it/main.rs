@@ -6,7 +6,6 @@ mod decision;
 mod fence;
 mod rebuild;
 mod sale_lock;
-mod sale_lock;
 mod shop;
 mod size;
 mod stock;
