@@ -219,10 +219,10 @@ impl Intake {
             }
             Done::Decided(in_hand, Ok(outcome)) => self.on_decided(&in_hand, &outcome),
             Done::Decided(in_hand, Err(SubmitError::CannotDecide(why))) => {
-                self.on_failed_alone(in_hand, &why)
+                self.on_failed_alone(in_hand, &why);
             }
             Done::Decided(in_hand, Err(SubmitError::Unavailable(why))) => {
-                self.on_unavailable(in_hand, &why)
+                self.on_unavailable(in_hand, &why);
             }
             // Only after a drain; its offset stays unfinished.
             Done::Decided(_, Err(SubmitError::Stopped)) => {}

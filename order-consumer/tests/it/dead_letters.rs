@@ -20,7 +20,7 @@ async fn poison_goes_to_the_dead_letters_and_the_orders_around_it_are_settled() 
     let sale = world.sale(100).await;
     let before = world.publish_new(sale, 20).await;
     let changed = |key: &str, value: Value| {
-        let mut order = serde_json::to_value(world.order(sale)).unwrap();
+        let mut order = serde_json::to_value(World::order(sale)).unwrap();
         order[key] = value;
         order.to_string().into_bytes()
     };

@@ -68,7 +68,7 @@ async fn a_message_of_a_newer_build_pauses_intake_and_is_no_dead_letter() {
     let sale = world.sale(100).await;
     let mut process = world.process();
     process.ready(SOON).await;
-    let order = world.order(sale);
+    let order = World::order(sale);
     let newer = br#"{"version": 2, "what": "is new"}"#;
     world.publish_raw("newer", newer, OwnedHeaders::new()).await;
     until_paused(&process, true).await;
@@ -87,7 +87,7 @@ async fn an_order_that_fails_alone_stays_at_its_offset_and_its_neighbours_go_on(
     let world = World::open().await;
     let sale = world.sale(500).await;
     let (missing, before) = (SaleId::fresh(), world.publish_new(sale, 50).await);
-    let alone = world.order(missing);
+    let alone = World::order(missing);
     world.publish(std::slice::from_ref(&alone)).await;
     let after = world.publish_new(sale, 200).await;
     let consumer = world.consumer().await;

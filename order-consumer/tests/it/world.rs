@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 pub struct World {
     pub schema: Schema,
@@ -109,7 +109,7 @@ impl World {
         self.rebuilder().sale(sale).await.unwrap();
     }
 
-    pub fn order(&self, sale: SaleId) -> OrderMessage {
+    pub fn order(sale: SaleId) -> OrderMessage {
         let order_id = OrderId::mint(sale);
         OrderMessage {
             version: VERSION,
@@ -149,7 +149,7 @@ impl World {
 
     /// Publishes `count` new orders of the sale.
     pub async fn publish_new(&self, sale: SaleId, count: usize) -> Vec<OrderMessage> {
-        let orders: Vec<_> = (0..count).map(|_| self.order(sale)).collect();
+        let orders: Vec<_> = (0..count).map(|_| Self::order(sale)).collect();
         self.publish(&orders).await;
         orders
     }
