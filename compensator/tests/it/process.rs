@@ -37,3 +37,33 @@ async fn it_waits_for_its_servers_opens_the_node_and_ends_when_asked() {
     assert!(metrics.contains("build_info"), "{metrics}");
     process.end(SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_node_that_forgets_stops_the_start_with_one_line() {
+    let world = World::closed().await;
+    world
+        .redis
+        .command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])
+        .await;
+    let file = format!(
+        "{}/forgetful-{}.yaml",
+        env!("CARGO_TARGET_TMPDIR"),
+        world.redis.port()
+    );
+    std::fs::write(&file, world.yaml().replace("{listen}", "127.0.0.1:0")).unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_compensator"))
+            .args(["--config", &file])
+            .output()
+    })
+    .await
+    .unwrap()
+    .unwrap();
+    assert!(!ended.status.success());
+    let told = String::from_utf8(ended.stderr).unwrap();
+    let last = told.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("Error: ") && last.contains("maxmemory-policy noeviction"),
+        "{told}"
+    );
+}

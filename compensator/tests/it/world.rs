@@ -16,7 +16,7 @@ use std::{collections::HashMap, time::Duration};
 use testkit::{eventually, kafka::Topics, mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
 
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 pub struct World {
     pub schema: Schema,

@@ -171,9 +171,13 @@ impl Reconciler {
             held_max: self.held_max,
         };
         match self.stock.set(&terms, Create::No).await {
-            Ok(_) => tracing::info!(sale.id = %row.sale, revision = row.revision, "Brought the terms of sale {} to Redis", row.sale),
+            Ok(_) => {
+                tracing::info!(sale.id = %row.sale, revision = row.revision, "Brought the terms of sale {} to Redis", row.sale);
+            }
             Err(StockError::Fenced) => {}
-            Err(cause) => tracing::warn!(sale.id = %row.sale, "The terms of sale {} did not reach Redis: {cause}", row.sale),
+            Err(cause) => {
+                tracing::warn!(sale.id = %row.sale, "The terms of sale {} did not reach Redis: {cause}", row.sale);
+            }
         }
     }
 
