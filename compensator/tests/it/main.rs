@@ -2,6 +2,7 @@
 
 mod comparison;
 mod fence_watch;
+mod leases;
 mod overdue;
 mod process;
 mod unfinished;
