@@ -55,7 +55,7 @@ impl Membership {
             &group.group,
             Some(&group.instance_id),
         )
-        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("partition.assignment.strategy", "roundrobin")
         .set("statistics.interval.ms", "1000")
         .create_with_context(membership.clone())?;
         member.subscribe(&[&settings.kafka.orders_topic])?;

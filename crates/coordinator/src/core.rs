@@ -292,7 +292,7 @@ impl<W: Clone, T> Core<W, T> {
                 effects.push(Effect::ReadBack(id, batch.token, gids(&batch.deciding)));
             }
             Tried::Contended(why) if batch.tries >= CONTENDED_TRIES => {
-                self.give_up(id, &SubmitError::Unavailable(why), effects)
+                self.give_up(id, &SubmitError::Unavailable(why), effects);
             }
             Tried::Contended(_) => decide(id, batch, effects),
             Tried::Unavailable(why) => self.give_up(id, &SubmitError::Unavailable(why), effects),
@@ -321,7 +321,7 @@ impl<W: Clone, T> Core<W, T> {
             // A decision that was sent is never given up: it may be in force.
             Err(_) => effects.push(Effect::ReadBack(id, batch.token, gids(&batch.deciding))),
             Ok(decided) if decided.len() == batch.deciding.len() => {
-                self.decided(id, decided, effects)
+                self.decided(id, decided, effects);
             }
             // The locks are free and rows are missing: it surely did not commit.
             Ok(_) => decide(id, batch, effects),

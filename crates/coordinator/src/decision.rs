@@ -36,13 +36,11 @@ pub(crate) async fn try_once<W: Work>(
     .await
     {
         // Dropping the session ends its transaction: COMMIT was never sent.
-        Err(_) => {
-            return Tried::Unavailable(format!(
-                "no answer from the database within {} s",
-                ANSWER_WITHIN.as_secs()
-            ));
-        }
-        Ok(Err(cause)) => return not_committed(sessions, session, &cause).await,
+        Err(_) => Tried::Unavailable(format!(
+            "no answer from the database within {} s",
+            ANSWER_WITHIN.as_secs()
+        )),
+        Ok(Err(cause)) => not_committed(sessions, session, &cause).await,
         Ok(Ok(decided)) => match timeout(ANSWER_WITHIN, session.execute("commit")).await {
             Ok(Ok(_)) => {
                 sessions.give_back(session);
@@ -134,14 +132,16 @@ fn stored(row: &Stored, token: Token) -> Option<Decided> {
     })
 }
 
+/// The state, the reason and the epoch of a row: rows that are alike are written together.
+type Became = (&'static str, Option<String>, i64);
+
 /// Stores the rulings beside the rows they speak of: one statement for all that became alike.
 async fn record<W: Work>(
     db: &mut MySqlConnection,
     ballots: &[Ballot<W>],
     rulings: Vec<Ruling>,
 ) -> sqlx::Result<Vec<Decided>> {
-    let mut alike: BTreeMap<(&'static str, Option<String>, i64), (TxState, Vec<Gid>)> =
-        BTreeMap::new();
+    let mut alike: BTreeMap<Became, (TxState, Vec<Gid>)> = BTreeMap::new();
     let mut decided = Vec::with_capacity(rulings.len());
     for (ballot, Ruling { verdict, epoch }) in ballots.iter().zip(rulings) {
         let gid = ballot.transaction.gid;

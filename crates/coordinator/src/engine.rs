@@ -106,12 +106,11 @@ async fn drive<W: Work>(
         let wake_at = core.wake_at();
         let event = tokio::select! {
             Some(event) = happened.recv() => event,
-            taken = submitted.recv(), if open && core.has_room() => match taken {
-                Some((transaction, caller)) => Event::Submitted(transaction, caller),
-                None => {
-                    open = false;
-                    Event::Tick
-                }
+            taken = submitted.recv(), if open && core.has_room() => if let Some((transaction, caller)) = taken {
+                Event::Submitted(transaction, caller)
+            } else {
+                open = false;
+                Event::Tick
             },
             () = tokio::time::sleep_until(started + wake_at.unwrap_or_default()), if wake_at.is_some() => Event::Tick,
         };

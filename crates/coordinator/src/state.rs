@@ -86,16 +86,15 @@ impl TxState {
         };
         Ok(match (self, event) {
             (Self::Begun, AllVotedYes) => Self::Prepared,
-            (Self::Begun | Self::Prepared, DecidedToCommit) => Self::Committing,
-            (Self::Begun | Self::Prepared, Refused | TimedOut | AskedToRollBack) => {
-                Self::RollingBack
+            (Self::Begun | Self::Prepared, DecidedToCommit) | (Self::StuckCommitting, Resumed) => {
+                Self::Committing
             }
+            (Self::Begun | Self::Prepared, Refused | TimedOut | AskedToRollBack)
+            | (Self::StuckRollingBack, Resumed) => Self::RollingBack,
             (Self::Committing, AllBranchesDone) => Self::Committed,
             (Self::RollingBack, AllBranchesDone) => Self::RolledBack,
             (Self::Committing, AttemptsExhausted) => Self::StuckCommitting,
             (Self::RollingBack, AttemptsExhausted) => Self::StuckRollingBack,
-            (Self::StuckCommitting, Resumed) => Self::Committing,
-            (Self::StuckRollingBack, Resumed) => Self::RollingBack,
             (from, event) => return Err(IllegalMove { from, event }),
         })
     }

@@ -62,7 +62,10 @@ impl Health {
         }));
         let checks: BTreeMap<_, _> = answers.await.into_iter().collect();
         let ready = checks.values().all(|state| state == "ok");
-        Readiness { status: if ready { "ready" } else { "not_ready" }, checks }
+        Readiness {
+            status: if ready { "ready" } else { "not_ready" },
+            checks,
+        }
     }
 }
 
@@ -74,14 +77,29 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 /// The same without the answers for what is not there, to be merged into a larger router.
 pub fn routes(health: Health, metrics: Metrics) -> Router {
     Router::new()
-        .route("/health/live", get(|| async { Json(serde_json::json!({ "status": "live" })) }))
+        .route(
+            "/health/live",
+            get(|| async { Json(serde_json::json!({ "status": "live" })) }),
+        )
         .route("/health/ready", get(ready))
         .with_state(health)
-        .route("/metrics", get(move || async move { ([("content-type", "text/plain; version=0.0.4")], metrics.render()) }))
+        .route(
+            "/metrics",
+            get(move || async move {
+                (
+                    [("content-type", "text/plain; version=0.0.4")],
+                    metrics.render(),
+                )
+            }),
+        )
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let readiness = health.check().await;
-    let status = if readiness.status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.status == "ready" {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(readiness))
 }

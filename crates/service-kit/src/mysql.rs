@@ -28,13 +28,18 @@ pub fn options(settings: &Mysql) -> MySqlConnectOptions {
 /// # Errors
 /// When the server does not answer or refuses the account.
 pub async fn connect(settings: &Mysql) -> sqlx::Result<MySqlPool> {
-    pool(options(settings), settings.max_connections).connect().await
+    pool(options(settings), settings.max_connections)
+        .connect()
+        .await
 }
 
 /// A pool that is not connected yet.
 #[must_use]
 pub fn pool(options: MySqlConnectOptions, max_connections: u32) -> PoolOf {
-    PoolOf { options, max_connections }
+    PoolOf {
+        options,
+        max_connections,
+    }
 }
 
 /// See [`pool`].
@@ -82,12 +87,17 @@ pub async fn check_durability(db: &MySqlPool) -> anyhow::Result<()> {
     .await
     .context("asking MySQL for its durability settings")?;
     if row.try_get::<i64, _>("flush")? != 1 {
-        bail!("MySQL must run with innodb_flush_log_at_trx_commit=1, or a power cut loses orders that were confirmed");
+        bail!(
+            "MySQL must run with innodb_flush_log_at_trx_commit=1, or a power cut loses orders that were confirmed"
+        );
     }
     if row.try_get::<i64, _>("log_bin")? == 1 && row.try_get::<i64, _>("sync")? != 1 {
         bail!("MySQL must run with sync_binlog=1 while its binary log is on");
     }
-    if !row.try_get::<String, _>("sql_mode")?.contains("STRICT_TRANS_TABLES") {
+    if !row
+        .try_get::<String, _>("sql_mode")?
+        .contains("STRICT_TRANS_TABLES")
+    {
         bail!("MySQL must run with STRICT_TRANS_TABLES in sql_mode, or it stores shortened values");
     }
     Ok(())

@@ -27,7 +27,9 @@ pub enum Role {
 /// When the url is malformed or the node does not answer.
 pub async fn connect(url: &str) -> anyhow::Result<ConnectionManager> {
     let (client, config) = how_to_connect(url)?;
-    ConnectionManager::new_with_config(client, config).await.with_context(|| format!("connecting to Redis at {url}"))
+    ConnectionManager::new_with_config(client, config)
+        .await
+        .with_context(|| format!("connecting to Redis at {url}"))
 }
 
 /// The same, connected at the first call: for a process that goes on without the node. A call while it is down fails.
@@ -36,7 +38,8 @@ pub async fn connect(url: &str) -> anyhow::Result<ConnectionManager> {
 /// When the url is malformed.
 pub fn connect_lazily(url: &str) -> anyhow::Result<ConnectionManager> {
     let (client, config) = how_to_connect(url)?;
-    ConnectionManager::new_lazy_with_config(client, config).with_context(|| format!("preparing a connection to Redis at {url}"))
+    ConnectionManager::new_lazy_with_config(client, config)
+        .with_context(|| format!("preparing a connection to Redis at {url}"))
 }
 
 fn how_to_connect(url: &str) -> anyhow::Result<(Client, ConnectionManagerConfig)> {
@@ -55,11 +58,21 @@ fn how_to_connect(url: &str) -> anyhow::Result<(Client, ConnectionManagerConfig)
 /// # Errors
 /// Names the setting that has to change, or says that the node did not answer.
 pub async fn check(connection: &mut impl ConnectionLike, role: Role) -> anyhow::Result<()> {
-    let info: InfoDict = redis::cmd("INFO").arg("server").query_async(connection).await.context("asking Redis for its version")?;
+    let info: InfoDict = redis::cmd("INFO")
+        .arg("server")
+        .query_async(connection)
+        .await
+        .context("asking Redis for its version")?;
     let version: String = info.get("redis_version").unwrap_or_default();
-    let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default();
+    let major: u32 = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok())
+        .unwrap_or_default();
     if major < 7 {
-        bail!("Redis {version} is too old: 7 or newer is needed, because older ones keep scripts across a restart");
+        bail!(
+            "Redis {version} is too old: 7 or newer is needed, because older ones keep scripts across a restart"
+        );
     }
     if role == Role::Lock {
         return Ok(());
@@ -71,7 +84,10 @@ pub async fn check(connection: &mut impl ConnectionLike, role: Role) -> anyhow::
         .query_async(connection)
         .await
         .context("asking Redis for its durability settings")?;
-    let is = |name: &str, wanted: &[&str]| kept.get(name).is_some_and(|value| wanted.contains(&value.as_str()));
+    let is = |name: &str, wanted: &[&str]| {
+        kept.get(name)
+            .is_some_and(|value| wanted.contains(&value.as_str()))
+    };
     if !is("appendonly", &["yes"]) {
         bail!("the stock Redis must run with appendonly yes");
     }
@@ -79,7 +95,9 @@ pub async fn check(connection: &mut impl ConnectionLike, role: Role) -> anyhow::
         bail!("the stock Redis must run with appendfsync everysec (or always)");
     }
     if !is("maxmemory-policy", &["noeviction"]) {
-        bail!("the stock Redis must run with maxmemory-policy noeviction, or it drops reservations");
+        bail!(
+            "the stock Redis must run with maxmemory-policy noeviction, or it drops reservations"
+        );
     }
     Ok(())
 }

@@ -11,8 +11,10 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 pub const BUILD_INFO: &str = "build_info";
 
 /// Seconds; fine below the 25 ms an answer may take, coarse up to the longest timeout.
-const SECONDS: [f64; 16] =
-    [0.000_25, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const SECONDS: [f64; 16] = [
+    0.000_25, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 10.0,
+];
 
 /// The recorder folds samples into its buckets this often; without it memory grows.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -34,7 +36,9 @@ impl Metrics {
 /// # Errors
 /// When the filter cannot be read, or logging was started before.
 pub fn init(settings: &Log, process: &'static str) -> anyhow::Result<Metrics> {
-    let filter = EnvFilter::builder().parse(&settings.filter).with_context(|| format!("log.filter {:?}", settings.filter))?;
+    let filter = EnvFilter::builder()
+        .parse(&settings.filter)
+        .with_context(|| format!("log.filter {:?}", settings.filter))?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     match settings.format {
@@ -54,7 +58,11 @@ pub fn metrics(process: &'static str) -> anyhow::Result<Metrics> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let handle = RECORDER
         .get_or_init(|| {
-            let handle = PrometheusBuilder::new().set_buckets(&SECONDS).ok()?.install_recorder().ok()?;
+            let handle = PrometheusBuilder::new()
+                .set_buckets(&SECONDS)
+                .ok()?
+                .install_recorder()
+                .ok()?;
             // A thread and not a task: it outlives whichever runtime came first.
             let upkeep = handle.clone();
             std::thread::spawn(move || {
@@ -67,7 +75,11 @@ pub fn metrics(process: &'static str) -> anyhow::Result<Metrics> {
         })
         .clone()
         .context("another metrics recorder is installed")?;
-    describe_gauge!(BUILD_INFO, Unit::Count, "Always 1; the labels say what runs");
+    describe_gauge!(
+        BUILD_INFO,
+        Unit::Count,
+        "Always 1; the labels say what runs"
+    );
     gauge!(BUILD_INFO, "process" => process, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Metrics(handle))
 }

@@ -67,9 +67,9 @@ async fn rule(
         let (verdict, epoch) = judge(&mut shelves, message, ballot.refused.as_deref())?;
         let order = NewOrder::new(message, &verdict);
         if takes_over {
-            replayed.push(order)
+            replayed.push(order);
         } else {
-            new.push(order)
+            new.push(order);
         }
         rulings.push(Ruling { verdict, epoch });
     }

@@ -108,19 +108,15 @@ impl Stock {
             Err(_) => return Err(StockError::Fenced),
         };
         let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
-        match epoch {
-            Some(epoch) => {
-                if epochs.len() >= EPOCHS_AT_MOST {
-                    epochs.clear();
-                }
-                epochs.insert(sale, epoch);
-                Ok(epoch)
-            }
-            None => {
-                epochs.remove(&sale);
-                Err(StockError::Fenced)
-            }
+        let Some(epoch) = epoch else {
+            epochs.remove(&sale);
+            return Err(StockError::Fenced);
+        };
+        if epochs.len() >= EPOCHS_AT_MOST {
+            epochs.clear();
         }
+        epochs.insert(sale, epoch);
+        Ok(epoch)
     }
 
     fn remembered(&self, sale: SaleId) -> Option<i64> {

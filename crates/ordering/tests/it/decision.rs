@@ -16,7 +16,8 @@ fn rejected(reason: &str) -> OrderOutcome {
     }
 }
 
-/// Promise 1. Breaks when `lock_inventory` reads without `for update`.
+/// Promise 1. Breaks when `lock_inventory` reads without `for update` and the table's checks are gone, which each hold alone: 120 of
+/// 70 units were sold.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_coordinators_on_one_sale_sell_every_unit_once() {
     let shop = Shop::open().await;
@@ -43,7 +44,7 @@ async fn two_coordinators_on_one_sale_sell_every_unit_once() {
     assert_eq!(shop.orders_with(sale, OrderStatus::Confirmed).await, 70);
 }
 
-/// Promise 1, per buyer. Breaks when `lock_buyers` reads without locking first.
+/// Promise 1, per buyer. Breaks when `lock_buyers` reads without its upsert, which locks: 6 units where 3 were allowed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_racing_himself_through_two_coordinators_stays_within_the_limit() {
     let shop = Shop::open().await;
@@ -115,8 +116,7 @@ async fn a_commit_that_never_arrived_is_decided_again() {
     lost_commits(Fault::BeforeCommit).await;
 }
 
-/// Breaks when the core decides again without reading back: the counts stay right (the gids are known), but callers are told
-/// of orders whose completion nobody starts.
+/// Breaks when a lost reply is told as unavailable: orders that are confirmed were reported as not decided.
 async fn lost_commits(fault: Fault) {
     let shop = Shop::open().await;
     let sale = shop.sale(30, 1).await;
@@ -170,6 +170,7 @@ async fn a_key_is_used_once_whatever_redis_forgot() {
     assert_eq!(shop.units_of(sale, user).await, 2);
 }
 
+/// Breaks when `stand` does not know a row of the same gid: the repeat was told `superseded`.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_retention_removed_a_transaction_its_order_is_the_barrier() {
     let shop = Shop::open().await;

@@ -146,9 +146,8 @@ async fn flushall_in_the_middle_of_a_sale_oversells_nothing_and_loses_nothing() 
     let sale = shop.sale(200, 1).await;
     let orders = join_all((0..150).map(|_| shop.reserve(sale, UserId::fresh(), 1))).await;
     let (early, late) = orders.split_at(70);
-    let submit = |orders: &[OrderMessage]| {
-        join_all(orders.iter().cloned().map(|order| shop.submit(order)))
-    };
+    let submit =
+        |orders: &[OrderMessage]| join_all(orders.iter().cloned().map(|order| shop.submit(order)));
     let (first, ()) = tokio::join!(submit(early), shop.redis.command(&["FLUSHALL"]));
     assert!(matches!(
         shop.try_reserve(&early[0]).await,

@@ -117,11 +117,19 @@ impl Shop {
         sale
     }
 
+    #[expect(
+        clippy::unused_self,
+        reason = "everything of a test is asked of its shop"
+    )]
     pub fn fresh_gid(&self) -> Gid {
         Gid::from_uuid(Uuid::now_v7())
     }
 
     /// An order as the API would publish it; nothing is reserved.
+    #[expect(
+        clippy::unused_self,
+        reason = "everything of a test is asked of its shop"
+    )]
     pub fn order(&self, sale: SaleId, user: UserId, units: u32) -> OrderMessage {
         let order_id = OrderId::mint(sale);
         OrderMessage {

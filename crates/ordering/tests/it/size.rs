@@ -25,9 +25,17 @@ async fn an_order_costs_the_same_in_a_sale_with_a_million_buyers() {
     let (mut small_ms, mut large_ms) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
         // Who is first alternates, so that neither always runs into what the other left to the disk.
-        let (a, b) = if pair % 2 == 0 { (small, large) } else { (large, small) };
+        let (a, b) = if pair % 2 == 0 {
+            (small, large)
+        } else {
+            (large, small)
+        };
         let (first, second) = (round(&shop, a).await, round(&shop, b).await);
-        let (of_small, of_large) = if pair % 2 == 0 { (first, second) } else { (second, first) };
+        let (of_small, of_large) = if pair % 2 == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
         ratios.push(of_large.as_secs_f64() / of_small.as_secs_f64());
         small_ms.push(of_small.as_secs_f64() * 1e3);
         large_ms.push(of_large.as_secs_f64() * 1e3);
@@ -40,7 +48,10 @@ async fn an_order_costs_the_same_in_a_sale_with_a_million_buyers() {
         ratios[0],
         ratios[PAIRS - 1],
     );
-    assert!(ratio <= AT_MOST, "an order costs {ratio:.3} times as much at {LARGE} buyers as at {SMALL}");
+    assert!(
+        ratio <= AT_MOST,
+        "an order costs {ratio:.3} times as much at {LARGE} buyers as at {SMALL}"
+    );
 }
 
 /// A sale with as many units sold as buyers, one each, and as many left again.
@@ -48,7 +59,8 @@ async fn sold_to(shop: &Shop, buyers: u32) -> SaleId {
     let sale = shop.sale(buyers * 2 + 100_000, 10).await;
     let id = sale.as_uuid().simple();
     let user = "unhex(concat('01900000', lpad(hex(seq), 24, '0')))";
-    let order = format!("unhex(concat('0190000000007000', lpad(hex(seq), 8, '0'), right('{id}', 8)))");
+    let order =
+        format!("unhex(concat('0190000000007000', lpad(hex(seq), 8, '0'), right('{id}', 8)))");
     shop.execute(&format!(
         "insert into sale_buyers (sale_id, user_id, units, last_order_id) select unhex('{id}'), {user}, 1, {order} from seq_1_to_{buyers}"
     ))
@@ -74,7 +86,11 @@ async fn round(shop: &Shop, sale: SaleId) -> Duration {
     let outcomes = join_all(reserved.into_iter().map(|message| shop.submit(message))).await;
     while shop.unfinished().await > 0 {}
     let took = started.elapsed();
-    assert!(outcomes.iter().all(|outcome| *outcome == Ok(OrderOutcome::Confirmed)));
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| *outcome == Ok(OrderOutcome::Confirmed))
+    );
     took
 }
 

@@ -29,7 +29,9 @@ impl Breaker {
     /// How long to wait before asking again.
     pub fn check(&self) -> Result<(), Duration> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(next_try) = state.next_try else { return Ok(()) };
+        let Some(next_try) = state.next_try else {
+            return Ok(());
+        };
         let now = Instant::now();
         if now < next_try {
             return Err(next_try - now);

@@ -39,7 +39,13 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// The message as it was, with where it came from and what went wrong: the failure's kind, its cause's kind, its text.
     #[must_use]
-    pub fn of(message: &BorrowedMessage<'_>, group: &str, kind: &str, cause_kind: &str, text: &str) -> Self {
+    pub fn of(
+        message: &BorrowedMessage<'_>,
+        group: &str,
+        kind: &str,
+        cause_kind: &str,
+        text: &str,
+    ) -> Self {
         let (timestamp_ms, timestamp_type) = match message.timestamp() {
             Timestamp::CreateTime(at) => (at, "CreateTime"),
             Timestamp::LogAppendTime(at) => (at, "LogAppendTime"),
@@ -53,7 +59,10 @@ impl DeadLetter {
             timestamp_type,
             consumer_group: group.to_owned(),
         };
-        let original = message.headers().map(rdkafka::message::BorrowedHeaders::detach).unwrap_or_default();
+        let original = message
+            .headers()
+            .map(rdkafka::message::BorrowedHeaders::detach)
+            .unwrap_or_default();
         Self {
             key: message.key().unwrap_or_default().to_vec(),
             payload: message.payload().unwrap_or_default().to_vec(),
@@ -66,27 +75,56 @@ impl DeadLetter {
     /// # Errors
     /// When it was not acknowledged; publishing it again may make a second copy.
     pub async fn send(&self, producer: &Producer, topic: &str) -> Result<(), SendError> {
-        producer.send(topic, &self.key, &self.payload, self.headers.clone()).await
+        producer
+            .send(topic, &self.key, &self.payload, self.headers.clone())
+            .await
     }
 }
 
-fn describe(original: OwnedHeaders, origin: &Origin, kind: &str, cause_kind: &str, text: &str) -> OwnedHeaders {
+fn describe(
+    original: OwnedHeaders,
+    origin: &Origin,
+    kind: &str,
+    cause_kind: &str,
+    text: &str,
+) -> OwnedHeaders {
     let text = shortened(text);
     original
         .insert(header("kafka_dlt-original-topic", origin.topic.as_bytes()))
-        .insert(header("kafka_dlt-original-partition", &origin.partition.to_be_bytes()))
-        .insert(header("kafka_dlt-original-offset", &origin.offset.to_be_bytes()))
-        .insert(header("kafka_dlt-original-timestamp", &origin.timestamp_ms.to_be_bytes()))
-        .insert(header("kafka_dlt-original-timestamp-type", origin.timestamp_type.as_bytes()))
-        .insert(header("kafka_dlt-original-consumer-group", origin.consumer_group.as_bytes()))
+        .insert(header(
+            "kafka_dlt-original-partition",
+            &origin.partition.to_be_bytes(),
+        ))
+        .insert(header(
+            "kafka_dlt-original-offset",
+            &origin.offset.to_be_bytes(),
+        ))
+        .insert(header(
+            "kafka_dlt-original-timestamp",
+            &origin.timestamp_ms.to_be_bytes(),
+        ))
+        .insert(header(
+            "kafka_dlt-original-timestamp-type",
+            origin.timestamp_type.as_bytes(),
+        ))
+        .insert(header(
+            "kafka_dlt-original-consumer-group",
+            origin.consumer_group.as_bytes(),
+        ))
         .insert(header("kafka_dlt-exception-fqcn", kind.as_bytes()))
-        .insert(header("kafka_dlt-exception-cause-fqcn", cause_kind.as_bytes()))
+        .insert(header(
+            "kafka_dlt-exception-cause-fqcn",
+            cause_kind.as_bytes(),
+        ))
         .insert(header("kafka_dlt-exception-message", text.as_bytes()))
         .insert(header("kafka_dlt-exception-stacktrace", text.as_bytes()))
 }
 
 const fn header<'a>(key: &'a str, value: &'a [u8]) -> Header<'a, &'a [u8]> {
-    Header { key, value: Some(value) }
+    Header {
+        key,
+        value: Some(value),
+    }
 }
 
 fn shortened(text: &str) -> &str {
@@ -109,10 +147,20 @@ mod tests {
             consumer_group: "order-consumer".to_owned(),
         };
         let headers = describe(OwnedHeaders::new(), &origin, "poison", "json", "naïve");
-        let value = |key: &str| headers.iter().find(|header| header.key == key).and_then(|header| header.value).unwrap().to_vec();
+        let value = |key: &str| {
+            headers
+                .iter()
+                .find(|header| header.key == key)
+                .and_then(|header| header.value)
+                .unwrap()
+                .to_vec()
+        };
         assert_eq!(value("kafka_dlt-original-partition"), [0, 0, 0, 3]);
         assert_eq!(value("kafka_dlt-original-offset"), [0, 0, 0, 0, 0, 0, 1, 2]);
-        assert_eq!(value("kafka_dlt-original-timestamp"), [0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(
+            value("kafka_dlt-original-timestamp"),
+            [0, 0, 0, 0, 0, 0, 0, 1]
+        );
         assert_eq!(value("kafka_dlt-exception-message"), "naïve".as_bytes());
     }
 }

@@ -18,13 +18,20 @@ impl Offsets {
     /// Whether every partition has come at least as far as in `mark`.
     #[must_use]
     pub fn have_passed(&self, mark: &Self) -> bool {
-        mark.0.iter().all(|(partition, end)| *end == 0 || self.0.get(partition).is_some_and(|offset| offset >= end))
+        mark.0.iter().all(|(partition, end)| {
+            *end == 0 || self.0.get(partition).is_some_and(|offset| offset >= end)
+        })
     }
 
     /// How many messages lie between these and `end`, all partitions together.
     #[must_use]
     pub fn behind(&self, end: &Self) -> i64 {
-        end.0.iter().map(|(partition, end)| (end - self.0.get(partition).copied().unwrap_or_default()).max(0)).sum()
+        end.0
+            .iter()
+            .map(|(partition, end)| {
+                (end - self.0.get(partition).copied().unwrap_or_default()).max(0)
+            })
+            .sum()
     }
 }
 
@@ -44,7 +51,12 @@ pub async fn end_offsets(brokers: &str, topic: &str) -> anyhow::Result<Offsets> 
         let client = client(&brokers, "offsets-only")?;
         partitions(&client, &topic)?
             .into_iter()
-            .map(|partition| Ok((partition, client.fetch_watermarks(&topic, partition, ANSWER_WITHIN)?.1)))
+            .map(|partition| {
+                Ok((
+                    partition,
+                    client.fetch_watermarks(&topic, partition, ANSWER_WITHIN)?.1,
+                ))
+            })
             .collect()
     })
     .await?
@@ -62,7 +74,9 @@ pub async fn committed_offsets(brokers: &str, group: &str, topic: &str) -> anyho
         for partition in partitions(&client, &topic)? {
             list.add_partition(&topic, partition);
         }
-        let committed = client.committed_offsets(list, ANSWER_WITHIN).context("Kafka does not tell committed offsets")?;
+        let committed = client
+            .committed_offsets(list, ANSWER_WITHIN)
+            .context("Kafka does not tell committed offsets")?;
         Ok(committed
             .elements()
             .iter()
@@ -85,9 +99,18 @@ fn client(brokers: &str, group: &str) -> anyhow::Result<BaseConsumer> {
 }
 
 fn partitions(client: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
-    let metadata = client.fetch_metadata(Some(topic), ANSWER_WITHIN).context("Kafka does not answer")?;
-    let topic = metadata.topics().first().context("Kafka does not know the topic")?;
-    Ok(topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
+    let metadata = client
+        .fetch_metadata(Some(topic), ANSWER_WITHIN)
+        .context("Kafka does not answer")?;
+    let topic = metadata
+        .topics()
+        .first()
+        .context("Kafka does not know the topic")?;
+    Ok(topic
+        .partitions()
+        .iter()
+        .map(rdkafka::metadata::MetadataPartition::id)
+        .collect())
 }
 
 #[cfg(test)]

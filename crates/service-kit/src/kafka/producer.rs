@@ -46,7 +46,10 @@ impl Producer {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
             .create()?;
-        Ok(Self { inner, breaker: Arc::default() })
+        Ok(Self {
+            inner,
+            breaker: Arc::default(),
+        })
     }
 
     /// Whether publishing is worth trying: refused while messages keep failing.
@@ -61,8 +64,17 @@ impl Producer {
     ///
     /// # Errors
     /// [`SendError`] tells whether it may be on the topic all the same.
-    pub async fn send(&self, topic: &str, key: &[u8], payload: &[u8], headers: OwnedHeaders) -> Result<(), SendError> {
-        let record = FutureRecord::to(topic).key(key).payload(payload).headers(headers);
+    pub async fn send(
+        &self,
+        topic: &str,
+        key: &[u8],
+        payload: &[u8],
+        headers: OwnedHeaders,
+    ) -> Result<(), SendError> {
+        let record = FutureRecord::to(topic)
+            .key(key)
+            .payload(payload)
+            .headers(headers);
         let sent = match self.inner.send_result(record) {
             Err((cause, _)) => {
                 self.breaker.failed();
@@ -96,6 +108,9 @@ impl Producer {
     /// # Errors
     /// When they do not.
     pub fn probe(&self, topic: &str, within: Duration) -> Result<(), KafkaError> {
-        self.inner.client().fetch_metadata(Some(topic), within).map(|_| ())
+        self.inner
+            .client()
+            .fetch_metadata(Some(topic), within)
+            .map(|_| ())
     }
 }

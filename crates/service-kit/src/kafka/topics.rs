@@ -23,12 +23,22 @@ pub struct Topic<'a> {
 /// # Errors
 /// When the brokers do not answer within 10 s, or refuse.
 pub async fn ensure_topics(brokers: &str, topics: &[Topic<'_>]) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().context("Kafka settings make no client")?;
-    let wanted: Vec<NewTopic<'_>> =
-        topics.iter().map(|topic| NewTopic::new(topic.name, topic.partitions, TopicReplication::Fixed(-1))).collect();
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10))).request_timeout(Some(Duration::from_secs(10)));
-    for made in admin.create_topics(&wanted, &options).await.with_context(|| format!("Kafka at {brokers} does not answer"))? {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .context("Kafka settings make no client")?;
+    let wanted: Vec<NewTopic<'_>> = topics
+        .iter()
+        .map(|topic| NewTopic::new(topic.name, topic.partitions, TopicReplication::Fixed(-1)))
+        .collect();
+    let options = AdminOptions::new()
+        .operation_timeout(Some(Duration::from_secs(10)))
+        .request_timeout(Some(Duration::from_secs(10)));
+    for made in admin
+        .create_topics(&wanted, &options)
+        .await
+        .with_context(|| format!("Kafka at {brokers} does not answer"))?
+    {
         match made {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => bail!("Kafka refused to make the topic {topic}: {code}"),

@@ -3,7 +3,9 @@
 use super::Problem;
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request, rejection::PathRejection},
+    extract::{
+        FromRequest, FromRequestParts, OptionalFromRequestParts, Request, rejection::PathRejection,
+    },
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -21,9 +23,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(&request) {
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "send application/json"));
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "send application/json",
+            ));
         }
-        let body = axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|cause| unread(&cause))?;
+        let body = axum::body::to_bytes(request.into_body(), BODY_LIMIT)
+            .await
+            .map_err(|cause| unread(&cause))?;
         parse(&body).map(Self)
     }
 }
@@ -35,16 +43,28 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 fn is_json(request: &Request) -> bool {
-    let Some(media) = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+    let Some(media) = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
-    media.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    media
+        .split(';')
+        .next()
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn unread(cause: &axum::Error) -> Problem {
-    let too_long = std::error::Error::source(cause).is_some_and(|source| source.to_string().contains("length limit"));
+    let too_long = std::error::Error::source(cause)
+        .is_some_and(|source| source.to_string().contains("length limit"));
     if too_long {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "a body may have 64 KiB")
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "a body may have 64 KiB",
+        )
     } else {
         Problem::new(StatusCode::BAD_REQUEST, "malformed", "the body broke off")
     }
@@ -85,7 +105,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         let found: Result<axum::extract::Path<T>, PathRejection> =
             <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state).await;
         found.map(|path| Self(path.0)).map_err(|_| {
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_id", "an id in the path is not a UUID")
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_id",
+                "an id in the path is not a UUID",
+            )
         })
     }
 }
@@ -94,7 +118,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> OptionalFromRequestPa
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
-        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map(Some)
     }
 }
 

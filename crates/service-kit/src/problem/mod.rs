@@ -37,7 +37,11 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 impl Problem {
     /// A refusal with a status, a stable code and a sentence for people. A 503 asks to come back in a second.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             kind: format!("urn:redress:problem:{code}"),
             title: status.canonical_reason().unwrap_or("Refused"),
@@ -67,7 +71,11 @@ impl Problem {
     #[must_use]
     pub fn internal(cause: &anyhow::Error) -> Self {
         error!("Request failed: {cause:#}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke here")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something broke here",
+        )
     }
 
     /// The stable code.
@@ -85,16 +93,23 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self)
-            .unwrap_or_else(|cause| unreachable!("a problem of plain fields always serialises: {cause}"));
+        let body = serde_json::to_vec(&self).unwrap_or_else(|cause| {
+            unreachable!("a problem of plain fields always serialises: {cause}")
+        });
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(seconds) = self.retry_after_s {
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -103,13 +118,26 @@ impl IntoResponse for Problem {
 /// Answers 404 and 405 with problems. To be called last, on the router that has all routes.
 pub fn fallbacks(router: Router) -> Router {
     router
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
+        .fallback(|| async {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is nothing at this path",
+            )
+        })
         .method_not_allowed_fallback(|method: Method| async move {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("{method} is not possible here"))
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                format!("{method} is not possible here"),
+            )
         })
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for this signature"
+)]
 fn status_as_number<S: serde::Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u16(status.as_u16())
 }

@@ -25,7 +25,6 @@ impl Settings {
             transaction,
             ..
         } = self;
-        let retry = &transaction.retry_policy;
         let positive = [
             ("auth.token_ttl_s", auth.token_ttl_s),
             ("sale_lock.ttl_ms", self.sale_lock.ttl_ms),
@@ -44,14 +43,6 @@ impl Settings {
                 transaction.batches_in_flight as u64,
             ),
             ("transaction.queue", transaction.queue as u64),
-            (
-                "transaction.retry_policy.max_attempts",
-                retry.max_attempts.into(),
-            ),
-            (
-                "transaction.retry_policy.backoff_factor",
-                retry.backoff_factor.into(),
-            ),
             ("scans.overdue_reservations_s", scans.overdue_reservations_s),
             (
                 "scans.unfinished_transactions_s",
@@ -70,7 +61,6 @@ impl Settings {
             ("database.mysql.name", &self.database.mysql.name),
             ("kafka.brokers", &self.kafka.brokers),
             ("kafka.orders_topic", &self.kafka.orders_topic),
-            ("kafka.compensation_topic", &self.kafka.compensation_topic),
             ("compensation.dlq_topic", &self.compensation.dlq_topic),
             ("order_consumer.group", &self.order_consumer.group),
             ("transaction.lock_prefix", &self.transaction.lock_prefix),
@@ -128,13 +118,8 @@ impl Settings {
     }
 
     fn topics(&self) -> Complaint {
-        let [orders, compensation, dlq] = [
-            &self.kafka.orders_topic,
-            &self.kafka.compensation_topic,
-            &self.compensation.dlq_topic,
-        ];
-        if orders == compensation || orders == dlq || compensation == dlq {
-            return Some("kafka.orders_topic, kafka.compensation_topic and compensation.dlq_topic must differ".to_owned());
+        if self.kafka.orders_topic == self.compensation.dlq_topic {
+            return Some("kafka.orders_topic and compensation.dlq_topic must differ".to_owned());
         }
         (self.kafka.orders_partitions < 1)
             .then(|| "kafka.orders_partitions must be at least 1".to_owned())

@@ -26,7 +26,9 @@ impl Settings {
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let source = match file {
             Some(path) => File::from(path).format(FileFormat::Yaml),
-            None => File::from(Path::new(DEFAULT_FILE)).format(FileFormat::Yaml).required(false),
+            None => File::from(Path::new(DEFAULT_FILE))
+                .format(FileFormat::Yaml)
+                .required(false),
         };
         Self::build(Config::builder().add_source(source), None)
     }
@@ -36,7 +38,10 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`].
     pub fn parse(yaml: &str, environment: HashMap<String, String>) -> Result<Self, SettingsError> {
-        Self::build(Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml)), Some(environment))
+        Self::build(
+            Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml)),
+            Some(environment),
+        )
     }
 
     fn build(
@@ -44,7 +49,9 @@ impl Settings {
         environment: Option<HashMap<String, String>>,
     ) -> Result<Self, SettingsError> {
         // Never parsed into numbers: the password "00123" would become 123.
-        let variables = Environment::with_prefix("REDRESS").separator("__").source(environment);
+        let variables = Environment::with_prefix("REDRESS")
+            .separator("__")
+            .source(environment);
         let settings: Self = builder.add_source(variables).build()?.try_deserialize()?;
         settings.check()?;
         Ok(settings)

@@ -11,8 +11,8 @@ mod sections;
 pub use load::SettingsError;
 pub use secret::Secret;
 pub use sections::{
-    Admission, Auth, Compensation, Compensator, Database, FirstStaff, Kafka, Log, LogFormat, Mysql, Nodes, OrderConsumer, Redis,
-    RetryPolicy, SaleLock, Scans, SeckillApi, Transaction,
+    Admission, Auth, Compensation, Compensator, Database, FirstStaff, Kafka, Log, LogFormat, Mysql,
+    Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi, Transaction,
 };
 
 use serde::Deserialize;

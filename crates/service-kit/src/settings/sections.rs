@@ -26,7 +26,10 @@ pub enum LogFormat {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
     }
 }
 
@@ -47,7 +50,10 @@ impl Auth {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { token_secret: Secret::new(Self::DEVELOPMENT_SECRET), token_ttl_s: 86_400 }
+        Self {
+            token_secret: Secret::new(Self::DEVELOPMENT_SECRET),
+            token_ttl_s: 86_400,
+        }
     }
 }
 
@@ -63,7 +69,10 @@ pub struct SeckillApi {
 
 impl Default for SeckillApi {
     fn default() -> Self {
-        Self { listen: loopback(8080), first_staff: FirstStaff::default() }
+        Self {
+            listen: loopback(8080),
+            first_staff: FirstStaff::default(),
+        }
     }
 }
 
@@ -112,7 +121,9 @@ pub struct Compensator {
 
 impl Default for Compensator {
     fn default() -> Self {
-        Self { listen: loopback(8083) }
+        Self {
+            listen: loopback(8083),
+        }
     }
 }
 
@@ -176,8 +187,16 @@ pub struct Nodes {
 
 impl Default for Redis {
     fn default() -> Self {
-        let nodes = |ports: &[u16]| Nodes { urls: ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect() };
-        Self { stock: nodes(&[6379]), lock: nodes(&[6380, 6381, 6382]) }
+        let nodes = |ports: &[u16]| Nodes {
+            urls: ports
+                .iter()
+                .map(|port| format!("redis://127.0.0.1:{port}"))
+                .collect(),
+        };
+        Self {
+            stock: nodes(&[6379]),
+            lock: nodes(&[6380, 6381, 6382]),
+        }
     }
 }
 
@@ -189,8 +208,6 @@ pub struct Kafka {
     pub brokers: String,
     /// Orders that were admitted.
     pub orders_topic: String,
-    /// Orders that failed alone.
-    pub compensation_topic: String,
     /// Partitions the orders' topic is created with.
     pub orders_partitions: i32,
 }
@@ -200,7 +217,6 @@ impl Default for Kafka {
         Self {
             brokers: "127.0.0.1:9092".to_owned(),
             orders_topic: "orders".to_owned(),
-            compensation_topic: "order-compensation".to_owned(),
             orders_partitions: 8,
         }
     }
@@ -219,7 +235,10 @@ pub struct SaleLock {
 
 impl Default for SaleLock {
     fn default() -> Self {
-        Self { required: false, ttl_ms: 5000 }
+        Self {
+            required: false,
+            ttl_ms: 5000,
+        }
     }
 }
 
@@ -235,7 +254,10 @@ pub struct Admission {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { max_in_flight: 2000, held_max: 100_000 }
+        Self {
+            max_in_flight: 2000,
+            held_max: 100_000,
+        }
     }
 }
 
@@ -253,24 +275,6 @@ pub struct Transaction {
     pub batches_in_flight: usize,
     /// Transactions that may wait for their batch.
     pub queue: usize,
-    /// How completing is repeated.
-    pub retry_policy: RetryPolicy,
-}
-
-/// How completing a decided transaction is repeated.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetryPolicy {
-    /// Tries before a person must look.
-    pub max_attempts: u32,
-    /// Each wait is this many times the one before.
-    pub backoff_factor: u32,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { max_attempts: 10, backoff_factor: 2 }
-    }
 }
 
 impl Default for Transaction {
@@ -281,7 +285,6 @@ impl Default for Transaction {
             batch_wait_ms: 2,
             batches_in_flight: 4,
             queue: 10_000,
-            retry_policy: RetryPolicy::default(),
         }
     }
 }
@@ -296,7 +299,9 @@ pub struct Compensation {
 
 impl Default for Compensation {
     fn default() -> Self {
-        Self { dlq_topic: "compensation_dlq".to_owned() }
+        Self {
+            dlq_topic: "compensation_dlq".to_owned(),
+        }
     }
 }
 
@@ -316,7 +321,12 @@ pub struct Scans {
 
 impl Default for Scans {
     fn default() -> Self {
-        Self { overdue_reservations_s: 5, unfinished_transactions_s: 2, fence_watch_s: 1, compare_s: 30 }
+        Self {
+            overdue_reservations_s: 5,
+            unfinished_transactions_s: 2,
+            fence_watch_s: 1,
+            compare_s: 30,
+        }
     }
 }
 
@@ -344,7 +354,11 @@ fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
-            Ok(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())
+            Ok(text
+                .split(',')
+                .map(|item| item.trim().to_owned())
+                .filter(|item| !item.is_empty())
+                .collect())
         }
 
         fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {

@@ -44,11 +44,11 @@ fn keys(text: &str, indent: usize) -> Vec<String> {
 fn the_example_shows_every_key_and_no_other() {
     // The debug form nests one level deeper than the file: the outermost is the struct itself.
     let debug = format!("{:#?}", Settings::default());
-    let fields: String = debug
+    let fields = debug
         .lines()
         .filter_map(|line| line.strip_prefix("    "))
-        .map(|line| format!("{line}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .join("\n");
     let known = keys(&fields, 4);
     assert!(known.len() > 50, "{known:?}");
     assert_eq!(keys(EXAMPLE, 2), known);
@@ -93,7 +93,7 @@ fn the_environment_wins_over_the_file_lists_included() {
             ),
             ("REDRESS__REDIS__STOCK__URLS", "redis://s:4"),
             ("REDRESS__SALE_LOCK__REQUIRED", "true"),
-            ("REDRESS__TRANSACTION__RETRY_POLICY__MAX_ATTEMPTS", "3"),
+            ("REDRESS__TRANSACTION__BATCH_SIZE", "3"),
             ("REDRESS_TEST_MYSQL", "not a setting"),
             ("PATH", "/bin"),
         ],
@@ -109,7 +109,7 @@ fn the_environment_wins_over_the_file_lists_included() {
     );
     assert_eq!(settings.redis.stock.urls, ["redis://s:4"]);
     assert!(settings.sale_lock.required);
-    assert_eq!(settings.transaction.retry_policy.max_attempts, 3);
+    assert_eq!(settings.transaction.batch_size, 3);
     assert_eq!(
         settings.kafka.brokers, "127.0.0.1:9092",
         "what nobody names stays as it was"
