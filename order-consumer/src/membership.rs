@@ -1,8 +1,10 @@
 //! This process as a member of its Kafka group: what is assigned and revoked, and the commits that go with it.
 //!
-//! Cooperative rebalancing: when a member joins or leaves, only the partitions that move stop; all others are worked on
-//! throughout. A revoked partition is committed up to its lowest unfinished offset before it is let go; what is still being
-//! decided then is decided again by its next holder, to the same outcome.
+//! Eager rebalancing: whenever a member joins or leaves, all partitions are given up and assigned anew. Cooperative rebalancing
+//! would stop only those that move, but with librdkafka 2.12 a member that kept its partitions sometimes fetched nothing from
+//! them any more after another had slept and come back (`crashes.rs` has the test). A revoked partition is committed up to its
+//! lowest unfinished offset before it is let go; what is still being decided then is decided again by its next holder, to the
+//! same outcome.
 
 use crate::{
     metrics::CONSUMER_LAG,
