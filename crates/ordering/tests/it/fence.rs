@@ -62,7 +62,7 @@ async fn assert_fenced(shop: &Shop, held: &OrderMessage, what: &str) {
     );
 }
 
-/// Breaks when `open_sale` of the prelude leaves out `closed`, `suspect` or the missing hash, and when a script is loaded on NOSCRIPT.
+/// Breaks when `open_sale` of the prelude leaves out `closed`.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_fence_refuses_every_call_and_nothing_is_written() {
     let shop = Shop::open().await;
@@ -138,8 +138,8 @@ async fn a_sale_rebuilt_alone_does_not_open_the_others_of_a_node_that_restarted(
     }
 }
 
-/// Promises 1 and 3. FLUSHALL keeps the scripts: the missing hash alone is the fence. Breaks when `set.lua` or the engine makes a
-/// missing hash, or when `confirm.lua` leaves missing records alone.
+/// Promises 1 and 3. FLUSHALL keeps the scripts: the missing hash alone is the fence. Breaks when `confirm.lua`
+/// leaves missing records alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn flushall_in_the_middle_of_a_sale_oversells_nothing_and_loses_nothing() {
     let shop = Shop::open().await;
@@ -179,7 +179,7 @@ async fn flushall_in_the_middle_of_a_sale_oversells_nothing_and_loses_nothing() 
     shop.at_rest(sale).await;
 }
 
-/// Promise 3. Breaks when `close.lua` or the rebuild is left out after a restart: units of the lost second would be sold twice.
+/// Promise 3. Breaks when `confirm.lua` leaves missing records alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_restarted_without_its_last_second_agrees_with_mysql_after_the_rebuild() {
     for part in [1, 2, 3] {
@@ -301,10 +301,8 @@ async fn a_master_demoted_and_promoted_again_is_recognised_although_its_scripts_
     shop.at_rest(sale).await;
 }
 
-/// Breaks when `reserve` treats `NOSCRIPT` like any other error, which tells the buyer that the outcome is unknown.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_hangs_leaves_the_outcome_unknown_and_one_without_scripts_surely_wrote_nothing()
-{
+async fn a_node_that_hangs_leaves_the_outcome_unknown_and_applies_the_call_late() {
     let shop = Shop::open().await;
     let sale = shop.sale(10, 2).await;
     let order = shop.reserve(sale, UserId::fresh(), 1).await;

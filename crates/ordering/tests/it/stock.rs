@@ -116,7 +116,7 @@ impl Shop {
 }
 
 /// Every reason to refuse holds at once; taken away one by one, the next shows. Refusals write nothing.
-/// Breaks when any two checks of `reserve.lua` change places.
+/// Breaks when a check of `reserve.lua` goes before its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn reserve_refuses_for_the_first_reason_that_holds() {
     let shop = Shop::open().await;
@@ -391,7 +391,7 @@ async fn a_batch_settles_many_reservations_of_many_sales() {
     );
 }
 
-/// Breaks when `complete` of the prelude answers another epoch alike.
+/// Breaks when `complete` of the prelude does not look for an older epoch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completion_of_an_older_epoch_was_counted_and_one_of_a_newer_waits() {
     let shop = Shop::open().await;
