@@ -17,16 +17,6 @@ use crate::{
 /// The process that writes orders, among [`Services`].
 pub const ORDER_CONSUMER: &str = "order-consumer";
 
-/// Built together, whatever is run: asking for fewer would choose other features and build everything twice.
-const PACKAGES: [&str; 6] = [
-    "seckill-api",
-    ORDER_CONSUMER,
-    "compensator",
-    "migrations",
-    "auditor",
-    "bench",
-];
-
 /// Where the processes listen.
 #[derive(Debug, Clone, Copy)]
 pub struct Listen {
@@ -54,17 +44,16 @@ impl Listen {
     }
 }
 
-/// Makes release builds of all programs a stack needs.
+/// Makes release builds of all programs, whatever is run: choosing some would choose other features and build much twice.
 ///
 /// # Errors
 /// When the build fails or a signal asks to stop.
 pub fn build(workspace: &Workspace, stop: &Stop) -> anyhow::Result<()> {
-    let mut args = vec!["build", "--release"];
-    for package in &PACKAGES {
-        args.extend(["--package", package]);
-    }
     terminal::line("  Building (release; several minutes the first time)");
-    cargo::succeed(&mut cargo::cargo(workspace, &args), stop)
+    cargo::succeed(
+        &mut cargo::cargo(workspace, &["build", "--release", "--workspace", "--bins"]),
+        stop,
+    )
 }
 
 /// Brings the schema up to date.

@@ -30,7 +30,9 @@ fn numbers(sales: &[Column<'_>]) -> Vec<String> {
     };
     row("requests", &|sold| count(sold.requests));
     row("HTTP answers", &|sold| count(sold.answers));
-    row("asked again after a 503", &|sold| count(sold.retries));
+    row("asked again (503, in progress)", &|sold| {
+        count(sold.retries)
+    });
     row("accepted (202)", &|sold| count(sold.accepted));
     for reason in reasons {
         row(&format!("rejected, {reason}"), &|sold| {
