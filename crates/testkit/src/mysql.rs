@@ -1,7 +1,10 @@
 //! A schema of a test's own, with every migration applied.
 
 use service_kit::settings::{Mysql, Secret};
-use sqlx::{Connection, Executor, MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
+use sqlx::{
+    Connection, Executor, MySqlConnection, MySqlPool,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError},
+};
 use std::net::SocketAddr;
 use uuid::Uuid;
 
@@ -78,13 +81,25 @@ impl Schema {
         format!("mysql://{user}:{}@{host}:{port}/{name}", password.expose())
     }
 
-    /// Runs statements as they are.
+    /// Runs a statement as it is; again where it was chosen to break a deadlock with the processes under test.
     pub async fn execute(&self, sql: &str) {
-        self.pool
-            .execute(sqlx::AssertSqlSafe(sql.to_owned()))
-            .await
-            .expect("the statement runs");
+        loop {
+            match self.pool.execute(sqlx::AssertSqlSafe(sql.to_owned())).await {
+                Err(cause) if is_deadlock(&cause) => {}
+                ran => {
+                    ran.expect("the statement runs");
+                    return;
+                }
+            }
+        }
     }
+}
+
+fn is_deadlock(cause: &sqlx::Error) -> bool {
+    let error = cause
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    error.is_some_and(|error| error.number() == 1213)
 }
 
 impl Drop for Schema {

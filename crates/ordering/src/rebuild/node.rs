@@ -22,8 +22,9 @@ const PAGE: usize = 500;
 /// How long a buyer's key is good for.
 const KEY_LIFE: TimeDelta = TimeDelta::hours(24);
 
-const CLOSE: &str = include_str!("../lua/close.lua");
-const FLIP: &str = include_str!("../lua/flip.lua");
+/// With a full memory, too: what was begun must be able to end.
+const CLOSE: &str = concat!("#!lua flags=allow-oom\n", include_str!("../lua/close.lua"));
+const FLIP: &str = concat!("#!lua flags=allow-oom\n", include_str!("../lua/flip.lua"));
 
 /// What tells a node that restarted, or was promoted, from the one it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
