@@ -58,6 +58,8 @@ impl Program {
             .with_context(|| format!("cannot open {}", self.log.display()))?;
         let process = exec::command(Tie::Child, &self.path.to_string_lossy())
             .args(&self.args)
+            // Their output goes into a file.
+            .env("NO_COLOR", "1")
             .stdin(input)
             .stdout(log.try_clone()?)
             .stderr(log)
