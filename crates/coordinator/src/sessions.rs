@@ -74,7 +74,7 @@ impl Sessions {
             .map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    /// Gives a session back that is in no transaction. Beyond [`IDLE_AT_MOST`] it is closed.
+    /// Gives a session back that is in no transaction. Beyond `IDLE_AT_MOST` it is closed.
     pub fn give_back(&self, session: MySqlConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_AT_MOST {

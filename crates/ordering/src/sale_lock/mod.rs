@@ -1,7 +1,7 @@
 //! The sale lock: Redlock, one lock per sale *and* buyer, so that a buyer's double click does not race itself and nobody queues
 //! behind another. It spares work; what must not happen twice is guarded where it is decided, with or without it.
 //!
-//! A node that hangs or dies is left out within a third of a second ([`nodes`]); until then an attempt that waits for it gives
+//! A node that hangs or dies is left out within a third of a second (`nodes`); until then an attempt that waits for it gives
 //! up after 150 ms and is undone in the background.
 
 mod metrics;
