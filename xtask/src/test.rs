@@ -20,13 +20,14 @@ pub fn run(workspace: &Workspace, cargo_args: &[String], stop: &Stop) -> anyhow:
     kafka_jars::ensure_programs(workspace, stop)?;
 
     terminal::heading("Programs");
-    // The tests of one package run the programs of others.
+    // The tests of one package run the programs of others. Programs and tests in one build: apart, they would choose other
+    // features, and most of what the workspace borrows would be compiled twice.
+    let build = ["build", "--workspace", "--bins", "--tests"];
+    cargo::succeed(&mut cargo::cargo(workspace, &build), stop)?;
+    // Does nothing unless packages were chosen.
+    let compile = ["test", "--no-run", "--quiet"];
     cargo::succeed(
-        &mut cargo::cargo(workspace, &["build", "--workspace", "--bins"]),
-        stop,
-    )?;
-    cargo::succeed(
-        cargo::cargo(workspace, &["test", "--no-run"]).args(selection(cargo_args)),
+        cargo::cargo(workspace, &compile).args(selection(cargo_args)),
         stop,
     )?;
 
