@@ -3,9 +3,10 @@
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use compensator::{Scans, fence_watch::Opened, metrics, servers::Reached};
-use service_kit::{health, serve, settings::Settings, stop, telemetry};
+use service_kit::{exit, health, serve, settings::Settings, stop, telemetry};
 use std::{
     path::PathBuf,
+    process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -22,8 +23,12 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let settings = Settings::load(Arguments::parse().config.as_deref())?;
+async fn main() -> ExitCode {
+    exit::code("compensator", run(Arguments::parse()).await)
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::load(arguments.config.as_deref())?;
     let rendered = telemetry::init(&settings.log, "compensator")?;
     metrics::describe();
     let stop = stop::token()?;

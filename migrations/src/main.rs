@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use service_kit::{mysql, settings::Settings};
+use service_kit::{exit, mysql, settings::Settings};
 use sqlx::{Connection as _, Executor as _, MySqlConnection};
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Brings the schema up to date.
 #[derive(Parser)]
@@ -15,10 +15,12 @@ struct Arguments {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let settings = Settings::load(Arguments::parse().config.as_deref())?
-        .database
-        .mysql;
+async fn main() -> ExitCode {
+    exit::code("migrations", run(Arguments::parse()).await)
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::load(arguments.config.as_deref())?.database.mysql;
     anyhow::ensure!(
         settings
             .name

@@ -6,6 +6,7 @@ use order_consumer::{Consumer, membership::Membership, metrics, start::wait_for}
 use ordering::stock::Stock;
 use redis::aio::ConnectionManager;
 use service_kit::{
+    exit,
     health::{self, Health},
     mysql,
     redis::{self as stock_node, Role},
@@ -16,6 +17,7 @@ use service_kit::{
 use sqlx::MySqlPool;
 use std::{
     path::PathBuf,
+    process::ExitCode,
     sync::{Arc, OnceLock},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,8 +38,12 @@ struct Reached {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let settings = Settings::load(Arguments::parse().config.as_deref())?;
+async fn main() -> ExitCode {
+    exit::code("order-consumer", run(Arguments::parse()).await)
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::load(arguments.config.as_deref())?;
     let rendered = telemetry::init(&settings.log, "order-consumer")?;
     metrics::describe();
     let stop = stop::token()?;

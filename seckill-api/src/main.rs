@@ -1,9 +1,9 @@
 //! The process that takes orders: reads its settings, serves, and finishes what was begun when it is told to stop.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Parser;
 use seckill_api::App;
-use service_kit::{serve, settings::Settings, stop, telemetry};
+use service_kit::{exit, serve, settings::Settings, stop, telemetry};
 use std::{path::PathBuf, process::ExitCode};
 use tracing::info;
 
@@ -17,24 +17,11 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => {
-            tell(&cause);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "the log may not have begun")]
-fn tell(cause: &anyhow::Error) {
-    eprintln!("seckill-api: {cause:#}");
+    exit::code("seckill-api", run(Arguments::parse()).await)
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // Its text holds its cause already: the chain would say it twice.
-    let settings =
-        Settings::load(arguments.config.as_deref()).map_err(|cause| anyhow!("{cause}"))?;
+    let settings = Settings::load(arguments.config.as_deref())?;
     let metrics = telemetry::init(&settings.log, "seckill-api")?;
     seckill_api::metrics::describe();
     let stop = stop::token()?;

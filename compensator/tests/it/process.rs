@@ -63,7 +63,7 @@ async fn a_stock_node_that_forgets_stops_the_start_with_one_line() {
     let told = String::from_utf8(ended.stderr).unwrap();
     let last = told.lines().last().unwrap_or_default();
     assert!(
-        last.starts_with("Error: ") && last.contains("maxmemory-policy noeviction"),
+        last.starts_with("compensator: ") && last.contains("maxmemory-policy noeviction"),
         "{told}"
     );
 }

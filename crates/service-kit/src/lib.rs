@@ -1,6 +1,7 @@
 //! What every process needs and no domain owns: settings, connections, Kafka, telemetry, health, an orderly stop and the one
 //! shape of an error. It knows nothing of orders, sales or users.
 
+pub mod exit;
 pub mod health;
 pub mod kafka;
 pub mod mysql;
