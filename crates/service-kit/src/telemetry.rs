@@ -4,7 +4,7 @@ use crate::settings::{Log, LogFormat};
 use anyhow::Context;
 use metrics::{Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::{sync::OnceLock, time::Duration};
+use std::{io::IsTerminal as _, sync::OnceLock, time::Duration};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Always 1; its labels `process` and `version` say what runs.
@@ -39,7 +39,10 @@ pub fn init(settings: &Log, process: &'static str) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::builder()
         .parse(&settings.filter)
         .with_context(|| format!("log.filter {:?}", settings.filter))?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people: a file or a pipe gets none.
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     match settings.format {
         LogFormat::Text => registry.with(lines).try_init(),
