@@ -140,6 +140,14 @@ impl FenceWatch {
             info!(node = %self.node, sales, "The stock node {} is open again with {sales} sales", self.node);
             Ok(())
         };
+        self.under_lease(work).await
+    }
+
+    /// Does `work` while this process may rebuild; nothing where another one does.
+    async fn under_lease(
+        &self,
+        work: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
         match self
             .leases
             .under(Self::NAME, LEASE, work)
@@ -171,15 +179,7 @@ impl FenceWatch {
                     .context(format!("{failed} sales stay closed, among them {sale}")))
             })
         };
-        match self
-            .leases
-            .under(Self::NAME, LEASE, work)
-            .await
-            .context("MySQL gives no lease for a rebuild")?
-        {
-            Held::Done(done) => done,
-            Held::Busy | Held::Lost => Ok(()),
-        }
+        self.under_lease(work).await
     }
 }
 
