@@ -6,7 +6,6 @@ mod api_docs;
 mod buyer;
 mod created;
 mod every_second;
-mod log_ins;
 pub mod metrics;
 mod new_order;
 mod orders;
@@ -24,8 +23,7 @@ mod users;
 use admission::Admission;
 use anyhow::Context as _;
 use axum::Router;
-use identity::tokens::Tokens;
-use log_ins::LogIns;
+use identity::{log_ins::LogIns, tokens::Tokens};
 use ordering::{sale_lock::SaleLock, stock::Stock};
 use sale_cache::SaleCache;
 use service_kit::{
@@ -177,7 +175,7 @@ pub fn router(app: App, metrics: Metrics) -> Router {
         .routes(routes!(products::create_product, products::list_products))
         .routes(routes!(products::get_product))
         .routes(routes!(sales::create_sale, sales::list_sales))
-        .routes(routes!(sales::get_sale))
+        .routes(routes!(sales::get_sale, sales::change::change_sale))
         .routes(routes!(stock::get_stock))
         .routes(routes!(orders::place_order))
         .routes(routes!(orders::list_orders))

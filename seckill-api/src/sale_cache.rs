@@ -3,6 +3,8 @@
 //! A sale is read on the first request for it and again, at most once a second, while requests for it come in; while MySQL does
 //! not answer, what is known stays good. A sale that is not there is asked for again every time: it may be made at any moment.
 //! There is one entry per sale that exists, so memory is bounded by the catalogue.
+//!
+//! A changed sale may have units again: its new terms are also what makes the memory of its being sold out worthless.
 
 use crate::{every_second::EverySecond, problems, sold_out::SoldOut};
 use ordering::{
@@ -43,6 +45,20 @@ impl Cached {
     pub fn sale(&self) -> Arc<Sale> {
         Arc::clone(&self.sale.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Takes in `sale` unless it was changed since it was `before`.
+    fn replace(&self, before: &Arc<Sale>, sale: Sale) {
+        let changed = before.revision != sale.revision;
+        let mut known = self.sale.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&known, before) {
+            return;
+        }
+        *known = Arc::new(sale);
+        drop(known);
+        if changed {
+            self.sold_out.forget();
+        }
+    }
 }
 
 impl SaleCache {
@@ -63,6 +79,20 @@ impl SaleCache {
             self.refresh(sale, &cached).await;
         }
         Ok(cached)
+    }
+
+    /// Takes in a sale that was just changed here. Other processes see it at their next look, a second later at most.
+    pub fn changed(&self, sale: Sale) {
+        let Some(cached) = self.known(sale.id) else {
+            return;
+        };
+        let mut known = cached.sale.write().unwrap_or_else(PoisonError::into_inner);
+        // Of two changes at the same time the earlier one may come here last.
+        if known.revision < sale.revision {
+            *known = Arc::new(sale);
+        }
+        drop(known);
+        cached.sold_out.forget();
     }
 
     async fn load(&self, id: SaleId) -> Result<Arc<Cached>, Problem> {
@@ -91,10 +121,9 @@ impl SaleCache {
     }
 
     async fn refresh(&self, id: SaleId, cached: &Cached) {
+        let before = cached.sale();
         match timeout(REFRESH_WITHIN, sales::get(&self.db, id)).await {
-            Ok(Ok(Some(sale))) => {
-                *cached.sale.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sale);
-            }
+            Ok(Ok(Some(sale))) => cached.replace(&before, sale),
             Ok(Ok(None)) => {
                 warn!(sale.id = %id, "Sale {id} is gone from MySQL; it is still served as it was");
             }

@@ -1,4 +1,6 @@
-//! `/sales`: flash sales. Everyone reads them, staff makes them.
+//! `/sales`: flash sales. Everyone reads them, staff makes and changes them.
+
+pub(crate) mod change;
 
 use crate::{
     App,
@@ -52,30 +54,12 @@ impl NewSale {
             starts_at,
             ends_at,
         } = self;
-        let units = |name: &str, units: u32| match i32::try_from(units) {
-            Ok(1..) => Ok(units),
-            _ => Err(problems::invalid(format!(
-                "{name} must be between 1 and {}",
-                i32::MAX
-            ))),
-        };
         if price < 0 {
             return Err(problems::invalid("price must not be negative"));
         }
-        // Stored in milliseconds: cut here, for one server would round.
-        let (starts_at, ends_at) = (starts_at.trunc_subsecs(3), ends_at.trunc_subsecs(3));
+        let (starts_at, ends_at) = (time(starts_at)?, time(ends_at)?);
         if starts_at >= ends_at {
-            return Err(problems::invalid("ends_at must be after starts_at"));
-        }
-        if [starts_at, ends_at]
-            .iter()
-            .any(|time| !YEARS.contains(&chrono::Datelike::year(time)))
-        {
-            return Err(problems::invalid(format!(
-                "times must lie in the years {} to {}",
-                YEARS.start(),
-                YEARS.end()
-            )));
+            return Err(no_window());
         }
         let (total, per_user_limit) = (
             units("total", total)?,
@@ -94,6 +78,33 @@ impl NewSale {
 
 /// What both servers store and Redis' clock can be compared with.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9998;
+
+fn units(name: &str, units: u32) -> Result<u32, Problem> {
+    match i32::try_from(units) {
+        Ok(1..) => Ok(units),
+        _ => Err(problems::invalid(format!(
+            "{name} must be between 1 and {}",
+            i32::MAX
+        ))),
+    }
+}
+
+/// Stored in milliseconds: cut here, for one server would round.
+fn time(time: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
+    if YEARS.contains(&chrono::Datelike::year(&time)) {
+        Ok(time.trunc_subsecs(3))
+    } else {
+        Err(problems::invalid(format!(
+            "times must lie in the years {} to {}",
+            YEARS.start(),
+            YEARS.end()
+        )))
+    }
+}
+
+fn no_window() -> Problem {
+    problems::invalid("ends_at must be after starts_at")
+}
 
 /// A sale.
 #[derive(Debug, Serialize, ToSchema)]

@@ -27,6 +27,11 @@ impl SoldOut {
         self.known.load(Ordering::Relaxed) && !self.probe.claim()
     }
 
+    /// The sale was changed: the next caller asks Redis.
+    pub fn forget(&self) {
+        self.known.store(false, Ordering::Relaxed);
+    }
+
     /// Learns from what Redis said.
     pub fn learn(&self, answer: &Result<Reserved, ReserveError>) {
         match answer {
@@ -59,5 +64,8 @@ mod tests {
         assert!(sold_out.is_known(), "a fence tells nothing");
         sold_out.learn(&Ok(Reserved::New));
         assert!(!sold_out.is_known());
+        sold_out.learn(&Err(Refusal::SoldOut.into()));
+        sold_out.forget();
+        assert!(!sold_out.is_known(), "the sale was changed");
     }
 }

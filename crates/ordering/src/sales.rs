@@ -2,7 +2,11 @@
 //!
 //! How the terms come to Redis is `stock`'s; units sold are changed by decisions alone.
 
+mod change;
+
 pub use crate::stock::SaleState;
+pub use change::{Change, ChangeError, change};
+
 use crate::{
     ids::{ProductId, SaleId, SaleTag},
     paging::Paging,
@@ -52,9 +56,15 @@ impl Sale {
     /// units it may hold undecided.
     #[must_use]
     pub const fn terms(&self, held_max: u32) -> SaleTerms {
+        self.terms_at(FIRST_EPOCH, held_max)
+    }
+
+    /// What Redis is told of a sale that is at this epoch.
+    #[must_use]
+    pub const fn terms_at(&self, epoch: i64, held_max: u32) -> SaleTerms {
         SaleTerms {
             sale: self.id,
-            epoch: FIRST_EPOCH,
+            epoch,
             revision: self.revision,
             total: self.total,
             per_user_limit: self.per_user_limit,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use service_kit::{
     kafka::end_offsets,
     settings::{FirstStaff, Secret, Settings},
-    telemetry,
+    telemetry::{self, Metrics},
 };
 use std::time::Duration;
 use testkit::{kafka::Topics, mysql::Schema, redis::RedisServer};
@@ -71,10 +71,7 @@ impl TestApp {
         let metrics = telemetry::metrics("seckill-api").expect("metrics");
         seckill_api::metrics::describe();
         let app = App::start(&settings).await.expect("the API starts");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let router = seckill_api::router(app.clone(), metrics);
-        tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        let url = serve(&app, metrics).await;
         let test = Self {
             app,
             url,
@@ -91,6 +88,22 @@ impl TestApp {
         };
         test.rebuild().await;
         test
+    }
+
+    /// A second instance on the same servers; gives its address.
+    pub async fn another_instance(&self) -> String {
+        let app = App::start(&self.settings).await.expect("the API starts");
+        serve(&app, telemetry::metrics("seckill-api").expect("metrics")).await
+    }
+
+    /// Asks an instance for one unit, without a key.
+    pub async fn order_at(&self, instance: &str, sale: &str, token: &str) -> Answer {
+        let request = self
+            .http
+            .post(format!("{instance}/api/v1/sales/{sale}/orders"))
+            .bearer_auth(token)
+            .json(&json!({"quantity": 1}));
+        answer(request).await
     }
 
     /// What the compensator does when a stock node is new or has restarted.
@@ -202,6 +215,15 @@ impl TestApp {
             .expect("Kafka answers");
         service_kit::kafka::Offsets::default().behind(&ends)
     }
+}
+
+/// Serves `app` on a free port.
+async fn serve(app: &App, metrics: Metrics) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = seckill_api::router(app.clone(), metrics);
+    tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+    url
 }
 
 /// Sends and reads all of the answer.

@@ -5,5 +5,6 @@ mod app;
 mod bad_input;
 mod broken_servers;
 mod catalogue;
+mod changes;
 mod description;
 mod orders;

@@ -1,6 +1,7 @@
 //! Orders on real servers: `cargo xtask test` starts them.
 
 mod catalogue;
+mod change;
 mod commit_proxy;
 mod decision;
 mod fence;
