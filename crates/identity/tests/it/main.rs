@@ -1,3 +1,4 @@
 //! Accounts on a real database: `cargo xtask test` starts it.
 
+mod operators;
 mod users;

@@ -17,7 +17,7 @@ const ACCOUNTS_AT_MOST: usize = 10_000;
 
 /// Recent tries by account.
 #[derive(Debug, Default)]
-pub(crate) struct LogIns(Mutex<HashMap<String, Tries>>);
+pub struct LogIns(Mutex<HashMap<String, Tries>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Tries {
@@ -26,7 +26,10 @@ struct Tries {
 }
 
 impl LogIns {
-    /// Counts one try, or says how long to wait.
+    /// Counts one try.
+    ///
+    /// # Errors
+    /// How long to wait, when there were too many.
     pub fn begin(&self, account: &str, now: Instant) -> Result<(), Duration> {
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS_AT_MOST && !accounts.contains_key(account) {
