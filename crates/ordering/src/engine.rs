@@ -1,16 +1,15 @@
 //! The coordinator as orders use it: the stock branch in Redis, the order's rows in MySQL, one answer for each order.
 
 use crate::{
-    decision::OrderRows, message::OrderMessage, status::OrderOutcome, stock::Stock,
-    work::PlaceOrder,
+    decision::OrderRows, message::OrderMessage, status::OrderOutcome, stock::Stock, work::OrderWork,
 };
-use coordinator::{Engine, Limits, Pace, Recovered, Sessions, SubmitError};
+use coordinator::{Engine, Limits, Pace, Recovered, Sessions, SubmitError, Transaction};
 use sqlx::{MySqlPool, mysql::MySqlConnectOptions};
 use std::sync::Arc;
 
 /// Decides orders. Cloning shares the engine.
 #[derive(Clone)]
-pub struct OrderEngine(Engine<PlaceOrder>);
+pub struct OrderEngine(Engine<OrderWork>);
 
 impl OrderEngine {
     /// Starts an engine on the current runtime. It opens its own few sessions, beside any pool.
@@ -30,10 +29,33 @@ impl OrderEngine {
     /// [`SubmitError::Unavailable`] when nothing can be decided now, whatever the order;
     /// [`SubmitError::CannotDecide`] when this order alone cannot be written. In both cases nothing was decided.
     pub async fn submit(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
-        self.0
-            .submit(PlaceOrder::transaction(message))
+        self.settle(OrderWork::place(message)).await
+    }
+
+    /// Gives one order up: it is `failed`, and its units in Redis are given back. Of an order that was settled before, tells how.
+    ///
+    /// Texts that the tables might refuse are cut: what is wrong with an order must not keep it from being given up.
+    ///
+    /// # Errors
+    /// As [`OrderEngine::submit`].
+    pub async fn archive(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
+        self.settle(OrderWork::archive(message.fit_to_be_stored()))
             .await
-            .map(OrderOutcome::from)
+    }
+
+    /// Takes a confirmed order back: `Confirmed` says that it is cancelled now, or was.
+    ///
+    /// # Errors
+    /// As [`OrderEngine::submit`].
+    pub(crate) async fn cancel(&self, placed: OrderMessage) -> Result<OrderOutcome, SubmitError> {
+        self.settle(OrderWork::cancel(placed)).await
+    }
+
+    async fn settle(
+        &self,
+        transaction: Transaction<OrderWork>,
+    ) -> Result<OrderOutcome, SubmitError> {
+        self.0.submit(transaction).await.map(OrderOutcome::from)
     }
 
     /// Takes no more, and returns once all that was taken is decided and its completion was tried.
@@ -43,7 +65,7 @@ impl OrderEngine {
 }
 
 /// Completes what an engine decided and left: see [`coordinator::Recovery`].
-pub struct Recovery(coordinator::Recovery<PlaceOrder>);
+pub struct Recovery(coordinator::Recovery<OrderWork>);
 
 impl Recovery {
     /// Many may run at once, in any process.

@@ -2,8 +2,10 @@
 //!
 //! It owns the SQL, the Lua and the messages of its aggregates. It knows nothing of HTTP, retries or alerts.
 
+pub mod cancel;
 mod decision;
 pub mod engine;
+pub mod faults;
 mod ids;
 pub mod keys;
 pub mod leases;
@@ -14,6 +16,7 @@ mod participant;
 pub mod products;
 pub mod rebuild;
 pub mod reconcile;
+pub mod replay;
 pub mod sale_lock;
 pub mod sales;
 mod status;

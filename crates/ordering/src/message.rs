@@ -1,13 +1,18 @@
 //! The order as it travels through Kafka: what was admitted, with the price and the rules that held then.
 
 use crate::ids::{OrderId, Quantity, SaleId};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use coordinator::Gid;
 use identity::UserId;
 use serde::{Deserialize, Serialize};
 
 /// The version this build writes, and the newest it reads.
 pub const VERSION: u32 = 1;
+
+/// What the columns take, in characters.
+const REMARK_AT_MOST: usize = 500;
+const KEY_AT_MOST: usize = 128;
+const BODY_HASH_AT_MOST: usize = 64;
 
 /// One message on the topic `orders`; its Kafka key is the order id as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,5 +89,21 @@ impl OrderMessage {
         serde_json::to_vec(self).unwrap_or_else(|cause| {
             unreachable!("a message of plain fields always serialises: {cause}")
         })
+    }
+
+    /// The same with what the columns of `orders` would refuse cut or left out.
+    #[must_use]
+    pub fn fit_to_be_stored(mut self) -> Self {
+        self.remark = self
+            .remark
+            .map(|remark| remark.chars().take(REMARK_AT_MOST).collect());
+        self.idempotency = self.idempotency.filter(|known| {
+            known.key.chars().count() <= KEY_AT_MOST && known.body_hash.len() <= BODY_HASH_AT_MOST
+        });
+        // Bound as a TIMESTAMP, which knows the years 1970 to 2038.
+        if !(1971..2038).contains(&self.created_at.year()) {
+            self.created_at = Utc::now();
+        }
+        self
     }
 }

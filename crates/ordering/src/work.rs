@@ -1,21 +1,41 @@
-//! An order as the coordinator carries it.
+//! An order as the coordinator carries it, and what is to be done with it.
 
 use crate::{
     ids::{OrderId, Quantity, SaleId},
     message::OrderMessage,
 };
-use coordinator::{Transaction, Work};
+use coordinator::{Gid, Transaction, Work};
 use identity::UserId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The work of placing one order. Cheap to clone.
+/// What a transaction does to its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Gives the units to the buyer, or refuses.
+    #[default]
+    Place,
+    /// Gives the order up: it is `failed`, and its units are given back. Under the gid that was to place it, so that one of the two
+    /// is decided and never both.
+    Archive,
+    /// Takes a confirmed order back: its units are given back. Under a gid derived from the one that placed it.
+    Cancel,
+}
+
+/// The work on one order. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct PlaceOrder(Arc<OrderMessage>);
+pub struct OrderWork {
+    act: Act,
+    message: Arc<OrderMessage>,
+}
 
 /// What is stored with the decision: enough to settle the reservation, also when Redis has lost it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderBranch {
+    /// What is done.
+    #[serde(default)]
+    pub act: Act,
     /// The sale.
     pub sale: SaleId,
     /// The order.
@@ -24,39 +44,106 @@ pub struct OrderBranch {
     pub user: UserId,
     /// Units asked for.
     pub units: Quantity,
+    /// The gid its reservation was made under, where that is not the transaction's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Gid>,
 }
 
-impl PlaceOrder {
+impl OrderWork {
     /// The transaction that decides `message`.
     #[must_use]
-    pub fn transaction(message: OrderMessage) -> Transaction<Self> {
+    pub fn place(message: OrderMessage) -> Transaction<Self> {
+        Self::transaction(message.gid, Act::Place, message)
+    }
+
+    /// The transaction that gives `message` up.
+    #[must_use]
+    pub fn archive(message: OrderMessage) -> Transaction<Self> {
+        Self::transaction(message.gid, Act::Archive, message)
+    }
+
+    /// The transaction that takes back what `placed` placed; the same one however often it is asked for.
+    #[must_use]
+    pub fn cancel(placed: OrderMessage) -> Transaction<Self> {
+        Self::transaction(give_back_gid(placed.gid), Act::Cancel, placed)
+    }
+
+    fn transaction(gid: Gid, act: Act, message: OrderMessage) -> Transaction<Self> {
         Transaction {
-            gid: message.gid,
+            gid,
             label: message.sale_id.label(),
-            work: Self(Arc::new(message)),
+            work: Self {
+                act,
+                message: Arc::new(message),
+            },
         }
+    }
+
+    /// What is done with it.
+    #[must_use]
+    pub fn act(&self) -> Act {
+        self.act
     }
 
     /// The order.
     #[must_use]
     pub fn message(&self) -> &OrderMessage {
-        &self.0
+        &self.message
     }
 }
 
-impl Work for PlaceOrder {
+impl Work for OrderWork {
     type Branch = OrderBranch;
 
     fn kind(&self) -> &'static str {
-        "order"
+        match self.act {
+            Act::Place => "order",
+            Act::Archive => "archive",
+            Act::Cancel => "cancel",
+        }
     }
 
     fn branch(&self) -> OrderBranch {
         OrderBranch {
-            sale: self.0.sale_id,
-            order: self.0.order_id,
-            user: self.0.user_id,
-            units: self.0.quantity,
+            act: self.act,
+            sale: self.message.sale_id,
+            order: self.message.order_id,
+            user: self.message.user_id,
+            units: self.message.quantity,
+            reservation: (self.act == Act::Cancel).then_some(self.message.gid),
         }
+    }
+}
+
+/// The one transaction that may take back what `placed` placed: the same id as a UUID of version 8, which nothing else mints.
+fn give_back_gid(placed: Gid) -> Gid {
+    let mut bytes = placed.as_uuid().into_bytes();
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    Gid::from_uuid(uuid::Uuid::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_an_order_back_is_named_after_what_placed_it() {
+        let placed = OrderId::mint(SaleId::fresh()).first_gid();
+        assert_eq!(give_back_gid(placed), give_back_gid(placed));
+        assert_ne!(give_back_gid(placed), placed);
+        assert_ne!(
+            give_back_gid(placed),
+            give_back_gid(OrderId::mint(SaleId::fresh()).first_gid())
+        );
+    }
+
+    #[test]
+    fn branches_that_were_stored_before_there_were_acts_are_read() {
+        let (sale, user) = (SaleId::fresh(), UserId::fresh());
+        let order = OrderId::mint(sale);
+        let stored =
+            serde_json::json!({"sale": sale, "order": order, "user": user, "units": 2}).to_string();
+        let branch: OrderBranch = serde_json::from_str(&stored).unwrap();
+        assert_eq!((branch.act, branch.reservation), (Act::Place, None));
     }
 }

@@ -39,7 +39,7 @@ pub struct Inventory {
     pub per_user_limit: i32,
     /// Rebuilds of the sale's Redis state so far.
     pub epoch: i64,
-    /// Units granted in this batch.
+    /// Units granted in this batch, less those given back in it.
     pub taken: i32,
 }
 
@@ -48,7 +48,7 @@ pub struct Inventory {
 pub struct Holding {
     /// Units held before this batch.
     pub units: i32,
-    /// Units granted in this batch.
+    /// Units granted in this batch, less those given back in it.
     pub added: i32,
     /// The newest order granted in this batch.
     pub last_order: Option<OrderId>,
@@ -112,6 +112,22 @@ impl Shelves {
         holding.added += ask.units;
         holding.last_order = holding.last_order.max(Some(ask.order));
         Ok(Ok(()))
+    }
+}
+
+impl Shelves {
+    /// Takes back what was granted to a buyer earlier.
+    ///
+    /// # Errors
+    /// [`NoSuchSale`] when the sale has no inventory row.
+    pub fn give_back(&mut self, buyer: BuyerOf, units: i32) -> Result<(), NoSuchSale> {
+        let inventory = self
+            .inventory
+            .get_mut(&buyer.0)
+            .ok_or(NoSuchSale(buyer.0))?;
+        inventory.taken -= units;
+        self.holdings.entry(buyer).or_default().added -= units;
+        Ok(())
     }
 }
 
@@ -203,6 +219,20 @@ mod tests {
             shelves.grant(&ask(sale, UserId::fresh(), 1, Some("k"))),
             Ok(Ok(()))
         );
+    }
+
+    #[test]
+    fn what_is_given_back_goes_to_the_next_that_asks() {
+        let (sale, mut shelves) = shelves(0, 2);
+        let (user, next) = (UserId::fresh(), UserId::fresh());
+        assert_eq!(
+            shelves.grant(&ask(sale, next, 1, None)),
+            Ok(Err(Reason::SoldOut))
+        );
+        assert_eq!(shelves.give_back((sale, user), 2), Ok(()));
+        assert_eq!(shelves.grant(&ask(sale, next, 1, None)), Ok(Ok(())));
+        assert_eq!(shelves.inventory[&sale].taken, -1);
+        assert_eq!(shelves.holdings[&(sale, user)].added, -2);
     }
 
     #[test]

@@ -8,7 +8,12 @@ mod rows;
 
 pub use grant::Reason;
 
-use crate::{ids::OrderId, message::OrderMessage, status::OrderStatus, work::PlaceOrder};
+use crate::{
+    ids::OrderId,
+    message::OrderMessage,
+    status::{ARCHIVED, OrderStatus},
+    work::{Act, OrderWork},
+};
 use coordinator::{Ballot, LastResource, Outcome, Ruling, SUPERSEDED, Verdict};
 use futures::future::BoxFuture;
 use grant::{Ask, BuyerOf, Shelves};
@@ -20,62 +25,74 @@ use std::collections::{HashMap, HashSet};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OrderRows;
 
-impl LastResource<PlaceOrder> for OrderRows {
+impl LastResource<OrderWork> for OrderRows {
     fn rule<'a>(
         &'a self,
         db: &'a mut MySqlConnection,
-        ballots: &'a [Ballot<PlaceOrder>],
+        ballots: &'a [Ballot<OrderWork>],
     ) -> BoxFuture<'a, Result<Vec<Ruling>, sqlx::Error>> {
         Box::pin(rule(db, ballots))
     }
 }
 
+/// The reason of a cancellation that came too late.
+pub const NOT_CANCELLABLE: &str = "not_cancellable";
+
 async fn rule(
     db: &mut MySqlConnection,
-    ballots: &[Ballot<PlaceOrder>],
+    ballots: &[Ballot<OrderWork>],
 ) -> sqlx::Result<Vec<Ruling>> {
-    let messages: Vec<&OrderMessage> = ballots
+    let all: Vec<&OrderMessage> = ballots
         .iter()
-        .map(|ballot| ballot.transaction.work.message())
+        .map(|it| it.transaction.work.message())
         .collect();
-    let existing = rows::lock_existing(db, &messages).await?;
-    let standing = stand(&messages, &existing);
-    let open: Vec<&OrderMessage> = messages
-        .iter()
-        .zip(&standing)
-        .filter(|(_, standing)| standing.is_open())
-        .map(|(message, _)| *message)
-        .collect();
-    if open.is_empty() {
+    let existing = rows::lock_existing(db, &all).await?;
+    let standing = stand(ballots, &existing);
+    let open = |acts: &[Act]| -> Vec<&OrderMessage> {
+        ballots
+            .iter()
+            .zip(&standing)
+            .filter(|(ballot, standing)| {
+                standing.is_open() && acts.contains(&ballot.transaction.work.act())
+            })
+            .map(|(ballot, _)| ballot.transaction.work.message())
+            .collect()
+    };
+    let of_buyers = open(&[Act::Place, Act::Cancel]);
+    let placed = open(&[Act::Place]);
+    let of_sales = open(&[Act::Place, Act::Cancel, Act::Archive]);
+    if of_sales.is_empty() {
         return Ok(standing.into_iter().filter_map(Standing::settled).collect());
     }
 
     let mut shelves = Shelves::default();
-    rows::lock_buyers(db, &open, &mut shelves).await?;
-    rows::read_keys(db, &open, &mut shelves).await?;
-    rows::lock_inventory(db, &open, &mut shelves).await?;
+    rows::lock_buyers(db, &of_buyers, &mut shelves).await?;
+    rows::read_keys(db, &placed, &mut shelves).await?;
+    rows::lock_inventory(db, &of_sales, &mut shelves).await?;
 
     let mut rulings = Vec::with_capacity(ballots.len());
-    let mut new = Vec::with_capacity(open.len());
-    let mut replayed = Vec::new();
-    for ((ballot, message), standing) in ballots.iter().zip(&messages).zip(standing) {
+    let (mut new, mut replayed, mut cancelled) = (Vec::new(), Vec::new(), Vec::new());
+    for (ballot, standing) in ballots.iter().zip(standing) {
+        let work = &ballot.transaction.work;
         let takes_over = matches!(standing, Standing::Replay);
         if let Some(ruling) = standing.settled() {
             rulings.push(ruling);
             continue;
         }
-        let (verdict, epoch) = judge(&mut shelves, message, ballot.refused.as_deref())?;
-        let order = NewOrder::new(message, &verdict);
-        if takes_over {
-            replayed.push(order);
-        } else {
-            new.push(order);
+        let ruling = judge(&mut shelves, ballot)?;
+        match work.act() {
+            Act::Cancel => cancelled.push(work.message()),
+            Act::Place | Act::Archive => {
+                let order = NewOrder::new(work, &ruling.verdict);
+                if takes_over { &mut replayed } else { &mut new }.push(order);
+            }
         }
-        rulings.push(Ruling { verdict, epoch });
+        rulings.push(ruling);
     }
     rows::take_units(db, &shelves).await?;
     rows::insert(db, &new).await?;
     rows::take_over(db, &replayed).await?;
+    rows::cancel(db, &cancelled).await?;
     Ok(rulings)
 }
 
@@ -85,6 +102,8 @@ enum Standing {
     New,
     /// It failed, and this is its next generation.
     Replay,
+    /// It is confirmed, and is to be cancelled.
+    Confirmed,
     /// Decided before.
     Settled(Outcome),
 }
@@ -100,31 +119,55 @@ impl Standing {
                 verdict: Verdict::AlreadySettled(outcome),
                 epoch: 0,
             }),
-            Self::New | Self::Replay => None,
+            Self::New | Self::Replay | Self::Confirmed => None,
         }
     }
 }
 
-fn stand(messages: &[&OrderMessage], existing: &HashMap<OrderId, ExistingOrder>) -> Vec<Standing> {
+fn stand(
+    ballots: &[Ballot<OrderWork>],
+    existing: &HashMap<OrderId, ExistingOrder>,
+) -> Vec<Standing> {
     let mut seen = HashSet::new();
-    messages
+    ballots
         .iter()
-        .map(|message| match existing.get(&message.order_id) {
-            Some(row) if row.gid == message.gid => {
-                Standing::Settled(row.status.outcome(row.reason.as_deref()))
+        .map(|ballot| {
+            let work = &ballot.transaction.work;
+            let message = work.message();
+            let row = existing.get(&message.order_id);
+            if work.act() == Act::Cancel {
+                return cancellable(message, row);
             }
-            // Two transactions of one order in one batch: the first one decides.
-            _ if !seen.insert(message.order_id) => superseded(),
-            None => Standing::New,
-            Some(row)
-                if row.status == OrderStatus::Failed
-                    && message.generation == row.generation + 1 =>
-            {
-                Standing::Replay
+            match row {
+                Some(row) if row.gid == message.gid => {
+                    Standing::Settled(row.status.outcome(row.reason.as_deref()))
+                }
+                // Two transactions of one order in one batch: the first one decides.
+                _ if !seen.insert(message.order_id) => superseded(),
+                None => Standing::New,
+                Some(row)
+                    if row.status == OrderStatus::Failed
+                        && message.generation == row.generation + 1 =>
+                {
+                    Standing::Replay
+                }
+                Some(_) => superseded(),
             }
-            Some(_) => superseded(),
         })
         .collect()
+}
+
+/// Only what this very transaction placed, and nobody paid for, can be taken back.
+fn cancellable(message: &OrderMessage, row: Option<&ExistingOrder>) -> Standing {
+    match row {
+        Some(row) if row.gid != message.gid => superseded(),
+        Some(row) if row.status == OrderStatus::Confirmed => Standing::Confirmed,
+        // Retention removed the transaction that cancelled it.
+        Some(row) if row.status == OrderStatus::Cancelled => Standing::Settled(Outcome::Committed),
+        _ => Standing::Settled(Outcome::RolledBack {
+            reason: NOT_CANCELLABLE.to_owned(),
+        }),
+    }
 }
 
 fn superseded() -> Standing {
@@ -133,35 +176,44 @@ fn superseded() -> Standing {
     })
 }
 
-fn judge(
-    shelves: &mut Shelves,
-    message: &OrderMessage,
-    refused: Option<&str>,
-) -> sqlx::Result<(Verdict, i64)> {
+fn judge(shelves: &mut Shelves, ballot: &Ballot<OrderWork>) -> sqlx::Result<Ruling> {
+    let work = &ballot.transaction.work;
+    let message = work.message();
     let epoch = shelves
         .inventory
         .get(&message.sale_id)
-        .ok_or(sqlx::Error::RowNotFound)?
-        .epoch;
-    if let Some(reason) = refused {
-        return Ok((Verdict::Refused(reason.to_owned()), epoch));
-    }
-    let verdict = match shelves
-        .grant(&ask(message))
-        .map_err(|_| sqlx::Error::RowNotFound)?
-    {
-        Ok(()) => Verdict::Granted,
-        Err(reason) => Verdict::Refused(reason.as_str().to_owned()),
+        .map(|inventory| inventory.epoch);
+    let verdict = match (work.act(), epoch, &ballot.refused) {
+        // Of a sale nobody knows nothing was ever reserved: the order is given up all the same, and nothing is left to complete.
+        (Act::Archive, None, _) => Verdict::AlreadySettled(OrderStatus::Failed.outcome(None)),
+        (Act::Archive, Some(_), _) => Verdict::Refused(ARCHIVED.to_owned()),
+        (_, None, _) => return Err(sqlx::Error::RowNotFound),
+        (Act::Cancel, Some(_), _) => {
+            shelves
+                .give_back(buyer_of(message), units_of(message))
+                .map_err(|_| sqlx::Error::RowNotFound)?;
+            Verdict::Granted
+        }
+        (Act::Place, Some(_), Some(reason)) => Verdict::Refused(reason.clone()),
+        (Act::Place, Some(_), None) => match shelves
+            .grant(&ask(message))
+            .map_err(|_| sqlx::Error::RowNotFound)?
+        {
+            Ok(()) => Verdict::Granted,
+            Err(reason) => Verdict::Refused(reason.as_str().to_owned()),
+        },
     };
-    Ok((verdict, epoch))
+    Ok(Ruling {
+        verdict,
+        epoch: epoch.unwrap_or_default(),
+    })
 }
 
 fn ask(message: &OrderMessage) -> Ask<'_> {
     Ask {
         order: message.order_id,
         buyer: buyer_of(message),
-        // At most 100: it always fits.
-        units: i32::try_from(message.quantity.get()).unwrap_or(i32::MAX),
+        units: units_of(message),
         key: message
             .idempotency
             .as_ref()
@@ -171,4 +223,9 @@ fn ask(message: &OrderMessage) -> Ask<'_> {
 
 const fn buyer_of(message: &OrderMessage) -> BuyerOf {
     (message.sale_id, message.user_id)
+}
+
+/// At most 100: it always fits.
+fn units_of(message: &OrderMessage) -> i32 {
+    i32::try_from(message.quantity.get()).unwrap_or(i32::MAX)
 }

@@ -7,7 +7,8 @@ use super::{
 use crate::{
     ids::{OrderId, SaleId},
     message::OrderMessage,
-    status::OrderStatus,
+    status::{ARCHIVED, OrderStatus},
+    work::{Act, OrderWork},
 };
 use coordinator::{Gid, Verdict};
 use identity::UserId;
@@ -61,6 +62,9 @@ pub(super) async fn lock_buyers(
     shelves: &mut Shelves,
 ) -> sqlx::Result<()> {
     let buyers: BTreeSet<BuyerOf> = messages.iter().map(|message| buyer_of(message)).collect();
+    if buyers.is_empty() {
+        return Ok(());
+    }
     let mut query =
         QueryBuilder::<MySql>::new("insert into sale_buyers (sale_id, user_id, units) ");
     query.push_values(&buyers, |mut row, (sale, user)| {
@@ -146,18 +150,33 @@ pub(super) async fn lock_inventory(
     Ok(())
 }
 
-/// Writes what was granted to the sales' and the buyers' rows.
+/// Writes what was granted and given back to the sales' and the buyers' rows.
 pub(super) async fn take_units(db: &mut MySqlConnection, shelves: &Shelves) -> sqlx::Result<()> {
     for (sale, inventory) in shelves
         .inventory
         .iter()
-        .filter(|(_, inventory)| inventory.taken > 0)
+        .filter(|(_, inventory)| inventory.taken != 0)
     {
         sqlx::query!(
             "update sale_inventory set available = available - ?, sold = sold + ? where sale_id = ?",
             inventory.taken,
             inventory.taken,
             sale
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    // An upsert would check the negative row before it finds the one that is there.
+    for ((sale, user), holding) in shelves
+        .holdings
+        .iter()
+        .filter(|(_, holding)| holding.added < 0)
+    {
+        sqlx::query!(
+            "update sale_buyers set units = units + ? where sale_id = ? and user_id = ?",
+            holding.added,
+            sale,
+            user
         )
         .execute(&mut *db)
         .await?;
@@ -193,18 +212,16 @@ pub(super) struct NewOrder<'a> {
 }
 
 impl<'a> NewOrder<'a> {
-    pub fn new(message: &'a OrderMessage, verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Refused(reason) => Self {
-                message,
-                status: OrderStatus::Rejected,
-                reason: Some(reason.clone()),
-            },
-            Verdict::Granted | Verdict::AlreadySettled(_) => Self {
-                message,
-                status: OrderStatus::Confirmed,
-                reason: None,
-            },
+    pub fn new(work: &'a OrderWork, verdict: &Verdict) -> Self {
+        let (status, reason) = match (work.act(), verdict) {
+            (Act::Archive, _) => (OrderStatus::Failed, Some(ARCHIVED.to_owned())),
+            (_, Verdict::Refused(reason)) => (OrderStatus::Rejected, Some(reason.clone())),
+            (_, Verdict::Granted | Verdict::AlreadySettled(_)) => (OrderStatus::Confirmed, None),
+        };
+        Self {
+            message: work.message(),
+            status,
+            reason,
         }
     }
 }
@@ -269,6 +286,19 @@ pub(super) async fn take_over(
             message.generation,
             status.as_str(),
             reason,
+            message.order_id
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Takes confirmed orders back. Their rows are locked.
+pub(super) async fn cancel(db: &mut MySqlConnection, orders: &[&OrderMessage]) -> sqlx::Result<()> {
+    for message in orders {
+        sqlx::query!(
+            "update orders set status = 'cancelled' where id = ? and status = 'confirmed'",
             message.order_id
         )
         .execute(&mut *db)

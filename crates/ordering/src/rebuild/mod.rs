@@ -7,16 +7,18 @@
 //! scripts' rules for missing records.
 //!
 //! Two rebuilders do no harm: the higher number wins in Redis, and the other is refused at its flip. Any error ends a rebuild
-//! where it stands, its sales closed; it is begun anew with the next number. Orders with an open compensation will count as
-//! survivors once there are compensations.
+//! where it stands, its sales closed; it is begun anew with the next number. Orders that wait elsewhere to be tried again count as
+//! survivors, also where Redis has lost them.
 
 mod node;
+mod open_work;
 mod snapshot;
 
 use crate::ids::SaleId;
 use futures::future::BoxFuture;
 use node::Node;
 pub use node::NodeIds;
+pub use open_work::{OpenWork, Waiting};
 use snapshot::Snapshot;
 use sqlx::MySqlPool;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -69,6 +71,7 @@ pub struct Rebuilder {
     db: MySqlPool,
     client: redis::Client,
     held_max: u32,
+    open_work: Option<Arc<dyn OpenWork>>,
     observer: Option<Observer>,
 }
 
@@ -80,7 +83,17 @@ impl Rebuilder {
             db,
             client,
             held_max,
+            open_work: None,
             observer: None,
+        }
+    }
+
+    /// The same, counting as held what waits in `open_work`.
+    #[must_use]
+    pub fn with_open_work(self, open_work: Arc<dyn OpenWork>) -> Self {
+        Self {
+            open_work: Some(open_work),
+            ..self
         }
     }
 
@@ -157,12 +170,15 @@ impl Rebuilder {
         old_epoch: Option<i64>,
     ) -> Result<i64, RebuildError> {
         self.tell(Step::Closed).await;
-        let survivors = node.survivors(sale, old_epoch).await?;
+        let mut survivors = node.survivors(sale, old_epoch).await?;
         self.tell(Step::SurvivorsRead).await;
         let mut snapshot = Snapshot::open(&self.db, sale, old_epoch)
             .await?
             .ok_or(RebuildError::UnknownSale(sale))?;
         self.tell(Step::SnapshotOpened).await;
+        if let Some(open_work) = &self.open_work {
+            snapshot.add_waiting(&**open_work, &mut survivors).await?;
+        }
         let open = snapshot.undecided(survivors).await?;
         let numbers = node.write(&mut snapshot, old_epoch, &open).await?;
         self.tell(Step::Loaded).await;

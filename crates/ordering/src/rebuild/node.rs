@@ -66,6 +66,16 @@ pub(super) struct Survivor {
     pub units: i64,
     /// Its next look, ms since 1970.
     pub look_at: f64,
+    pub record: Record,
+}
+
+/// Whether Redis still has a reservation's record.
+#[derive(Debug, Clone)]
+pub(super) enum Record {
+    /// Under the old epoch's names.
+    Kept,
+    /// It is made anew, from the message that was published.
+    Lost(Vec<u8>),
 }
 
 /// The hash's numbers in the new epoch.
@@ -181,6 +191,7 @@ impl Node {
                 user: user?.parse().ok()?,
                 units: units?,
                 look_at,
+                record: Record::Kept,
             })
         };
         Ok(members
@@ -242,11 +253,7 @@ impl Node {
         new: Names,
         page: &[Survivor],
     ) -> Result<(), RebuildError> {
-        let mut ask = redis::pipe();
-        for survivor in page {
-            ask.cmd("HGETALL").arg(old.reservation(survivor.gid));
-        }
-        let records: Vec<Vec<(String, Vec<u8>)>> = ask.query_async(&mut self.0).await?;
+        let records = self.records(old, page).await?;
         let mut write = redis::pipe();
         let mut owners = Vec::new();
         for (survivor, fields) in page.iter().zip(&records) {
@@ -272,6 +279,32 @@ impl Node {
         write.exec_async(&mut self.0).await?;
         self.write_keys(new, owners).await?;
         Ok(())
+    }
+
+    /// The fields of each survivor's record, in the order of `page`.
+    async fn records(
+        &mut self,
+        old: Names,
+        page: &[Survivor],
+    ) -> RedisResult<Vec<Vec<(String, Vec<u8>)>>> {
+        let mut ask = redis::pipe();
+        for survivor in page {
+            ask.cmd("HGETALL").arg(old.reservation(survivor.gid));
+        }
+        let mut records: Vec<Vec<(String, Vec<u8>)>> = ask.query_async(&mut self.0).await?;
+        for (survivor, fields) in page.iter().zip(&mut records) {
+            if let Record::Lost(message) = &survivor.record {
+                let text = |name: &str, value: String| (name.to_owned(), value.into_bytes());
+                *fields = vec![
+                    text("state", "reserved".to_owned()),
+                    text("order", survivor.order.to_string()),
+                    text("user", survivor.user.to_string()),
+                    text("units", survivor.units.to_string()),
+                    ("message".to_owned(), message.clone()),
+                ];
+            }
+        }
+        Ok(records)
     }
 
     async fn write_keys(

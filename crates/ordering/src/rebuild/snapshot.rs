@@ -1,10 +1,13 @@
 //! The MySQL side of a rebuild: the line that is drawn under the sale row's lock, and what lies before it.
 
-use super::node::Survivor;
+use super::{
+    node::{Record, Survivor},
+    open_work::OpenWork,
+};
 use crate::{
     ids::{OrderId, SaleId},
     keys::Names,
-    message::Idempotency,
+    message::{Idempotency, OrderMessage},
     stock::SaleState,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +15,7 @@ use coordinator::Gid;
 use identity::UserId;
 use sqlx::{MySql, MySqlPool, QueryBuilder, Transaction};
 use std::collections::HashSet;
+use tracing::error;
 use uuid::Uuid;
 
 /// How far back orders may still own a buyer's key: its 24 h, and what clocks may differ.
@@ -123,6 +127,43 @@ impl Snapshot {
             ("state", sale.state.as_str().to_owned()),
             ("revision", sale.revision.to_string()),
         ]
+    }
+
+    /// Adds what waits in `open_work` and did not survive: its record is made anew from its message.
+    pub async fn add_waiting(
+        &mut self,
+        open_work: &dyn OpenWork,
+        survivors: &mut Vec<Survivor>,
+    ) -> sqlx::Result<()> {
+        let survived: HashSet<Gid> = survivors.iter().map(|survivor| survivor.gid).collect();
+        let mut after = Gid::from_uuid(Uuid::nil());
+        loop {
+            let page = open_work
+                .of_sale(&mut self.db, self.names.sale, after, LOOK_UP as u32)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = last.gid;
+            for waiting in page {
+                if survived.contains(&waiting.gid) {
+                    continue;
+                }
+                match OrderMessage::parse(&waiting.message) {
+                    Ok(order) => survivors.push(Survivor {
+                        gid: waiting.gid,
+                        order: order.order_id,
+                        user: order.user_id,
+                        units: i64::from(order.quantity.get()),
+                        look_at: Utc::now().timestamp_millis() as f64,
+                        record: Record::Lost(waiting.message),
+                    }),
+                    Err(cause) => {
+                        error!(gid = %waiting.gid, "The message of transaction {} cannot be read, its units are not held: {cause}", waiting.gid);
+                    }
+                }
+            }
+        }
     }
 
     /// Those of `survivors` that have no decision here. Where retention removed a transaction, the order's row tells.

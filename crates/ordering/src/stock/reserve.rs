@@ -278,15 +278,20 @@ impl Stock {
         }
     }
 
-    /// Gids of reservations whose next look is due by Redis' clock, oldest first, at most `limit`.
+    /// Gids of reservations whose next look is due by Redis' clock, oldest first: `limit` at most, after the first `offset`.
     ///
     /// # Errors
     /// When the sale is fenced or Redis does not answer.
-    pub async fn overdue(&self, sale: SaleId, limit: u32) -> Result<Vec<Gid>, StockError> {
+    pub async fn overdue(
+        &self,
+        sale: SaleId,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<Gid>, StockError> {
         let reply = self
             .at_epoch(sale, |names| {
                 let mut call = scripts::OVERDUE.call(&[keys::stock(sale), names.pending()]);
-                call.arg(names.epoch).arg(0).arg(limit);
+                call.arg(names.epoch).arg(offset).arg(limit);
                 call
             })
             .await?;

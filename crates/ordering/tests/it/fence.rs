@@ -39,7 +39,7 @@ async fn assert_fenced(shop: &Shop, held: &OrderMessage, what: &str) {
         "withdraw",
     );
     fenced(stock.reservation(sale, gid).await.err(), "reservation");
-    fenced(stock.overdue(sale, 10).await.err(), "overdue");
+    fenced(stock.overdue(sale, 0, 10).await.err(), "overdue");
     fenced(
         stock
             .publish_again(sale, &[gid], Duration::ZERO)

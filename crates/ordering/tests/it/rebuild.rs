@@ -227,7 +227,7 @@ async fn undecided_reservations_stay_held_with_record_key_and_buyers_units() {
     shop.redis
         .command(&["ZADD", &pending, "XX", "1", &keyed.gid.to_string()])
         .await;
-    assert_eq!(shop.stock.overdue(sale, 10).await.unwrap(), [keyed.gid]);
+    assert_eq!(shop.stock.overdue(sale, 0, 10).await.unwrap(), [keyed.gid]);
 
     let batch = [
         completion(&keyed, epoch, Op::Confirm),

@@ -498,7 +498,7 @@ async fn an_overdue_reservation_is_handed_out_and_cannot_be_withdrawn_any_more()
     let settled = shop.reserve(sale, UserId::fresh(), 1).await;
     shop.settle(&settled, Op::Confirm).await;
     assert_eq!(
-        shop.stock.overdue(sale, 10).await.unwrap(),
+        shop.stock.overdue(sale, 0, 10).await.unwrap(),
         [],
         "it is young"
     );
@@ -506,7 +506,7 @@ async fn an_overdue_reservation_is_handed_out_and_cannot_be_withdrawn_any_more()
     shop.redis
         .command(&["ZADD", &names.pending(), "1", &order.gid.to_string()])
         .await;
-    assert_eq!(shop.stock.overdue(sale, 10).await.unwrap(), [order.gid]);
+    assert_eq!(shop.stock.overdue(sale, 0, 10).await.unwrap(), [order.gid]);
 
     let again = shop
         .stock
@@ -519,7 +519,7 @@ async fn an_overdue_reservation_is_handed_out_and_cannot_be_withdrawn_any_more()
         (order.gid, &order.to_bytes())
     );
     assert_eq!(
-        shop.stock.overdue(sale, 10).await.unwrap(),
+        shop.stock.overdue(sale, 0, 10).await.unwrap(),
         [],
         "its next look is put off"
     );

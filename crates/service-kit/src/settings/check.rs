@@ -1,6 +1,9 @@
 //! Values that are fine alone and wrong together, or outside what makes sense.
 
-use super::{Auth, Environment, Settings, SettingsError};
+use super::{Auth, Environment, Settings, SettingsError, seconds};
+
+/// Beyond it a schedule is longer than anyone waits.
+const RETRIES_AT_MOST: u32 = 20;
 
 /// The first complaint, or none.
 type Complaint = Option<String>;
@@ -13,7 +16,11 @@ impl Settings {
             .or_else(|| self.secrets())
             .or_else(|| self.redis_nodes())
             .or_else(|| self.topics())
-            .or_else(|| self.batches());
+            .or_else(|| self.batches())
+            .or_else(|| self.retries())
+            .or_else(|| self.faults_in_production())
+            .or_else(|| self.alerts.complaint(self.environment))
+            .or_else(|| self.admin.complaint(self.environment));
         complaint.map_or(Ok(()), |line| Err(SettingsError::Contradiction(line)))
     }
 
@@ -61,6 +68,7 @@ impl Settings {
             ("database.mysql.name", &self.database.mysql.name),
             ("kafka.brokers", &self.kafka.brokers),
             ("kafka.orders_topic", &self.kafka.orders_topic),
+            ("compensation.topic", &self.compensation.topic),
             ("compensation.dlq_topic", &self.compensation.dlq_topic),
             ("order_consumer.group", &self.order_consumer.group),
             ("transaction.lock_prefix", &self.transaction.lock_prefix),
@@ -118,8 +126,15 @@ impl Settings {
     }
 
     fn topics(&self) -> Complaint {
-        if self.kafka.orders_topic == self.compensation.dlq_topic {
-            return Some("kafka.orders_topic and compensation.dlq_topic must differ".to_owned());
+        let topics = [
+            ("kafka.orders_topic", &self.kafka.orders_topic),
+            ("compensation.topic", &self.compensation.topic),
+            ("compensation.dlq_topic", &self.compensation.dlq_topic),
+        ];
+        for (at, (key, topic)) in topics.iter().enumerate() {
+            if let Some((other, _)) = topics[at + 1..].iter().find(|(_, other)| other == topic) {
+                return Some(format!("{key} and {other} must differ"));
+            }
         }
         (self.kafka.orders_partitions < 1)
             .then(|| "kafka.orders_partitions must be at least 1".to_owned())
@@ -132,6 +147,41 @@ impl Settings {
         }
         (transaction.queue < transaction.batch_size).then(|| {
             "transaction.queue must hold a batch: at least transaction.batch_size".to_owned()
+        })
+    }
+
+    fn retries(&self) -> Complaint {
+        let Self {
+            compensation, dlq, ..
+        } = self;
+        for (key, delays) in [
+            ("compensation.retry_delay", &compensation.retry_delay),
+            ("dlq.retry_delay", &dlq.retry_delay),
+        ] {
+            if delays.is_empty() {
+                return Some(format!("{key} must name at least one wait, in seconds"));
+            }
+            if let Some(bad) = delays.iter().find(|delay| seconds(delay).is_none()) {
+                return Some(format!(
+                    "{key}: {bad:?} is not a number of seconds between 0.05 and 86400"
+                ));
+            }
+        }
+        for (key, retries) in [
+            ("compensation.max_retries", compensation.max_retries),
+            ("dlq.max_retries", dlq.max_retries),
+        ] {
+            if retries > RETRIES_AT_MOST {
+                return Some(format!("{key} must be at most {RETRIES_AT_MOST}"));
+            }
+        }
+        (!(0.0..=0.9).contains(&compensation.jitter))
+            .then(|| "compensation.jitter must be between 0 and 0.9".to_owned())
+    }
+
+    fn faults_in_production(&self) -> Complaint {
+        (self.environment == Environment::Production && !self.faults.is_empty()).then(|| {
+            "faults breaks orders on purpose and is refused in production: remove it".to_owned()
         })
     }
 }

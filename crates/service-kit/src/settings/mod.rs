@@ -3,16 +3,21 @@
 //! Every process reads the same file, so that it cannot disagree with itself. Unknown keys and contradictions stop the start
 //! with one line. `config.example.yaml` shows every key with its unit, its default and the reason.
 
+mod admin;
+mod alerts;
 mod check;
 mod load;
 mod secret;
 mod sections;
 
+pub use admin::{Admin, FirstAdmin};
+pub use alerts::{Alerts, ChannelKind, ChannelSettings};
 pub use load::SettingsError;
 pub use secret::Secret;
 pub use sections::{
-    Admission, Auth, Compensation, Compensator, Database, FirstStaff, Kafka, Log, LogFormat, Mysql,
-    Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi, Transaction,
+    Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,
+    Log, LogFormat, LogStorage, Mysql, Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi,
+    Transaction, seconds,
 };
 
 use serde::Deserialize;
@@ -56,8 +61,17 @@ pub struct Settings {
     pub admission: Admission,
     /// How transactions are decided.
     pub transaction: Transaction,
-    /// What is given up.
+    /// How work that failed is tried again.
     pub compensation: Compensation,
+    /// What happens once its retries are used up.
+    pub dlq: Dlq,
+    /// Who is told.
+    pub alerts: Alerts,
+    /// The operators' web.
+    pub admin: Admin,
+    /// Steps that fail on purpose, `STEP:SELECTOR:TIMES` each. Only in development.
+    #[serde(deserialize_with = "sections::list")]
+    pub faults: Vec<String>,
     /// How often the compensator looks.
     pub scans: Scans,
 }

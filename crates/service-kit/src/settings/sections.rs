@@ -2,7 +2,7 @@
 
 use super::Secret;
 use serde::{Deserialize, Deserializer, de};
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What is written to the terminal.
 #[derive(Debug, Clone, Deserialize)]
@@ -289,20 +289,120 @@ impl Default for Transaction {
     }
 }
 
-/// What is given up.
+/// How work that failed is tried again.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Compensation {
-    /// Where messages go that cannot be orders.
+    /// Where the consumer hands on orders that failed by themselves.
+    pub topic: String,
+    /// Where messages go that cannot be orders, and orders whose retries are used up.
     pub dlq_topic: String,
+    /// Retries after the first try.
+    pub max_retries: u32,
+    /// Seconds before each retry; the last value is repeated.
+    #[serde(deserialize_with = "list")]
+    pub retry_delay: Vec<String>,
+    /// By how much a wait is longer or shorter, as a share of it.
+    pub jitter: f64,
+    /// Where every attempt is written down.
+    pub log_storage: LogStorage,
+    /// The file for attempts, one JSON object a line.
+    pub log_file: PathBuf,
+}
+
+/// Where attempts are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStorage {
+    /// The table `compensation_logs`.
+    Db,
+    /// The file.
+    File,
+    /// Both.
+    Both,
+}
+
+impl LogStorage {
+    /// Whether the table has them.
+    #[must_use]
+    pub const fn in_db(self) -> bool {
+        matches!(self, Self::Db | Self::Both)
+    }
+
+    /// Whether the file has them.
+    #[must_use]
+    pub const fn in_file(self) -> bool {
+        matches!(self, Self::File | Self::Both)
+    }
 }
 
 impl Default for Compensation {
     fn default() -> Self {
         Self {
+            topic: "order-compensation".to_owned(),
             dlq_topic: "compensation_dlq".to_owned(),
+            max_retries: 3,
+            retry_delay: texts(&["10", "30", "60"]),
+            jitter: 0.2,
+            log_storage: LogStorage::Db,
+            log_file: "data/compensation.log".into(),
         }
     }
+}
+
+/// What happens to work whose retries are used up.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dlq {
+    /// Tries as a dead letter, before it is archived.
+    pub max_retries: u32,
+    /// Seconds before each of them; the last value is repeated.
+    #[serde(deserialize_with = "list")]
+    pub retry_delay: Vec<String>,
+    /// A Standard Webhooks endpoint that is told of dead letters and archived orders, besides `alerts.channels`. Empty: none.
+    pub alert_webhook: String,
+    /// Where the payload of what is given up is kept.
+    pub archive_storage: ArchiveStorage,
+    /// The file for it, one JSON object a line.
+    pub archive_file: PathBuf,
+    /// Whether an archived order keeps its units, undecided, until an operator replays it.
+    pub hold_stock: bool,
+}
+
+/// Where the payload of what is given up is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveStorage {
+    /// In the table `failed_order_archives`.
+    Mysql,
+    /// In the file.
+    File,
+}
+
+impl Default for Dlq {
+    fn default() -> Self {
+        Self {
+            max_retries: 2,
+            retry_delay: texts(&["60", "300"]),
+            alert_webhook: String::new(),
+            archive_storage: ArchiveStorage::Mysql,
+            archive_file: "data/archive.jsonl".into(),
+            hold_stock: false,
+        }
+    }
+}
+
+/// Seconds as they are written in a list, fractions allowed; `None` for what is none, or not between 0.05 s and a day.
+#[must_use]
+pub fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.parse().ok()?;
+    (0.05..=86_400.0)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
+}
+
+fn texts(of: &[&str]) -> Vec<String> {
+    of.iter().map(ToString::to_string).collect()
 }
 
 /// How often the compensator looks, each in seconds.
@@ -343,7 +443,7 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// A list in YAML, or one text with commas as the environment has it.
-fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     struct OneOrMany;
 
     impl<'de> de::Visitor<'de> for OneOrMany {

@@ -1,0 +1,297 @@
+//! What was given up: one row each in `failed_order_archives`, whoever keeps the payload, with the whole history.
+//!
+//! An order has one row for ever: a replay that fails too comes back to it with the longer history.
+
+pub mod listing;
+mod store;
+
+pub use store::{Kept, Store, StoreError};
+
+use crate::{
+    attempt::History,
+    headers::Headers,
+    queue::{short, unreadable},
+};
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlConnection, MySqlPool};
+use uuid::Uuid;
+
+/// What is put into the archive.
+#[derive(Debug, Clone)]
+pub struct ToArchive {
+    /// Of an order its id; of another message one made from where it lay.
+    pub id: Uuid,
+    /// What is known of it when it is an order.
+    pub order: Option<ArchivedOrder>,
+    /// The step that failed: `decide`, `parse`.
+    pub step: &'static str,
+    /// The last error.
+    pub error: String,
+    /// Every try.
+    pub history: History,
+    /// The message.
+    pub payload: Vec<u8>,
+    /// Its headers.
+    pub headers: Headers,
+    /// Whether its units stay held.
+    pub held: bool,
+    /// When the first try failed.
+    pub first_failed_at: DateTime<Utc>,
+}
+
+/// What the archive knows of an order besides its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchivedOrder {
+    /// The transaction that gave it up.
+    pub gid: Uuid,
+    /// 0, or the replay that failed.
+    pub generation: u32,
+    /// Its sale.
+    pub sale_id: Uuid,
+    /// Its buyer.
+    pub user_id: Uuid,
+    /// Units.
+    pub quantity: u32,
+}
+
+/// One row.
+#[derive(Debug, Clone)]
+pub struct Archived {
+    /// Of an order its id.
+    pub id: Uuid,
+    /// Nothing for a message that is no order.
+    pub order_id: Option<Uuid>,
+    /// The transaction that gave it up.
+    pub gid: Option<Uuid>,
+    /// 0, or the replay that failed.
+    pub generation: u32,
+    /// Its sale.
+    pub sale_id: Option<Uuid>,
+    /// Its buyer.
+    pub user_id: Option<Uuid>,
+    /// Units.
+    pub quantity: Option<u32>,
+    /// The step that failed.
+    pub step: String,
+    /// The last error.
+    pub error: String,
+    /// Tries, all generations together.
+    pub attempts: u32,
+    /// Every try.
+    pub history: History,
+    /// `mysql` or `file`.
+    pub storage: String,
+    /// Where in the file its payload is.
+    pub location: Option<String>,
+    /// Whether its units are held.
+    pub held: bool,
+    /// Whether nothing is left to do.
+    pub handled: bool,
+    /// How it ended: `confirmed`, `rejected`.
+    pub resolution: Option<String>,
+    /// The replay under way.
+    pub operation_id: Option<Uuid>,
+    /// How often it came here.
+    pub times_archived: u32,
+    /// When the first try failed.
+    pub first_failed_at: DateTime<Utc>,
+    /// When it came here last.
+    pub archived_at: DateTime<Utc>,
+    /// When it was handled.
+    pub handled_at: Option<DateTime<Utc>>,
+}
+
+/// A message as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its value.
+    pub payload: Vec<u8>,
+    /// Its headers.
+    pub headers: Headers,
+}
+
+/// Writes the row, open, in the caller's transaction: anew, or over the one its order has. `kept` is what [`Store::keep`] gave.
+///
+/// # Errors
+/// What the database says.
+pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sqlx::Result<()> {
+    let (gid, generation, sale, user, quantity) = match what.order {
+        Some(order) => (
+            Some(order.gid),
+            order.generation,
+            Some(order.sale_id),
+            Some(order.user_id),
+            Some(order.quantity),
+        ),
+        None => (None, 0, None, None, None),
+    };
+    sqlx::query!(
+        "insert into failed_order_archives (id, order_id, gid, generation, sale_id, user_id, quantity, step, error, attempts, history, \
+         storage, location, payload, headers, held, handled, times_archived, first_failed_at, archived_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, 1, ?, utc_timestamp(3))
+         on duplicate key update gid = values(gid), generation = values(generation), step = values(step), error = values(error),
+         attempts = values(attempts), history = values(history), storage = values(storage), location = values(location),
+         payload = values(payload), headers = values(headers), held = values(held), handled = false, resolution = null,
+         handled_at = null, operation_id = null, times_archived = times_archived + 1, archived_at = values(archived_at)",
+        what.id,
+        what.order.map(|_| what.id),
+        gid,
+        generation,
+        sale,
+        user,
+        quantity,
+        what.step,
+        short(&what.error),
+        what.history.tries(),
+        what.history.to_json(),
+        kept.storage(),
+        kept.location(),
+        kept.payload(),
+        kept.headers(),
+        what.held,
+        what.first_failed_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether there is a row already.
+///
+/// # Errors
+/// What the database says.
+pub async fn exists(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<bool> {
+    Ok(
+        sqlx::query_scalar!("select 1 from failed_order_archives where id = ?", id)
+            .fetch_optional(db)
+            .await?
+            .is_some(),
+    )
+}
+
+/// Closes an order's row: a replay settled it so. Nothing happens to an order that was never archived.
+///
+/// # Errors
+/// What the database says.
+pub async fn resolve(
+    db: &mut MySqlConnection,
+    order: Uuid,
+    resolution: &str,
+    history: &History,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update failed_order_archives set handled = true, handled_at = utc_timestamp(3), resolution = ?, operation_id = null,
+                held = false, history = ?, attempts = ?
+         where id = ? and handled = false",
+        resolution,
+        history.to_json(),
+        history.tries(),
+        order
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// One row.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(db: &MySqlPool, id: Uuid) -> sqlx::Result<Option<Archived>> {
+    sqlx::query_as!(
+        Row,
+        r#"select id as "id: _", order_id as "order_id: _", gid as "gid: _", generation as "generation: u32",
+                  sale_id as "sale_id: _", user_id as "user_id: _", quantity as "quantity: u32", step, error,
+                  attempts as "attempts: u32", history, storage, location, held as "held: bool", handled as "handled: bool",
+                  resolution, operation_id as "operation_id: _", times_archived as "times_archived: u32",
+                  first_failed_at as "first_failed_at: _", archived_at as "archived_at: _", handled_at as "handled_at: _"
+           from failed_order_archives where id = ?"#,
+        id
+    )
+    .fetch_optional(db)
+    .await?
+    .map(Row::archived)
+    .transpose()
+}
+
+/// The message of a row, wherever it is kept.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn message(db: &MySqlPool, archived: &Archived) -> Result<Message, StoreError> {
+    if let Some(location) = &archived.location {
+        return store::read_file(location, archived.id).await;
+    }
+    let row = sqlx::query!(
+        "select payload, headers from failed_order_archives where id = ?",
+        archived.id
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Message {
+        payload: row.payload.unwrap_or_default(),
+        headers: Headers::from_json(row.headers.as_deref().unwrap_or("[]")).map_err(unreadable)?,
+    })
+}
+
+/// How many rows are open.
+///
+/// # Errors
+/// What the database says.
+pub async fn open(db: &MySqlPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!("select count(*) from failed_order_archives where handled = false")
+        .fetch_one(db)
+        .await
+}
+
+struct Row {
+    id: Uuid,
+    order_id: Option<Uuid>,
+    gid: Option<Uuid>,
+    generation: u32,
+    sale_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    quantity: Option<u32>,
+    step: String,
+    error: String,
+    attempts: u32,
+    history: String,
+    storage: String,
+    location: Option<String>,
+    held: bool,
+    handled: bool,
+    resolution: Option<String>,
+    operation_id: Option<Uuid>,
+    times_archived: u32,
+    first_failed_at: DateTime<Utc>,
+    archived_at: DateTime<Utc>,
+    handled_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn archived(self) -> sqlx::Result<Archived> {
+        Ok(Archived {
+            id: self.id,
+            order_id: self.order_id,
+            gid: self.gid,
+            generation: self.generation,
+            sale_id: self.sale_id,
+            user_id: self.user_id,
+            quantity: self.quantity,
+            step: self.step,
+            error: self.error,
+            attempts: self.attempts,
+            history: History::from_json(&self.history).map_err(unreadable)?,
+            storage: self.storage,
+            location: self.location,
+            held: self.held,
+            handled: self.handled,
+            resolution: self.resolution,
+            operation_id: self.operation_id,
+            times_archived: self.times_archived,
+            first_failed_at: self.first_failed_at,
+            archived_at: self.archived_at,
+            handled_at: self.handled_at,
+        })
+    }
+}

@@ -1,0 +1,375 @@
+//! The table `compensations`: work that failed, until it is settled. Every statement on it is here.
+//!
+//! Due times and claims are by the database's clock. A claim is a token: whoever lost it changes nothing any more.
+
+use crate::{
+    attempt::History,
+    headers::Headers,
+    state::{Event, IllegalMove, State},
+};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use std::{collections::HashSet, time::Duration};
+use uuid::Uuid;
+
+/// What a statement carries at most.
+const ROWS_A_STATEMENT: usize = 1_000;
+/// The longest error that is kept beside the history, in characters.
+const ERROR_AT_MOST: usize = 1_000;
+
+/// Work as it comes in.
+#[derive(Debug, Clone)]
+pub struct NewWork {
+    /// The transaction that is to decide it.
+    pub gid: Uuid,
+    /// What kind of work it is, at most 16 characters.
+    pub kind: &'static str,
+    /// Whose work it is.
+    pub order_id: Uuid,
+    /// 0, or the replay it is.
+    pub generation: u32,
+    /// What it contends for.
+    pub sale_id: Uuid,
+    /// Who asked for it.
+    pub user_id: Uuid,
+    /// [`State::Scheduled`] or [`State::Dead`].
+    pub state: State,
+    /// Tries of this generation so far.
+    pub attempts: u32,
+    /// When it is tried next.
+    pub due_after: Duration,
+    /// The message.
+    pub payload: Vec<u8>,
+    /// Its headers.
+    pub headers: Headers,
+    /// What was tried so far, older generations included.
+    pub history: History,
+    /// The latest error.
+    pub error: Option<String>,
+}
+
+/// Work in the hands of one worker.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The transaction that is to decide it.
+    pub gid: Uuid,
+    /// Whose work it is.
+    pub order_id: Uuid,
+    /// 0, or the replay it is.
+    pub generation: u32,
+    /// What it contends for.
+    pub sale_id: Uuid,
+    /// Who asked for it.
+    pub user_id: Uuid,
+    /// Where it stands.
+    pub state: State,
+    /// Tries of this generation so far.
+    pub attempts: u32,
+    /// The message.
+    pub payload: Vec<u8>,
+    /// Its headers.
+    pub headers: Headers,
+    /// What was tried so far.
+    pub history: History,
+    /// The latest error.
+    pub error: Option<String>,
+    /// Whether the dead-letter topic has it.
+    pub published: bool,
+    claim: Uuid,
+}
+
+/// Takes work in. Known work (the same gid, or the same generation of the same order) stays as it is.
+///
+/// # Errors
+/// What the database says.
+pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers, \
+         history, last_error, created_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, ?, ?, ?, ?, utc_timestamp(3))
+         on duplicate key update gid = gid",
+        work.gid,
+        work.kind,
+        work.order_id,
+        work.generation,
+        work.sale_id,
+        work.user_id,
+        work.state.as_str(),
+        work.attempts,
+        micros(work.due_after),
+        work.payload,
+        work.headers.to_json(),
+        work.history.to_json(),
+        work.error.as_deref().map(short)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Claims up to `limit` pieces of work in `state` that are due, oldest first, for `lease`. Many may call it at once; the work of a
+/// worker that died comes back by itself.
+///
+/// # Errors
+/// What the database says, and stored texts that cannot be read.
+pub async fn claim_due(
+    db: &MySqlPool,
+    state: State,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Claimed>> {
+    let claim = Uuid::new_v4();
+    let mut tx = db.begin().await?;
+    let due = sqlx::query_as!(
+        Row,
+        r#"select gid as "gid: _", order_id as "order_id: _", generation as "generation: u32", sale_id as "sale_id: _",
+                  user_id as "user_id: _", attempts as "attempts: u32", payload, headers, history, last_error,
+                  published_at is not null as "published: bool"
+           from compensations where state = ? and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
+        state.as_str(),
+        limit
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    if !due.is_empty() {
+        let mut hold = QueryBuilder::<MySql>::new("update compensations set claim = ");
+        hold.push_bind(claim)
+            .push(", due_at = utc_timestamp(3) + interval ")
+            .push_bind(micros(lease))
+            .push(" microsecond where gid in (");
+        let mut gids = hold.separated(", ");
+        for row in &due {
+            gids.push_bind(row.gid);
+        }
+        hold.push(")").build().execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    due.into_iter()
+        .map(|row| row.claimed(state, claim))
+        .collect()
+}
+
+/// What a failed try, or a decision, makes of claimed work.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Tried again from the retry queue, or as a dead letter.
+    Again {
+        /// Which of the two: [`Event::FailedToRetry`] or [`Event::FailedAsDeadLetter`].
+        event: Event,
+        /// When.
+        after: Duration,
+    },
+    /// All tries are used up: it is given up at once.
+    GiveUp,
+    /// Settled; how, in a short code.
+    Settled(String),
+    /// The archive has it.
+    Archived,
+    /// The archive has it, and its units stay held.
+    Held,
+}
+
+/// Writes what became of claimed work, with its history. `false`: the claim went to another worker, and nothing was written.
+///
+/// # Errors
+/// What the database says. A move that is not allowed is a protocol error.
+pub async fn settle(
+    db: &mut MySqlConnection,
+    work: &Claimed,
+    attempts: u32,
+    history: &History,
+    error: Option<&str>,
+    outcome: &Outcome,
+) -> sqlx::Result<bool> {
+    let (event, after, how) = match outcome {
+        Outcome::Again { event, after } => (*event, *after, None),
+        Outcome::GiveUp => (Event::FailedForGood, Duration::ZERO, None),
+        Outcome::Settled(how) => (Event::Settled, Duration::ZERO, Some(how.as_str())),
+        Outcome::Archived => (Event::StoredInArchive, Duration::ZERO, Some("archived")),
+        Outcome::Held => (Event::StoredAndHeld, Duration::ZERO, None),
+    };
+    let state = work.state.on(event).map_err(illegal)?;
+    let written = sqlx::query!(
+        "update compensations set state = ?, attempts = ?, due_at = utc_timestamp(3) + interval ? microsecond, claim = null,
+                history = ?, last_error = coalesce(?, last_error), outcome = ?,
+                closed_at = if(?, utc_timestamp(3), null)
+         where gid = ? and claim = ?",
+        state.as_str(),
+        attempts,
+        micros(after),
+        history.to_json(),
+        error.map(short),
+        how,
+        !state.is_open(),
+        work.gid,
+        work.claim
+    )
+    .execute(db)
+    .await?;
+    Ok(written.rows_affected() == 1)
+}
+
+/// Puts claimed work back as it was, to be looked at again after `after`: no try was made.
+///
+/// # Errors
+/// What the database says.
+pub async fn put_back(db: &MySqlPool, work: &Claimed, after: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update compensations set claim = null, due_at = utc_timestamp(3) + interval ? microsecond where gid = ? and claim = ?",
+        micros(after),
+        work.gid,
+        work.claim
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the dead-letter topic has it.
+///
+/// # Errors
+/// What the database says.
+pub async fn published(db: &MySqlPool, gid: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update compensations set published_at = coalesce(published_at, utc_timestamp(3)) where gid = ?",
+        gid
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Puts what is held back into the retry queue, due at once. `false`: it is not held.
+///
+/// # Errors
+/// What the database says.
+pub async fn replay_held(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bool> {
+    let state = State::Held.on(Event::Replayed).map_err(illegal)?;
+    let written = sqlx::query!(
+        "update compensations set state = ?, attempts = 0, due_at = utc_timestamp(3), claim = null where gid = ? and state = 'held'",
+        state.as_str(),
+        gid
+    )
+    .execute(db)
+    .await?;
+    Ok(written.rows_affected() == 1)
+}
+
+/// Whether this transaction is known, in whatever state.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_known(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bool> {
+    Ok(
+        sqlx::query_scalar!("select 1 from compensations where gid = ?", gid)
+            .fetch_optional(db)
+            .await?
+            .is_some(),
+    )
+}
+
+/// Those of `gids` that are open: whoever finds their reservations overdue leaves them alone.
+///
+/// # Errors
+/// What the database says.
+pub async fn open_among(db: &MySqlPool, gids: &[Uuid]) -> sqlx::Result<HashSet<Uuid>> {
+    let mut open = HashSet::new();
+    for gids in gids.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "select gid from compensations where state in ('scheduled', 'dead', 'archiving', 'held') and gid in (",
+        );
+        let mut list = query.separated(", ");
+        for gid in gids {
+            list.push_bind(*gid);
+        }
+        let found: Vec<Uuid> = query.push(")").build_query_scalar().fetch_all(db).await?;
+        open.extend(found);
+    }
+    Ok(open)
+}
+
+/// Gids and messages of a sale's open work after `after`, in the order of their gids.
+///
+/// # Errors
+/// What the database says.
+pub async fn open_of_sale(
+    db: &mut MySqlConnection,
+    sale: Uuid,
+    after: Uuid,
+    limit: u32,
+) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+    let rows = sqlx::query!(
+        r#"select gid as "gid: Uuid", payload from compensations
+           where sale_id = ? and state in ('scheduled', 'dead', 'archiving', 'held') and gid > ? order by gid limit ?"#,
+        sale,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.gid, row.payload)).collect())
+}
+
+/// How many pieces of work are in each open state, by the state's stored name.
+///
+/// # Errors
+/// What the database says.
+pub async fn backlog(db: &MySqlPool) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        "select state, count(*) as count from compensations
+         where state in ('scheduled', 'dead', 'archiving', 'held') group by state"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.state, row.count)).collect())
+}
+
+struct Row {
+    gid: Uuid,
+    order_id: Uuid,
+    generation: u32,
+    sale_id: Uuid,
+    user_id: Uuid,
+    attempts: u32,
+    payload: Vec<u8>,
+    headers: String,
+    history: String,
+    last_error: Option<String>,
+    published: bool,
+}
+
+impl Row {
+    fn claimed(self, state: State, claim: Uuid) -> sqlx::Result<Claimed> {
+        Ok(Claimed {
+            gid: self.gid,
+            order_id: self.order_id,
+            generation: self.generation,
+            sale_id: self.sale_id,
+            user_id: self.user_id,
+            state,
+            attempts: self.attempts,
+            payload: self.payload,
+            headers: Headers::from_json(&self.headers).map_err(unreadable)?,
+            history: History::from_json(&self.history).map_err(unreadable)?,
+            error: self.last_error,
+            published: self.published,
+            claim,
+        })
+    }
+}
+
+pub(crate) fn unreadable(cause: serde_json::Error) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(cause))
+}
+
+fn illegal(cause: IllegalMove) -> sqlx::Error {
+    sqlx::Error::Protocol(cause.to_string())
+}
+
+/// As much of an error as its column takes.
+pub(crate) fn short(error: &str) -> String {
+    error.chars().take(ERROR_AT_MOST).collect()
+}
+
+pub(crate) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
