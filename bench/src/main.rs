@@ -8,7 +8,7 @@
 use anyhow::{Context, ensure};
 use auditor::journal::Journal;
 use bench::{
-    buyers::{self, Load, Progress},
+    buyers::{self, Load, Progress, Remark},
     secrets::Minter,
     stage::{self, Endpoints, SaleTerms},
 };
@@ -52,6 +52,9 @@ struct Buyers {
     /// Units each buyer asks for.
     #[arg(long, default_value_t = 1)]
     quantity: u32,
+    /// What the first buyers write on their orders, as TEXT:BUYERS; may be given several times.
+    #[arg(long)]
+    remark: Vec<Remark>,
     /// Units one buyer may have.
     #[arg(long, default_value_t = 1)]
     per_user_limit: u32,
@@ -105,6 +108,7 @@ async fn send_buyers(options: Buyers) -> anyhow::Result<()> {
         buyers: stage::seed_buyers(&endpoints.mysql, options.buyers).await?,
         api: endpoints.api,
         quantity: options.quantity,
+        remarks: options.remark,
         in_flight: options.in_flight,
         rate: options.rate,
         double_clicks: options.duplicates,

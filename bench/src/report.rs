@@ -16,6 +16,8 @@ pub struct Report {
     pub answers: u64,
     /// Orders answered 202.
     pub accepted: u64,
+    /// Of these, those with a remark, by the remark.
+    pub remarked: BTreeMap<String, Vec<Uuid>>,
     /// Orders refused for good, by the problem's code.
     pub rejected: BTreeMap<String, u64>,
     /// Orders whose buyers gave up asking, by the last code.
@@ -62,6 +64,8 @@ pub struct Tally {
     pub answers: u64,
     /// Orders answered 202.
     pub accepted: u64,
+    /// Of these, those with a remark.
+    pub remarked: BTreeMap<String, Vec<Uuid>>,
     /// Orders refused for good.
     pub rejected: BTreeMap<String, u64>,
     /// Orders given up.
@@ -88,6 +92,7 @@ impl Tally {
         Ok(Self {
             answers: 0,
             accepted: 0,
+            remarked: BTreeMap::new(),
             rejected: BTreeMap::new(),
             gave_up: BTreeMap::new(),
             retried: BTreeMap::new(),
@@ -106,6 +111,10 @@ impl Tally {
         self.answers += other.answers;
         self.accepted += other.accepted;
         self.double_clicks += other.double_clicks;
+        for (remark, orders) in &other.remarked {
+            let mine = self.remarked.entry(remark.clone()).or_default();
+            mine.extend(orders);
+        }
         for (mine, theirs) in [
             (&mut self.rejected, &other.rejected),
             (&mut self.gave_up, &other.gave_up),
@@ -131,6 +140,7 @@ impl Tally {
             requests,
             answers: self.answers,
             accepted: self.accepted,
+            remarked: self.remarked,
             retries: self.retried.values().sum(),
             double_clicks: self.double_clicks,
             duration_s: seconds,

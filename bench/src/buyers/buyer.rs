@@ -10,6 +10,7 @@ use crate::{
     report::Tally,
 };
 use auditor::journal::{Answer, now_us};
+use hyper::body::Bytes;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},
@@ -26,6 +27,8 @@ pub(super) struct Buyer<'a> {
     meant: Instant,
     bearer: String,
     key: String,
+    remark: Option<&'a str>,
+    body: Bytes,
     /// Random, and the same for the same seed.
     luck: u64,
 }
@@ -49,12 +52,15 @@ impl<'a> Buyer<'a> {
         let n = at as u64 + 1;
         let mut hasher = DefaultHasher::new();
         (run.load.seed, n).hash(&mut hasher);
+        let remark = run.remark(at);
         Self {
             run,
             n,
             meant,
             bearer: run.minter.bearer(user),
             key: key(run.load.sale, n),
+            remark,
+            body: run.body(remark),
             luck: hasher.finish(),
         }
     }
@@ -130,7 +136,7 @@ impl<'a> Buyer<'a> {
         ];
         let told = Told::of(
             connection
-                .post(&self.run.path, &headers, self.run.body.clone())
+                .post(&self.run.path, &headers, self.body.clone())
                 .await,
         );
         tally.answers += u64::from(told.status != 0);
@@ -159,7 +165,13 @@ impl<'a> Buyer<'a> {
         let accepted = asked.next == Next::Accepted;
         self.run.progress.answered(accepted);
         match asked.next {
-            Next::Accepted => tally.accepted += 1,
+            Next::Accepted => {
+                tally.accepted += 1;
+                if let (Some(remark), Some(order)) = (self.remark, asked.told.order) {
+                    let orders = tally.remarked.entry(remark.to_owned()).or_default();
+                    orders.push(order);
+                }
+            }
             Next::Refused => *tally.rejected.entry(asked.told.reason()).or_default() += 1,
             Next::Again(_) => *tally.gave_up.entry(asked.told.reason()).or_default() += 1,
         }

@@ -6,8 +6,10 @@
 pub mod answers;
 mod buyer;
 mod progress;
+mod remarks;
 
 pub use progress::Progress;
+pub use remarks::{BadRemark, Remark};
 
 use crate::{
     http::Connection,
@@ -18,6 +20,7 @@ use anyhow::Context;
 use auditor::journal::{Intent, Journal};
 use buyer::Buyer;
 use hyper::body::Bytes;
+use serde_json::json;
 use std::{
     sync::{
         Arc,
@@ -42,6 +45,8 @@ pub struct Load {
     pub buyers: Vec<Uuid>,
     /// Units each asks for.
     pub quantity: u32,
+    /// What the first of them write on their orders.
+    pub remarks: Vec<Remark>,
     /// Buyers served at the same time at most.
     pub in_flight: usize,
     /// Buyers per second in the open model; none: closed loop.
@@ -58,7 +63,6 @@ pub struct Load {
 pub(crate) struct Run {
     load: Load,
     path: String,
-    body: Bytes,
     minter: Minter,
     journal: Journal,
     progress: Arc<Progress>,
@@ -82,7 +86,6 @@ pub async fn run(
     let connection = Connection::new(&load.api)?;
     let run = Arc::new(Run {
         path: format!("/api/v1/sales/{sale}/orders"),
-        body: Bytes::from(format!(r#"{{"quantity":{}}}"#, load.quantity)),
         minter,
         journal,
         progress,
@@ -124,6 +127,22 @@ async fn note_intents(load: &Load, journal: &Journal) -> anyhow::Result<()> {
         journal.intend(intents.collect()).await?;
     }
     Ok(())
+}
+
+impl Run {
+    /// What the buyer at place `at` writes on the order.
+    fn remark(&self, at: usize) -> Option<&str> {
+        remarks::of_buyer(&self.load.remarks, at)
+    }
+
+    /// The request of a buyer who writes this.
+    fn body(&self, remark: Option<&str>) -> Bytes {
+        let mut order = json!({ "quantity": self.load.quantity });
+        if let Some(remark) = remark {
+            order["remark"] = remark.into();
+        }
+        Bytes::from(order.to_string())
+    }
 }
 
 /// The idempotency key of the `n`-th buyer.

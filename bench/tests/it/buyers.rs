@@ -17,6 +17,7 @@ fn load(shop: &Shop, buyers: usize) -> Load {
         sale: Uuid::now_v7(),
         buyers: std::iter::repeat_with(Uuid::now_v7).take(buyers).collect(),
         quantity: 1,
+        remarks: Vec::new(),
         in_flight: 20,
         rate: None,
         double_clicks: 0.0,
@@ -82,6 +83,25 @@ async fn every_buyer_gets_an_answer_and_the_journal_has_them_all() {
             .iter()
             .all(|answer| answer.sent_us <= answer.answered_us)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_orders_of_those_who_wrote_something_are_told() {
+    let shop = Shop::open(50, Manners::default()).await;
+    let remarks = ["first:2", "second:3"].map(|remark| remark.parse().unwrap());
+    let (report, _) = run(Load {
+        remarks: remarks.into(),
+        ..load(&shop, 20)
+    })
+    .await;
+    assert_eq!(report.accepted, 20);
+    let mut told = report.remarked;
+    let mut written = shop.remarked();
+    for orders in told.values_mut().chain(written.values_mut()) {
+        orders.sort();
+    }
+    assert_eq!(told, written);
+    assert_eq!((told["first"].len(), told["second"].len()), (2, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -39,6 +39,7 @@ struct Books {
     manners: Manners,
     orders: HashMap<String, Uuid>,
     tokens: HashMap<String, String>,
+    remarked: BTreeMap<String, Vec<Uuid>>,
 }
 
 impl Shop {
@@ -62,6 +63,11 @@ impl Shop {
         self.books.lock().unwrap().requests
     }
 
+    /// Orders sold with a remark, by the remark.
+    pub fn remarked(&self) -> BTreeMap<String, Vec<Uuid>> {
+        self.books.lock().unwrap().remarked.clone()
+    }
+
     /// Orders sold.
     pub fn sold(&self) -> usize {
         self.books.lock().unwrap().orders.len()
@@ -76,18 +82,19 @@ async fn order(
 ) -> Response {
     let delay = books.lock().unwrap().manners.delay;
     tokio::time::sleep(delay).await;
-    assert_eq!(wanted, json!({ "quantity": 1 }));
+    assert_eq!(wanted["quantity"], 1);
+    let remark = wanted["remark"].as_str();
     let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
     let (key, token) = (header("idempotency-key"), header("authorization"));
     assert!(token.starts_with("Bearer "));
-    let (answer, silent) = books.lock().unwrap().answer(key, &token);
+    let (answer, silent) = books.lock().unwrap().answer(key, &token, remark);
     // A handler that panics takes its connection down, which is what a buyer sees of a killed server.
     assert!(!silent, "silent on purpose");
     answer
 }
 
 impl Books {
-    fn answer(&mut self, key: String, token: &str) -> (Response, bool) {
+    fn answer(&mut self, key: String, token: &str, remark: Option<&str>) -> (Response, bool) {
         self.requests += 1;
         let nth = |every: usize| every != 0 && self.requests.is_multiple_of(every);
         let (unavailable, silent) = (
@@ -111,7 +118,12 @@ impl Books {
             None if left == 0 => return (problem(StatusCode::CONFLICT, "sold_out"), silent),
             None => {
                 self.units -= 1;
-                *self.orders.entry(key).or_insert_with(Uuid::now_v7)
+                let order = *self.orders.entry(key).or_insert_with(Uuid::now_v7);
+                if let Some(remark) = remark {
+                    let orders = self.remarked.entry(remark.to_owned()).or_default();
+                    orders.push(order);
+                }
+                order
             }
         };
         let queued = json!({ "order_id": order, "status": "processing", "status_url": "" });
