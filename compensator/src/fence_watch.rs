@@ -4,7 +4,7 @@
 //! running is rebuilt alone. Looking needs no lease; rebuilding does, so that two watches do not rebuild in turns. Losing the
 //! lease on the way is harmless: the newer rebuild wins in Redis.
 
-use crate::schedule::Scan;
+use crate::{repair::OpenCompensations, schedule::Scan};
 use anyhow::Context as _;
 use ordering::{
     SaleId,
@@ -78,7 +78,8 @@ impl FenceWatch {
     ) -> Self {
         Self {
             node: node_name(&client),
-            rebuilder: Rebuilder::new(db.clone(), client, held_max),
+            rebuilder: Rebuilder::new(db.clone(), client, held_max)
+                .with_open_work(Arc::new(OpenCompensations)),
             db,
             redis,
             leases,

@@ -1,12 +1,14 @@
-//! Puts right what nobody is working on: looks at what is stuck, fenced or different at its own pace, and drives it on.
+//! Puts right what failed and what nobody is working on: tries orders again, gives them up, puts them back for operators, tells
+//! people; and looks at what is stuck, fenced or different at its own pace, and drives it on.
 //!
-//! Each scan is safe while another process runs the same one: a lease row keeps them apart, and what must not be done twice is
-//! guarded where it is done. It leaves out retries and dead letters: there is nothing yet that publishes to them.
+//! Everything here is safe while another process does the same: leases and claims keep them apart, and what must not be done twice
+//! is guarded where it is done.
 
 pub mod comparison;
 pub mod fence_watch;
 pub mod metrics;
 pub mod overdue;
+pub mod repair;
 pub mod schedule;
 pub mod servers;
 pub mod unfinished;
@@ -17,11 +19,15 @@ use coordinator::Pace;
 use fence_watch::{FenceWatch, Opened};
 use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
+use repair::Figures;
 use schedule::Schedule;
 use servers::Servers;
 use service_kit::settings::Settings;
 use std::time::Duration;
 use unfinished::Unfinished;
+
+/// How often the figures of what is open are read.
+const FIGURES: Duration = Duration::from_secs(5);
 
 /// All scans of one process, not running yet.
 pub struct Scans {
@@ -33,6 +39,8 @@ pub struct Scans {
     pub unfinished: Unfinished,
     /// Tells what differs.
     pub comparison: Comparison,
+    /// Tells how much is open.
+    pub figures: Figures,
 }
 
 impl Scans {
@@ -75,6 +83,7 @@ impl Scans {
                 Recovery::new(db.clone(), stock.clone(), Pace::default()),
                 leases.clone(),
             ),
+            figures: Figures::new(db.clone()),
             comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
         })
     }
@@ -109,6 +118,7 @@ impl Scans {
         schedule
             .every(Duration::from_secs(pace.compare_s), self.comparison)
             .await?;
+        schedule.every(FIGURES, self.figures).await?;
         Ok(schedule)
     }
 }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
-use compensator::{Scans, fence_watch::Opened, metrics, servers::Reached};
+use compensator::{Scans, fence_watch::Opened, metrics, repair::Repair, servers::Reached};
+use ordering::faults::Faults;
 use service_kit::{exit, health, serve, settings::Settings, stop, telemetry};
 use std::{
     path::PathBuf,
@@ -10,6 +11,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tracing::warn;
 
 /// How long scans in hand may keep a stop waiting.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -29,6 +31,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.config.as_deref())?;
+    faults_are_readable(&settings)?;
     let rendered = telemetry::init(&settings.log, "compensator")?;
     metrics::describe();
     let stop = stop::token()?;
@@ -53,10 +56,21 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     if let Some(servers) = reached.all(&settings, &stop).await? {
         let scans = Scans::new(&settings, &servers)?;
+        let repair = Repair::new(&settings, &servers)?;
         let _ = opened.set(scans.opened());
         let schedule = scans.start(&settings.scans).await?;
+        let repair = tokio::spawn(repair.run(stop.clone()));
         stop.cancelled().await;
         schedule.stop(FINISH_WITHIN).await;
+        if tokio::time::timeout(FINISH_WITHIN, repair).await.is_err() {
+            warn!("Tries were left in the middle: whoever comes next finds what they did");
+        }
     }
     served.await.context("the HTTP server's task")?
+}
+
+/// Before any server is waited for: a wrong fault stops the start.
+fn faults_are_readable(settings: &Settings) -> anyhow::Result<()> {
+    Faults::parse(&settings.faults)?;
+    Ok(())
 }

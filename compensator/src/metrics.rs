@@ -1,6 +1,6 @@
 //! The compensator's metrics. Those of transactions and of stock scripts come from their crates.
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Units in Redis, by `sale` (those that end no earlier than a day ago) and `state`: available, held, sold, owed.
 pub const STOCK_UNITS: &str = "stock_units";
@@ -9,10 +9,26 @@ pub const STOCK_CONSERVATION_DRIFT_UNITS: &str = "stock_conservation_drift_units
 /// Overdue reservations whose message was published again.
 pub const RESERVATIONS_PUBLISHED_AGAIN_TOTAL: &str = "reservations_published_again_total";
 
+/// Tries of work that failed before, by `outcome`: `failed`, or how it was settled.
+pub const COMPENSATION_ATTEMPT_TOTAL: &str = "compensation_attempt_total";
+/// Work that was settled by being tried again.
+pub const COMPENSATION_SUCCESS_TOTAL: &str = "compensation_success_total";
+/// In which try work was settled.
+pub const COMPENSATION_RETRY_NUMBER: &str = "compensation_retry_number";
+/// Open work, by `state`: scheduled, dead, archiving, held.
+pub const COMPENSATION_QUEUE: &str = "compensation_queue";
+/// Dead letters that are neither settled nor archived.
+pub const DLQ_BACKLOG: &str = "dlq_backlog";
+/// Orders given up.
+pub const FAILED_ORDER_ARCHIVED_TOTAL: &str = "failed_order_archived_total";
+/// Rows of the archive that wait for an operator.
+pub const FAILED_ORDER_ARCHIVE_OPEN: &str = "failed_order_archive_open";
+
 /// Names, units and help. Once a process.
 pub fn describe() {
     coordinator::metrics::describe();
     ordering::stock::measures::describe();
+    compensation::alerts::metrics::describe();
     describe_gauge!(
         STOCK_UNITS,
         Unit::Count,
@@ -26,5 +42,30 @@ pub fn describe() {
     describe_counter!(
         RESERVATIONS_PUBLISHED_AGAIN_TOTAL,
         "Overdue reservations published again"
+    );
+    describe_counter!(
+        COMPENSATION_ATTEMPT_TOTAL,
+        "Tries of work that failed before, by outcome"
+    );
+    describe_counter!(
+        COMPENSATION_SUCCESS_TOTAL,
+        "Work settled by being tried again"
+    );
+    describe_histogram!(
+        COMPENSATION_RETRY_NUMBER,
+        Unit::Count,
+        "In which try work was settled"
+    );
+    describe_gauge!(COMPENSATION_QUEUE, Unit::Count, "Open work, by state");
+    describe_gauge!(
+        DLQ_BACKLOG,
+        Unit::Count,
+        "Dead letters neither settled nor archived"
+    );
+    describe_counter!(FAILED_ORDER_ARCHIVED_TOTAL, "Orders given up");
+    describe_gauge!(
+        FAILED_ORDER_ARCHIVE_OPEN,
+        Unit::Count,
+        "Archived rows that wait for an operator"
     );
 }

@@ -3,9 +3,12 @@
 //! When a reservation is first seen overdue the end of `orders` is noted. A message that reached Kafka lies before that end; once
 //! the group has committed past it and the reservation still stands, the message was lost, or never sent. Until then publishing
 //! again would only double a backlog. What is noted lives in this process alone: after a restart it is noted anew.
+//!
+//! Orders with an open compensation are left alone: they are worked on already.
 
 use crate::{metrics::RESERVATIONS_PUBLISHED_AGAIN_TOTAL, schedule::Scan};
 use anyhow::Context as _;
+use compensation::queue;
 use coordinator::Gid;
 use futures::{StreamExt as _, stream};
 use metrics::counter;
@@ -116,7 +119,7 @@ impl Overdue {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// All that is overdue now. A fenced sale has its turn when it is open again.
+    /// All that is overdue now.
     async fn overdue(&self) -> anyhow::Result<Vec<(SaleId, Gid)>> {
         let mut overdue = Vec::new();
         let mut last = None;
@@ -128,18 +131,43 @@ impl Overdue {
             let full = page.len() == SALES as usize;
             let looks = page
                 .into_iter()
-                .map(|sale| async move { (sale, self.stock.overdue(sale, OF_A_SALE).await) });
+                .map(|sale| async move { (sale, self.overdue_of(sale).await) });
             let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
             while let Some((sale, found)) = looks.next().await {
                 match found {
                     Ok(gids) => overdue.extend(gids.into_iter().map(|gid| (sale, gid))),
-                    Err(StockError::Fenced) => {}
-                    Err(cause) => {
-                        return Err(cause).context("the stock node does not tell what is overdue");
-                    }
+                    Err(cause) => return Err(cause),
                 }
             }
             if !full {
+                return Ok(overdue);
+            }
+        }
+    }
+
+    /// What is overdue of one sale and has no open compensation. A fenced sale has its turn when it is open again.
+    async fn overdue_of(&self, sale: SaleId) -> anyhow::Result<Vec<Gid>> {
+        let mut overdue = Vec::new();
+        let mut seen = 0;
+        loop {
+            let page = match self.stock.overdue(sale, seen, OF_A_SALE).await {
+                Ok(page) => page,
+                Err(StockError::Fenced) => return Ok(Vec::new()),
+                Err(cause) => {
+                    return Err(cause).context("the stock node does not tell what is overdue");
+                }
+            };
+            let gids: Vec<_> = page.iter().map(|gid| gid.as_uuid()).collect();
+            let open = queue::open_among(&self.db, &gids)
+                .await
+                .context("MySQL does not tell what is tried again")?;
+            let full = page.len() == OF_A_SALE as usize;
+            seen += OF_A_SALE;
+            overdue.extend(
+                page.into_iter()
+                    .filter(|gid| !open.contains(&gid.as_uuid())),
+            );
+            if !full || overdue.len() >= OF_A_SALE as usize {
                 return Ok(overdue);
             }
         }

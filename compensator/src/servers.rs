@@ -42,7 +42,7 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// Reaches all servers, and makes the topic of orders where it is missing. `None` when `stop` came first.
+    /// Reaches all servers, and makes the topics that are missing. `None` when `stop` came first.
     ///
     /// # Errors
     /// When a server answers and cannot be used: wrong account, or settings under which it loses what it was told.
@@ -92,12 +92,22 @@ impl Reached {
         .await?;
         check(&mut redis, Role::Stock).await?;
         let _ = self.redis.set(redis.clone());
-        let topic = Topic {
-            name: &settings.kafka.orders_topic,
-            partitions: settings.kafka.orders_partitions,
-        };
+        let topics = [
+            Topic {
+                name: &settings.kafka.orders_topic,
+                partitions: settings.kafka.orders_partitions,
+            },
+            Topic {
+                name: &settings.compensation.topic,
+                partitions: settings.kafka.orders_partitions,
+            },
+            Topic {
+                name: &settings.compensation.dlq_topic,
+                partitions: 1,
+            },
+        ];
         until_up("Kafka", async || {
-            Ok(ensure_topics(&settings.kafka.brokers, &[topic]).await)
+            Ok(ensure_topics(&settings.kafka.brokers, &topics).await)
         })
         .await?;
         let producer =

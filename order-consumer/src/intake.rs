@@ -1,14 +1,14 @@
 //! The loop that takes orders off Kafka, has them decided, and commits what is settled.
 //!
 //! One task, no task per message: what is in hand is a set of futures it drives itself. It keeps polling while it takes nothing,
-//! for rebalances are served by polling. Nothing is committed before its outcome is durable.
+//! for rebalances are served by polling. Nothing is committed before its outcome is durable, or Kafka has it for the compensator.
 
 use crate::{
     gate::{Closed, Gate},
     membership::{Member, Membership},
     metrics::{CONSUMER_MESSAGES_TOTAL, CONSUMER_PAUSED},
     offsets::Ticket,
-    work::{Done, InHand, Job, Read, Tools, read, wait_after},
+    work::{Done, InHand, Job, Read, Tools, read},
 };
 use anyhow::Context as _;
 use coordinator::SubmitError;
@@ -20,7 +20,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
-use service_kit::settings::Settings;
+use service_kit::{kafka::Original, settings::Settings};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -34,6 +34,10 @@ use tracing::{error, info, warn};
 const TICK: Duration = Duration::from_millis(100);
 /// How long a stop waits for what is in hand.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How long an order that failed alone is kept before it is handed on: time to see whether others fail alike.
+const SETTLES_WITHIN: Duration = Duration::from_millis(500);
+/// How often an order may fail while others fail alike, before it is handed on all the same.
+const FAILURES_AT_MOST: u32 = 2;
 /// The pause after an error of the client, which goes on by itself.
 const AFTER_CLIENT_ERROR: Duration = Duration::from_millis(100);
 
@@ -46,8 +50,8 @@ pub struct Intake {
     tools: Tools,
     gate: Gate,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Orders that failed alone, by when they are tried again.
-    waiting: BTreeMap<(Instant, u64), InHand>,
+    /// Orders that failed alone and why, by when they are handed on.
+    waiting: BTreeMap<(Instant, u64), (InHand, String)>,
     /// Orders that wait for the gate.
     held: VecDeque<InHand>,
     /// Messages of a newer build; while there are any, nothing is taken.
@@ -66,6 +70,7 @@ pub struct Intake {
 struct Counters {
     decided: Counter,
     failed_alone: Counter,
+    handed_on: Counter,
     dead_letter: Counter,
 }
 
@@ -98,6 +103,7 @@ impl Intake {
             counters: Counters {
                 decided: counter!(CONSUMER_MESSAGES_TOTAL, "outcome" => "decided"),
                 failed_alone: counter!(CONSUMER_MESSAGES_TOTAL, "outcome" => "failed_alone"),
+                handed_on: counter!(CONSUMER_MESSAGES_TOTAL, "outcome" => "handed_on"),
                 dead_letter: counter!(CONSUMER_MESSAGES_TOTAL, "outcome" => "dead_letter"),
             },
         })
@@ -181,6 +187,7 @@ impl Intake {
                 let in_hand = InHand {
                     ticket,
                     order,
+                    original: Original::of(message),
                     failures: 0,
                     tried_for_the_gate,
                 };
@@ -217,6 +224,10 @@ impl Intake {
                 self.counters.dead_letter.increment(1);
                 self.membership.finish(ticket);
             }
+            Done::HandedOn(ticket) => {
+                self.counters.handed_on.increment(1);
+                self.membership.finish(ticket);
+            }
             Done::Decided(in_hand, Ok(outcome)) => self.on_decided(&in_hand, &outcome),
             Done::Decided(in_hand, Err(SubmitError::CannotDecide(why))) => {
                 self.on_failed_alone(in_hand, &why);
@@ -238,7 +249,7 @@ impl Intake {
         }
     }
 
-    /// The order stays unfinished at its offset and is tried again; its neighbours go on.
+    /// The order is handed on soon, unless others turn out to fail alike; its neighbours go on.
     fn on_failed_alone(&mut self, mut in_hand: InHand, why: &str) {
         self.counters.failed_alone.increment(1);
         if in_hand.tried_for_the_gate && self.gate.why() == Some(&Closed::Unavailable) {
@@ -249,18 +260,17 @@ impl Intake {
             self.adjust();
         }
         in_hand.failures += 1;
-        if in_hand.failures == 1 {
-            warn!(order.id = %in_hand.id(), "Order {} failed by itself, it is tried again: {why}", in_hand.id());
-        }
         in_hand.tried_for_the_gate = false;
         self.sequence += 1;
         self.waiting.insert(
-            (
-                Instant::now() + wait_after(in_hand.failures, rand::random()),
-                self.sequence,
-            ),
-            in_hand,
+            (Instant::now() + SETTLES_WITHIN, self.sequence),
+            (in_hand, why.to_owned()),
         );
+    }
+
+    fn hand_on(&mut self, in_hand: InHand, why: String) {
+        warn!(order.id = %in_hand.id(), "Order {} fails by itself, it is handed on to be tried again: {why}", in_hand.id());
+        self.start(Job::HandOn(in_hand, why));
     }
 
     fn on_unavailable(&mut self, mut in_hand: InHand, why: &str) {
@@ -278,6 +288,14 @@ impl Intake {
             self.taken_on_trial = 0;
             while let Some(in_hand) = self.held.pop_front() {
                 self.start(Job::Decide(in_hand));
+            }
+            // They failed while others did: that may have been no fault of theirs.
+            for (_, (in_hand, why)) in std::mem::take(&mut self.waiting) {
+                if in_hand.failures < FAILURES_AT_MOST {
+                    self.start(Job::Decide(in_hand));
+                } else {
+                    self.hand_on(in_hand, why);
+                }
             }
             self.adjust();
         }
@@ -300,8 +318,8 @@ impl Intake {
                 .first_entry()
                 .filter(|next| next.key().0 <= now)
             {
-                let in_hand = next.remove();
-                self.start(Job::Decide(in_hand));
+                let (in_hand, why) = next.remove();
+                self.hand_on(in_hand, why);
             }
         } else if self.gate.may_try(now) {
             self.try_gate();
@@ -315,7 +333,7 @@ impl Intake {
         let in_hand = self
             .held
             .pop_front()
-            .or_else(|| self.waiting.pop_first().map(|(_, in_hand)| in_hand));
+            .or_else(|| self.waiting.pop_first().map(|(_, (in_hand, _))| in_hand));
         match in_hand {
             Some(in_hand) => self.start(Job::Decide(InHand {
                 tried_for_the_gate: true,
@@ -335,7 +353,7 @@ impl Intake {
         self.held
             .retain(|in_hand| membership.is_valid(in_hand.ticket));
         self.waiting
-            .retain(|_, in_hand| membership.is_valid(in_hand.ticket));
+            .retain(|_, (in_hand, _)| membership.is_valid(in_hand.ticket));
         self.newer.retain(|ticket| membership.is_valid(*ticket));
     }
 

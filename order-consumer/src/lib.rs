@@ -1,8 +1,8 @@
 //! Takes admitted orders off Kafka and has them settled by the coordinator.
 //!
-//! An order that cannot be decided by itself stays unfinished at its offset and is tried again with backoff, while its neighbours
-//! go on; what can never be an order goes to the dead letters; what is wrong with everything pauses intake. It leaves out HTTP
-//! for buyers, and repair: nothing is published for the compensator yet.
+//! An order that cannot be decided by itself is handed on to the compensator, which tries it again, while its neighbours go on; what
+//! can never be an order goes to the dead letters; what is wrong with everything pauses intake. It leaves out HTTP for buyers, and
+//! repair.
 
 pub mod gate;
 pub mod intake;
@@ -16,15 +16,15 @@ use anyhow::{Context as _, ensure};
 use coordinator::Limits;
 use intake::Intake;
 use membership::Membership;
-use ordering::{engine::OrderEngine, stock::Stock};
+use ordering::{engine::OrderEngine, faults::Faults, stock::Stock};
 use service_kit::{
     kafka::{Producer, Topic, ensure_topics},
     settings::Settings,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use work::Tools;
+use work::{Tools, Topics};
 
 /// How long a stop waits for completions that are under way; recovery does what is left.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(5);
@@ -51,6 +51,10 @@ impl Consumer {
                 partitions: settings.kafka.orders_partitions,
             },
             Topic {
+                name: &settings.compensation.topic,
+                partitions: settings.kafka.orders_partitions,
+            },
+            Topic {
                 name: &settings.compensation.dlq_topic,
                 partitions: 1,
             },
@@ -72,7 +76,13 @@ impl Consumer {
             engine: engine.clone(),
             producer: Producer::new(&settings.kafka.brokers)
                 .context("making the producer of dead letters")?,
-            dead_letters: settings.compensation.dlq_topic.as_str().into(),
+            topics: Arc::new(Topics {
+                orders: settings.kafka.orders_topic.clone(),
+                group: settings.order_consumer.group.clone(),
+                compensation: settings.compensation.topic.clone(),
+                dead_letters: settings.compensation.dlq_topic.clone(),
+            }),
+            faults: Arc::new(Faults::parse(&settings.faults)?),
         };
         Ok(Self {
             intake: Intake::new(settings, tools)?,

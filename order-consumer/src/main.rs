@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use order_consumer::{Consumer, membership::Membership, metrics, start::wait_for};
-use ordering::stock::Stock;
+use ordering::{faults::Faults, stock::Stock};
 use redis::aio::ConnectionManager;
 use service_kit::{
     exit,
@@ -44,6 +44,8 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.config.as_deref())?;
+    // Before any server is waited for: a wrong fault stops the start.
+    Faults::parse(&settings.faults)?;
     let rendered = telemetry::init(&settings.log, "order-consumer")?;
     metrics::describe();
     let stop = stop::token()?;

@@ -6,7 +6,7 @@ use metrics::{Unit, describe_counter, describe_gauge};
 pub const CONSUMER_LAG: &str = "consumer_lag";
 /// 1 while a failure of everything, or a message of a newer build, keeps orders from being taken.
 pub const CONSUMER_PAUSED: &str = "consumer_paused";
-/// Messages by what became of them: `decided`, `dead_letter`, `failed_alone` (an attempt; tried again).
+/// Messages by what became of them: `decided`, `dead_letter`, `failed_alone` (a try), `handed_on` to the compensator.
 pub const CONSUMER_MESSAGES_TOTAL: &str = "consumer_messages_total";
 
 /// Names, units and help. Once a process.

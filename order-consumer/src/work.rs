@@ -1,24 +1,27 @@
-//! What is done with one message: decide the order, or hand what is none to the dead letters.
+//! What is done with one message: decide the order, hand it on when it fails alone, or hand what is no order to the dead letters.
 
 use crate::offsets::Ticket;
 use coordinator::SubmitError;
 use ordering::{
     OrderId, OrderOutcome,
     engine::OrderEngine,
+    faults::{Faults, Step},
     message::{BadMessage, OrderMessage},
 };
 use rdkafka::message::{BorrowedMessage, Message as _};
-use service_kit::kafka::{DeadLetter, Producer};
+use service_kit::kafka::{DeadLetter, Failure, Original, Producer};
 use std::{error::Error as _, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::warn;
 
-/// The first wait before an order that failed alone is tried again, or a dead letter sent again; each is twice the one before.
+/// The first wait before a message that was not acknowledged is sent again; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Waits are up to this share longer or shorter, so that those that failed together do not come back together.
 const JITTER: f64 = 0.2;
+/// Which try of an order this process makes, whatever becomes of it.
+const FIRST_TRY: u32 = 1;
 
 /// How long the wait after this many failures is, the first being 1. `dice` is anything in 0..1.
 pub(crate) fn wait_after(failures: u32, dice: f64) -> Duration {
@@ -49,13 +52,16 @@ pub(crate) fn read(message: &BorrowedMessage<'_>, group: &str) -> Read {
                 message.partition(),
                 message.offset()
             );
-            let text = format!("{poison}: {cause}");
-            Read::Poison(DeadLetter::of(
-                message,
+            let failure = Failure {
+                kind: "ordering::message::BadMessage",
+                cause_kind: "serde_json::Error",
+                text: &format!("{poison}: {cause}"),
+            };
+            Read::Poison(DeadLetter::new(
+                Original::of(message),
+                message.topic(),
                 group,
-                "ordering::message::BadMessage",
-                "serde_json::Error",
-                &text,
+                failure,
             ))
         }
     }
@@ -65,6 +71,8 @@ pub(crate) fn read(message: &BorrowedMessage<'_>, group: &str) -> Read {
 pub(crate) struct InHand {
     pub ticket: Ticket,
     pub order: Box<OrderMessage>,
+    /// The message it was read from: what is handed on when it fails alone.
+    pub original: Original,
     /// How often it failed by itself.
     pub failures: u32,
     /// Whether the gate waits for it.
@@ -80,12 +88,15 @@ impl InHand {
 /// One piece of work.
 pub(crate) enum Job {
     Decide(InHand),
+    /// To the compensator, which tries it again; and why.
+    HandOn(InHand, String),
     Bury(Ticket, DeadLetter),
 }
 
 /// How it ended.
 pub(crate) enum Done {
     Decided(InHand, Result<OrderOutcome, SubmitError>),
+    HandedOn(Ticket),
     Buried(Ticket),
 }
 
@@ -94,26 +105,66 @@ pub(crate) enum Done {
 pub(crate) struct Tools {
     pub engine: OrderEngine,
     pub producer: Producer,
-    pub dead_letters: Arc<str>,
+    pub topics: Arc<Topics>,
+    pub faults: Arc<Faults>,
+}
+
+/// Where messages come from and go to.
+pub(crate) struct Topics {
+    pub orders: String,
+    pub group: String,
+    pub compensation: String,
+    pub dead_letters: String,
 }
 
 impl Tools {
-    /// Does one job. A dead letter is sent until it is acknowledged: only then may its offset finish.
+    /// Does one job. What is handed on is sent until it is acknowledged: only then may its offset finish.
     pub(crate) async fn work(self, job: Job) -> Done {
         match job {
             Job::Decide(in_hand) => {
-                let outcome = self.engine.submit((*in_hand.order).clone()).await;
+                let outcome = self.decide(&in_hand.order).await;
                 Done::Decided(in_hand, outcome)
             }
+            Job::HandOn(in_hand, why) => {
+                let failure = Failure {
+                    kind: "coordinator::SubmitError",
+                    cause_kind: "CannotDecide",
+                    text: &why,
+                };
+                let Topics {
+                    orders,
+                    group,
+                    compensation,
+                    ..
+                } = &*self.topics;
+                let letter = DeadLetter::new(in_hand.original, orders, group, failure);
+                self.send(&letter, compensation).await;
+                Done::HandedOn(in_hand.ticket)
+            }
             Job::Bury(ticket, letter) => {
-                let mut failures = 0;
-                while let Err(cause) = letter.send(&self.producer, &self.dead_letters).await {
-                    failures += 1;
-                    warn!("A dead letter was not acknowledged, it is sent again: {cause}");
-                    sleep(wait_after(failures, rand::random())).await;
-                }
+                self.send(&letter, &self.topics.dead_letters).await;
                 Done::Buried(ticket)
             }
+        }
+    }
+
+    async fn decide(&self, order: &OrderMessage) -> Result<OrderOutcome, SubmitError> {
+        if let Some(why) = self.faults.hit(Step::Decide, order, FIRST_TRY) {
+            return Err(SubmitError::CannotDecide(why));
+        }
+        let outcome = self.engine.submit(order.clone()).await?;
+        match self.faults.hit(Step::DecideLost, order, FIRST_TRY) {
+            Some(why) => Err(SubmitError::CannotDecide(why)),
+            None => Ok(outcome),
+        }
+    }
+
+    async fn send(&self, letter: &DeadLetter, topic: &str) {
+        let mut failures = 0;
+        while let Err(cause) = letter.send(&self.producer, topic).await {
+            failures += 1;
+            warn!("A message to {topic} was not acknowledged, it is sent again: {cause}");
+            sleep(wait_after(failures, rand::random())).await;
         }
     }
 }

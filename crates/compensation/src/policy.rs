@@ -52,6 +52,12 @@ impl Policy {
         )
     }
 
+    /// How many tries a piece of work has behind it that begins as a dead letter.
+    #[must_use]
+    pub fn tries_before_dead_letter(&self) -> u32 {
+        u32::try_from(1 + self.retries.len()).unwrap_or(u32::MAX)
+    }
+
     /// What follows after this many tries of a generation failed. `dice` is anything in 0..1.
     #[must_use]
     pub fn after(&self, tries: u32, dice: f64) -> Next {

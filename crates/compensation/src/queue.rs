@@ -151,9 +151,9 @@ pub async fn claim_due(
 /// What a failed try, or a decision, makes of claimed work.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Tried again from the retry queue, or as a dead letter.
+    /// Tried again: from the retry queue, as a dead letter, or to be given up.
     Again {
-        /// Which of the two: [`Event::FailedToRetry`] or [`Event::FailedAsDeadLetter`].
+        /// [`Event::FailedToRetry`], [`Event::FailedAsDeadLetter`] or [`Event::FailedToArchive`].
         event: Event,
         /// When.
         after: Duration,

@@ -30,6 +30,8 @@ pub enum Event {
     FailedForGood,
     /// A decision is durable.
     Settled,
+    /// It could not be given up now.
+    FailedToArchive,
     /// The order is `failed`, and the archive has it.
     StoredInArchive,
     /// The archive has it, and its units stay held.
@@ -76,6 +78,7 @@ impl State {
             (Self::Scheduled | Self::Dead, Event::FailedAsDeadLetter) => Self::Dead,
             (Self::Scheduled | Self::Dead, Event::FailedForGood) => Self::Archiving,
             (Self::Scheduled | Self::Dead | Self::Archiving, Event::Settled) => Self::Closed,
+            (Self::Archiving, Event::FailedToArchive) => Self::Archiving,
             (Self::Archiving, Event::StoredInArchive) => Self::Archived,
             (Self::Archiving, Event::StoredAndHeld) => Self::Held,
             (from, event) => return Err(IllegalMove { from, event }),
@@ -123,11 +126,12 @@ impl FromStr for State {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 8] = [
         Event::FailedToRetry,
         Event::FailedAsDeadLetter,
         Event::FailedForGood,
         Event::Settled,
+        Event::FailedToArchive,
         Event::StoredInArchive,
         Event::StoredAndHeld,
         Event::Replayed,

@@ -16,6 +16,8 @@ pub struct Topics {
     pub brokers: String,
     /// Admitted orders, 8 partitions.
     pub orders: String,
+    /// Orders that failed alone, 8 partitions.
+    pub compensation: String,
     /// Dead letters, 1 partition.
     pub dead_letters: String,
     /// A consumer group.
@@ -28,6 +30,7 @@ pub async fn topics() -> Topics {
     let id = Uuid::new_v4().simple().to_string();
     let topics = Topics {
         orders: format!("orders-{id}"),
+        compensation: format!("compensation-{id}"),
         dead_letters: format!("dead-letters-{id}"),
         group: format!("order-consumer-{id}"),
         brokers,
@@ -37,6 +40,10 @@ pub async fn topics() -> Topics {
         &[
             Topic {
                 name: &topics.orders,
+                partitions: 8,
+            },
+            Topic {
+                name: &topics.compensation,
                 partitions: 8,
             },
             Topic {

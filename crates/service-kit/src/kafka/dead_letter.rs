@@ -28,6 +28,46 @@ pub struct Origin {
     pub consumer_group: String,
 }
 
+/// A message as it was read, kept for the case that nobody can work on it.
+#[derive(Debug, Clone)]
+pub struct Original {
+    key: Vec<u8>,
+    payload: Vec<u8>,
+    headers: OwnedHeaders,
+    partition: i32,
+    offset: i64,
+    timestamp: Timestamp,
+}
+
+impl Original {
+    /// Copies what `message` holds.
+    #[must_use]
+    pub fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self {
+            key: message.key().unwrap_or_default().to_vec(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+            headers: message
+                .headers()
+                .map(rdkafka::message::BorrowedHeaders::detach)
+                .unwrap_or_default(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp(),
+        }
+    }
+}
+
+/// What went wrong with a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// The failure's kind.
+    pub kind: &'a str,
+    /// Its cause's kind.
+    pub cause_kind: &'a str,
+    /// What to read. No personal data.
+    pub text: &'a str,
+}
+
 /// A message nobody can work on, with all it came with.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -37,36 +77,26 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// The message as it was, with where it came from and what went wrong: the failure's kind, its cause's kind, its text.
+    /// The message as it was, with where it came from (`topic`, read by `group`) and what went wrong.
     #[must_use]
-    pub fn of(
-        message: &BorrowedMessage<'_>,
-        group: &str,
-        kind: &str,
-        cause_kind: &str,
-        text: &str,
-    ) -> Self {
-        let (timestamp_ms, timestamp_type) = match message.timestamp() {
+    pub fn new(original: Original, topic: &str, group: &str, failure: Failure<'_>) -> Self {
+        let (timestamp_ms, timestamp_type) = match original.timestamp {
             Timestamp::CreateTime(at) => (at, "CreateTime"),
             Timestamp::LogAppendTime(at) => (at, "LogAppendTime"),
             Timestamp::NotAvailable => (-1, "NoTimestampType"),
         };
         let origin = Origin {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
+            topic: topic.to_owned(),
+            partition: original.partition,
+            offset: original.offset,
             timestamp_ms,
             timestamp_type,
             consumer_group: group.to_owned(),
         };
-        let original = message
-            .headers()
-            .map(rdkafka::message::BorrowedHeaders::detach)
-            .unwrap_or_default();
         Self {
-            key: message.key().unwrap_or_default().to_vec(),
-            payload: message.payload().unwrap_or_default().to_vec(),
-            headers: describe(original, &origin, kind, cause_kind, text),
+            key: original.key,
+            payload: original.payload,
+            headers: describe(original.headers, &origin, failure),
         }
     }
 
@@ -81,14 +111,11 @@ impl DeadLetter {
     }
 }
 
-fn describe(
-    original: OwnedHeaders,
-    origin: &Origin,
-    kind: &str,
-    cause_kind: &str,
-    text: &str,
-) -> OwnedHeaders {
-    let text = shortened(text);
+fn describe(original: OwnedHeaders, origin: &Origin, failure: Failure<'_>) -> OwnedHeaders {
+    let Failure {
+        kind, cause_kind, ..
+    } = failure;
+    let text = shortened(failure.text);
     original
         .insert(header("kafka_dlt-original-topic", origin.topic.as_bytes()))
         .insert(header(
@@ -146,7 +173,12 @@ mod tests {
             timestamp_type: "CreateTime",
             consumer_group: "order-consumer".to_owned(),
         };
-        let headers = describe(OwnedHeaders::new(), &origin, "poison", "json", "naïve");
+        let failure = Failure {
+            kind: "poison",
+            cause_kind: "json",
+            text: "naïve",
+        };
+        let headers = describe(OwnedHeaders::new(), &origin, failure);
         let value = |key: &str| {
             headers
                 .iter()

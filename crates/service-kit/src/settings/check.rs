@@ -20,6 +20,7 @@ impl Settings {
             .or_else(|| self.retries())
             .or_else(|| self.faults_in_production())
             .or_else(|| self.alerts.complaint(self.environment))
+            .or_else(|| self.alerts.dlq_complaint(&self.dlq, self.environment))
             .or_else(|| self.admin.complaint(self.environment));
         complaint.map_or(Ok(()), |line| Err(SettingsError::Contradiction(line)))
     }
@@ -71,6 +72,7 @@ impl Settings {
             ("compensation.topic", &self.compensation.topic),
             ("compensation.dlq_topic", &self.compensation.dlq_topic),
             ("order_consumer.group", &self.order_consumer.group),
+            ("compensator.group", &self.compensator.group),
             ("transaction.lock_prefix", &self.transaction.lock_prefix),
         ];
         let (key, _) = named

@@ -117,12 +117,15 @@ impl Default for OrderConsumer {
 pub struct Compensator {
     /// Where health and metrics are served.
     pub listen: SocketAddr,
+    /// The consumer group that takes in what failed.
+    pub group: String,
 }
 
 impl Default for Compensator {
     fn default() -> Self {
         Self {
             listen: loopback(8083),
+            group: "compensator".to_owned(),
         }
     }
 }
@@ -361,6 +364,8 @@ pub struct Dlq {
     pub retry_delay: Vec<String>,
     /// A Standard Webhooks endpoint that is told of dead letters and archived orders, besides `alerts.channels`. Empty: none.
     pub alert_webhook: String,
+    /// Signs its requests, as a webhook's secret in `alerts.channels` does; empty: they are not signed.
+    pub alert_webhook_secret: Secret,
     /// Where the payload of what is given up is kept.
     pub archive_storage: ArchiveStorage,
     /// The file for it, one JSON object a line.
@@ -385,6 +390,7 @@ impl Default for Dlq {
             max_retries: 2,
             retry_delay: texts(&["60", "300"]),
             alert_webhook: String::new(),
+            alert_webhook_secret: Secret::default(),
             archive_storage: ArchiveStorage::Mysql,
             archive_file: "data/archive.jsonl".into(),
             hold_stock: false,

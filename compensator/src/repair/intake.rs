@@ -1,0 +1,312 @@
+//! Takes in what others handed on: orders that failed alone, from the compensation topic, and whatever lies on the dead-letter
+//! topic. An offset is committed once MySQL has what lies below it.
+//!
+//! An order goes into the retry queue, or is found there; one that only the dead-letter topic knows begins as a dead letter. What
+//! is no order is archived as it came. Taken in again it changes nothing.
+
+use super::{Tools, telling};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use compensation::{
+    archive::{self, ToArchive},
+    attempt::{Attempt, FAILED, History, Lane},
+    headers::Headers,
+    policy::Next,
+    queue::{self, NewWork},
+    state::State,
+};
+use futures::StreamExt as _;
+use ordering::message::{BadMessage, OrderMessage};
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    message::BorrowedMessage,
+};
+use service_kit::{kafka::consumer_config, settings::Settings};
+use sha2::{Digest as _, Sha256};
+use sqlx::MySqlConnection;
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use uuid::Uuid;
+
+/// Messages taken in by one transaction.
+const BATCH: usize = 200;
+/// The pause before a batch that MySQL did not take is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Reads both topics until it is stopped.
+pub struct Intake {
+    consumer: StreamConsumer,
+    compensation_topic: String,
+    tools: Tools,
+}
+
+/// A message of a build newer than this one: whoever wrote it knows better what it means.
+#[derive(Debug, thiserror::Error)]
+#[error("a message of version {0} waits for a newer build of this process")]
+struct Newer(u32);
+
+impl Intake {
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// When the settings make no consumer.
+    pub fn new(settings: &Settings, tools: Tools) -> anyhow::Result<Self> {
+        let consumer: StreamConsumer =
+            consumer_config(&settings.kafka.brokers, &settings.compensator.group, None)
+                .create()
+                .context("kafka.brokers make no consumer")?;
+        let compensation = &settings.compensation;
+        consumer
+            .subscribe(&[&compensation.topic, &compensation.dlq_topic])
+            .context("subscribing to what was handed on")?;
+        Ok(Self {
+            consumer,
+            compensation_topic: compensation.topic.clone(),
+            tools,
+        })
+    }
+
+    /// Takes messages in until `stop`; the batch in hand is finished first, unless MySQL does not take it.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut batches = self.consumer.stream().ready_chunks(BATCH);
+        while let Some(Some(batch)) = stop.run_until_cancelled(batches.next()).await {
+            let mut messages = Vec::with_capacity(batch.len());
+            for message in batch {
+                match message {
+                    Ok(message) => messages.push(message),
+                    Err(cause) => debug!("Kafka client: {cause}"),
+                }
+            }
+            let mut trouble = None;
+            while let Err(cause) = self.take(&messages).await {
+                let now = format!("{cause:#}");
+                if trouble.as_ref() != Some(&now) {
+                    warn!(
+                        "What failed is not taken in, it stays on its topic and is tried again: {now}"
+                    );
+                }
+                trouble = Some(now);
+                if stop.run_until_cancelled(sleep(AGAIN_AFTER)).await.is_none() {
+                    return;
+                }
+            }
+            self.commit(&messages);
+        }
+    }
+
+    async fn take(&self, messages: &[BorrowedMessage<'_>]) -> anyhow::Result<()> {
+        let mut tx = self.tools.db.begin().await?;
+        for message in messages {
+            self.take_one(&mut tx, message).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn take_one(
+        &self,
+        db: &mut MySqlConnection,
+        message: &BorrowedMessage<'_>,
+    ) -> anyhow::Result<()> {
+        let came = Came::of(message);
+        let failed_first = message.topic() == self.compensation_topic;
+        match OrderMessage::parse(&came.payload) {
+            Ok(order) if failed_first => self.tools.take_failed(db, came, &order).await,
+            Ok(order) => self.tools.take_dead(db, came, &order).await,
+            Err(BadMessage::NewerVersion(version)) if failed_first => Err(Newer(version).into()),
+            Err(cause) => {
+                let cause = format!("{:#}", anyhow::Error::new(cause));
+                self.tools.archive_as_it_came(db, came, &cause).await
+            }
+        }
+    }
+
+    /// Errors are harmless: what is not committed is taken in again.
+    fn commit(&self, messages: &[BorrowedMessage<'_>]) {
+        let mut next = TopicPartitionList::new();
+        for message in messages {
+            let (topic, partition) = (message.topic(), message.partition());
+            let after = Offset::Offset(message.offset() + 1);
+            let set = match next.find_partition(topic, partition) {
+                Some(mut known) => known.set_offset(after),
+                None => next.add_partition_offset(topic, partition, after),
+            };
+            if let Err(cause) = set {
+                error!("Kafka client: {cause}");
+            }
+        }
+        if next.count() > 0
+            && let Err(cause) = self.consumer.commit(&next, CommitMode::Async)
+        {
+            debug!("Offsets are not committed, their messages are taken in again: {cause}");
+        }
+    }
+}
+
+/// A message with where and when it lay.
+struct Came {
+    payload: Vec<u8>,
+    headers: Headers,
+    place: String,
+    at: DateTime<Utc>,
+}
+
+impl Came {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let at = message.timestamp().to_millis();
+        Self {
+            payload: message.payload().unwrap_or_default().to_vec(),
+            headers: Headers::of(message.headers()),
+            place: format!(
+                "{}/{}/{}",
+                message.topic(),
+                message.partition(),
+                message.offset()
+            ),
+            at: at
+                .and_then(DateTime::from_timestamp_millis)
+                .unwrap_or_else(Utc::now),
+        }
+    }
+
+    fn error(&self) -> Option<String> {
+        self.headers.text("kafka_dlt-exception-message")
+    }
+
+    /// The same for every copy: where the message lay first, if its headers tell.
+    fn id(&self) -> Uuid {
+        let mut hash = Sha256::new();
+        let first: Vec<&[u8]> = ["topic", "partition", "offset", "timestamp"]
+            .iter()
+            .filter_map(|name| self.headers.get(&format!("kafka_dlt-original-{name}")))
+            .collect();
+        if first.len() == 4 {
+            first.iter().for_each(|part| hash.update(part));
+        } else {
+            hash.update(format!("{} {}", self.place, self.at.timestamp_millis()));
+        }
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.finalize()[..16]);
+        uuid::Builder::from_custom_bytes(id).into_uuid()
+    }
+}
+
+impl Tools {
+    /// An order the consumer could not settle: its first try.
+    async fn take_failed(
+        &self,
+        db: &mut MySqlConnection,
+        came: Came,
+        order: &OrderMessage,
+    ) -> anyhow::Result<()> {
+        let tries = 1;
+        let (state, after) = match self.policy.roll(tries) {
+            Next::Retry(after) => (State::Scheduled, after),
+            Next::DeadLetter(after) => (State::Dead, after),
+            Next::Archive => (State::Archiving, Duration::ZERO),
+        };
+        self.enqueue(db, came, order, state, tries, after).await?;
+        Ok(())
+    }
+
+    /// An order on the dead-letter topic: ours, or one that others put there.
+    async fn take_dead(
+        &self,
+        db: &mut MySqlConnection,
+        came: Came,
+        order: &OrderMessage,
+    ) -> anyhow::Result<()> {
+        if queue::is_known(&mut *db, order.gid.as_uuid()).await? {
+            return Ok(());
+        }
+        let tries = self.policy.tries_before_dead_letter();
+        let (state, after) = match self.policy.roll(tries) {
+            Next::Retry(after) | Next::DeadLetter(after) => (State::Dead, after),
+            Next::Archive => (State::Archiving, Duration::ZERO),
+        };
+        self.enqueue(db, came, order, state, tries, after).await
+    }
+
+    async fn enqueue(
+        &self,
+        db: &mut MySqlConnection,
+        came: Came,
+        order: &OrderMessage,
+        state: State,
+        attempts: u32,
+        due_after: Duration,
+    ) -> anyhow::Result<()> {
+        let gid = order.gid.as_uuid();
+        let order_id = order.order_id.as_uuid();
+        if queue::is_known(&mut *db, gid).await? {
+            return Ok(());
+        }
+        let error = came.error();
+        let first = Attempt {
+            generation: order.generation,
+            attempt: 1,
+            lane: Lane::First,
+            started_at: came.at,
+            duration_ms: 0,
+            worker: came
+                .headers
+                .text("kafka_dlt-original-consumer-group")
+                .unwrap_or_default(),
+            outcome: FAILED.to_owned(),
+            error: error.clone(),
+            next_after_ms: u64::try_from(due_after.as_millis()).ok(),
+        };
+        let mut history = History::default();
+        history.push(first.clone());
+        let work = NewWork {
+            gid,
+            kind: "order",
+            order_id,
+            generation: order.generation,
+            sale_id: order.sale_id.as_uuid(),
+            user_id: order.user_id.as_uuid(),
+            state,
+            attempts,
+            due_after,
+            payload: came.payload,
+            headers: came.headers,
+            history,
+            error,
+        };
+        queue::enqueue(&mut *db, &work).await?;
+        self.log.write(db, gid, order_id, &first).await?;
+        Ok(())
+    }
+
+    async fn archive_as_it_came(
+        &self,
+        db: &mut MySqlConnection,
+        came: Came,
+        cause: &str,
+    ) -> anyhow::Result<()> {
+        let id = came.id();
+        if archive::exists(&mut *db, id).await? {
+            return Ok(());
+        }
+        let error = came.error().unwrap_or_else(|| cause.to_owned());
+        let what = ToArchive {
+            id,
+            order: None,
+            step: "parse",
+            error: error.clone(),
+            history: History::default(),
+            first_failed_at: came.at,
+            payload: came.payload,
+            headers: came.headers,
+            held: false,
+        };
+        let kept = self.store.keep(&what).await?;
+        archive::put(&mut *db, &what, &kept).await?;
+        self.tell(db, &telling::no_order(id, &came.place, &error))
+            .await?;
+        error!(archive.id = %id, "The message at {} is no order, it was archived: {error}", came.place);
+        Ok(())
+    }
+}

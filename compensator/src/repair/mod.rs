@@ -1,0 +1,159 @@
+//! What failed: taken in from Kafka, tried again, made a dead letter, given up, put back by operators, and told of.
+//!
+//! MySQL is the authority on what is open and when it is tried; any number of processes may work on it at once. Every step may die
+//! anywhere: what it claimed comes back, and what it did before is found done.
+
+mod archive_lane;
+mod figures;
+mod intake;
+mod open_work;
+mod orders;
+mod replays;
+mod retry_lane;
+mod telling;
+mod worker;
+
+pub use archive_lane::ArchiveLane;
+pub use figures::Figures;
+pub use intake::Intake;
+pub use open_work::OpenCompensations;
+pub use replays::Replays;
+pub use retry_lane::RetryLane;
+
+use crate::servers::Servers;
+use anyhow::Context as _;
+use compensation::{
+    alerts::{Channels, Courier, Spool},
+    archive::Store,
+    log::AttemptLog,
+    policy::Policy,
+};
+use coordinator::Limits;
+use ordering::{engine::OrderEngine, faults::Faults, stock::Stock};
+use orders::Orders;
+use service_kit::{kafka::Producer, mysql, settings::Settings};
+use sqlx::MySqlPool;
+use std::{sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+use uuid::Uuid;
+
+/// How long completions that are under way may keep a stop waiting; recovery does what is left.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What every lane needs. Cloning shares it.
+#[derive(Clone)]
+pub struct Tools(Arc<Parts>);
+
+/// What [`Tools`] shares.
+pub struct Parts {
+    db: MySqlPool,
+    stock: Stock,
+    producer: Producer,
+    orders: Orders,
+    policy: Policy,
+    log: AttemptLog,
+    store: Store,
+    channels: Vec<String>,
+    dlq_topic: String,
+    hold_stock: bool,
+    /// This process, for people.
+    worker: String,
+}
+
+impl std::ops::Deref for Tools {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// All of it, not running yet.
+pub struct Repair {
+    /// Takes in what was handed on.
+    pub intake: Intake,
+    /// Tries it again.
+    pub retry_lane: RetryLane,
+    /// Gives it up.
+    pub archive_lane: ArchiveLane,
+    /// Puts it back.
+    pub replays: Replays,
+    /// Tells people.
+    pub courier: Courier,
+    engine: OrderEngine,
+}
+
+impl Repair {
+    /// The lanes of a new process.
+    ///
+    /// # Errors
+    /// When a setting makes no client, or a folder for logs or archives cannot be made.
+    pub fn new(settings: &Settings, servers: &Servers) -> anyhow::Result<Self> {
+        let Servers {
+            db,
+            redis,
+            producer,
+        } = servers.clone();
+        let stock = Stock::new(redis);
+        let transaction = &settings.transaction;
+        let limits = Limits {
+            batch_size: transaction.batch_size,
+            batch_wait: Duration::from_millis(transaction.batch_wait_ms),
+            batches_in_flight: transaction.batches_in_flight,
+            queue: transaction.queue,
+        };
+        let engine = OrderEngine::start(
+            limits,
+            mysql::options(&settings.database.mysql),
+            stock.clone(),
+        );
+        let channels = Channels::from_settings(settings)?;
+        let worker = format!("compensator-{}", &Uuid::new_v4().simple().to_string()[..8]);
+        let tools = Tools(Arc::new(Parts {
+            orders: Orders::new(engine.clone(), Faults::parse(&settings.faults)?),
+            policy: Policy::from_settings(settings),
+            log: AttemptLog::new(&settings.compensation)
+                .context("compensation.log_file cannot be written")?,
+            store: Store::new(&settings.dlq).context("dlq.archive_file cannot be written")?,
+            channels: channels.names().to_vec(),
+            dlq_topic: settings.compensation.dlq_topic.clone(),
+            hold_stock: settings.dlq.hold_stock,
+            worker: worker.clone(),
+            db: db.clone(),
+            stock,
+            producer,
+        }));
+        let spool = Spool::new(&settings.alerts.spool);
+        Ok(Self {
+            intake: Intake::new(settings, tools.clone())?,
+            retry_lane: RetryLane::new(tools.clone()),
+            archive_lane: ArchiveLane::new(tools.clone()),
+            replays: Replays::new(tools),
+            courier: Courier::new(db, &channels, spool, &worker),
+            engine,
+        })
+    }
+
+    /// Runs all of it until `stop`; what is in hand is finished first.
+    pub async fn run(self, stop: CancellationToken) {
+        let lanes = TaskTracker::new();
+        lanes.spawn(self.intake.run(stop.clone()));
+        lanes.spawn(worker::run("retries", stop.clone(), async move || {
+            self.retry_lane.run_batch().await
+        }));
+        lanes.spawn(worker::run("archive", stop.clone(), async move || {
+            self.archive_lane.run_batch().await
+        }));
+        lanes.spawn(worker::run("replays", stop.clone(), async move || {
+            self.replays.run_batch().await
+        }));
+        lanes.spawn(self.courier.run(stop));
+        lanes.close();
+        lanes.wait().await;
+        let drained = tokio::time::timeout(COMPLETE_WITHIN, self.engine.drain()).await;
+        if drained.is_err() {
+            warn!("Completions under way are left to recovery");
+        }
+    }
+}

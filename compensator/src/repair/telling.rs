@@ -1,0 +1,101 @@
+//! The words of alerts about orders and dead letters. Ids only: an alert leaves the house.
+
+use super::Tools;
+use compensation::{
+    alerts::{Alert, Severity, outbox},
+    queue::Claimed,
+};
+use sqlx::MySqlConnection;
+use uuid::Uuid;
+
+impl Tools {
+    /// Writes an alert in the caller's transaction: it is sent if, and only if, that commits.
+    pub(super) async fn tell(&self, db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
+        outbox::insert(db, &self.channels, alert).await
+    }
+}
+
+/// An order's retries are used up, or it failed as a dead letter.
+pub(super) fn dead_letter(work: &Claimed, attempts: u32, error: &str) -> Alert {
+    of_order(
+        Alert::new(
+            "dead_letter",
+            Severity::Warning,
+            &work.order_id.to_string(),
+            &format!(
+                "Order {} is a dead letter after {attempts} tries",
+                work.order_id
+            ),
+        ),
+        work,
+        error,
+    )
+    .fact("tries", attempts)
+    .text("It is tried again by itself. Its units stay held.")
+    .once(&format!("{} {attempts}", work.gid))
+}
+
+/// An order was given up.
+pub(super) fn archived(work: &Claimed, held: bool) -> Alert {
+    let error = work.error.as_deref().unwrap_or_default();
+    of_order(
+        Alert::new(
+            "archived",
+            Severity::Urgent,
+            &work.order_id.to_string(),
+            &format!("Order {} was given up and archived", work.order_id),
+        ),
+        work,
+        error,
+    )
+    .fact("tries", work.history.tries())
+    .text(if held {
+        "Its units stay held until it is replayed in the admin."
+    } else {
+        "Its units can be bought again. Look at it in the admin, and replay it there."
+    })
+    .once(&work.gid.to_string())
+}
+
+/// An order could not even be given up.
+pub(super) fn cannot_archive(work: &Claimed, error: &str) -> Alert {
+    of_order(
+        Alert::new(
+            "archive_failed",
+            Severity::Urgent,
+            &work.order_id.to_string(),
+            &format!("Order {} cannot be given up", work.order_id),
+        ),
+        work,
+        error,
+    )
+    .text("Its units stay held. It is tried again by itself, at growing intervals.")
+    .once(&work.gid.to_string())
+}
+
+/// A message that is no order was archived.
+pub(super) fn no_order(id: Uuid, place: &str, error: &str) -> Alert {
+    Alert::new(
+        "archived",
+        Severity::Urgent,
+        &id.to_string(),
+        "A message that is no order was archived",
+    )
+    .fact("lay at", place)
+    .fact("error", shown(error))
+    .text("It is kept as it came. Whoever wrote it has to look.")
+    .once("")
+}
+
+fn of_order(alert: Alert, work: &Claimed, error: &str) -> Alert {
+    alert
+        .fact("order", work.order_id)
+        .fact("sale", work.sale_id)
+        .fact("generation", work.generation)
+        .fact("error", shown(error))
+}
+
+/// An error may quote a long message.
+fn shown(error: &str) -> String {
+    error.chars().take(300).collect()
+}
