@@ -1,5 +1,5 @@
 //! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis servers and processes
-//! as children that a test may kill, pause and start again.
+//! as children that a test may kill, pause and start again, receivers of webhooks.
 //!
 //! `cargo xtask test` starts the shared servers and tells where they are; nothing here pretends to be one.
 
@@ -15,6 +15,7 @@ mod ports;
 pub mod process;
 pub mod proxy;
 pub mod redis;
+pub mod webhooks;
 
 pub use eventually::eventually;
 

@@ -1,3 +1,4 @@
 //! What processes rely on, seen from outside.
 
+mod alerts_settings;
 mod settings;

@@ -1,0 +1,204 @@
+//! The work on the spool: what is due is sent straight from it while MySQL takes nothing, and goes into the outbox afterwards.
+//!
+//! Only the process that holds the folder's lock does it. Files are read once and kept in memory; what was done is written into
+//! the file before anything else is done.
+
+use super::{
+    Alert, Delivered, Spool,
+    lane::answered,
+    outbox,
+    spool::{Entry, Progress},
+};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use sqlx::MySqlConnection;
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    time::Duration,
+};
+use tokio::{sync::Mutex, time::Instant};
+use uuid::Uuid;
+
+/// So that the outbox is not kept waiting by a long spool.
+const MOVED_AT_ONCE: usize = 100;
+
+/// See the module.
+pub(super) struct Backlog {
+    spool: Spool,
+    work: Mutex<Work>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// `None` while another process has it.
+    lock: Option<File>,
+    entries: HashMap<Uuid, Entry>,
+    /// Being sent until this moment at the latest, and not to be touched.
+    in_hand: HashMap<(Uuid, String), Instant>,
+}
+
+/// An alert to be sent from the spool.
+pub(super) struct Due {
+    pub(super) alert: Alert,
+    /// Tries before this one.
+    pub(super) attempts: u32,
+}
+
+impl Backlog {
+    pub(super) fn new(spool: Spool) -> Self {
+        Self {
+            spool,
+            work: Mutex::default(),
+        }
+    }
+
+    pub(super) const fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Takes up to `limit` alerts that the channel has not been told of and that are due, oldest first, for `lease`.
+    pub(super) async fn take_due(
+        &self,
+        channel: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> anyhow::Result<Vec<Due>> {
+        let mut work = self.refreshed().await?;
+        let now = Utc::now();
+        let mut due: Vec<_> = work
+            .entries
+            .values()
+            .filter(|entry| is_due(entry.progress.get(channel), now))
+            .filter(|entry| {
+                !work
+                    .in_hand
+                    .contains_key(&(entry.alert.id, channel.to_owned()))
+            })
+            .collect();
+        due.sort_unstable_by_key(|entry| (entry.alert.at, entry.alert.id));
+        let due: Vec<_> = due
+            .into_iter()
+            .take(limit)
+            .map(|entry| Due {
+                alert: entry.alert.clone(),
+                attempts: entry
+                    .progress
+                    .get(channel)
+                    .map_or(0, |progress| progress.attempts),
+            })
+            .collect();
+        let until = Instant::now() + lease;
+        work.in_hand.extend(
+            due.iter()
+                .map(|due| ((due.alert.id, channel.to_owned()), until)),
+        );
+        Ok(due)
+    }
+
+    /// Writes down what came of a try.
+    pub(super) async fn record(
+        &self,
+        id: Uuid,
+        channel: &str,
+        what: &Delivered,
+        wait: Duration,
+    ) -> anyhow::Result<()> {
+        let mut work = self.work.lock().await;
+        work.in_hand.remove(&(id, channel.to_owned()));
+        let Some(entry) = work.entries.get_mut(&id) else {
+            return Ok(());
+        };
+        let progress = entry.progress.entry(channel.to_owned()).or_default();
+        progress.attempts = progress.attempts.saturating_add(1);
+        progress.last_error = what.error();
+        if *what == Delivered::Sent {
+            progress.delivered_at = Some(Utc::now());
+        } else {
+            progress.due_at = Some(Utc::now() + wait);
+        }
+        let entry = entry.clone();
+        self.spool
+            .on_disk(move |spool| spool.write(&entry))
+            .await
+            .context("the spool does not take what became of an alert: it may be sent once more")
+    }
+
+    /// Moves alerts that nobody is sending into the outbox, a hundred at a time; how many.
+    pub(super) async fn move_into_outbox(
+        &self,
+        db: &mut MySqlConnection,
+        channels: &[String],
+    ) -> anyhow::Result<usize> {
+        let mut work = self.refreshed().await?;
+        let busy: HashSet<Uuid> = work.in_hand.keys().map(|(id, _)| *id).collect();
+        let ids: Vec<Uuid> = work
+            .entries
+            .keys()
+            .filter(|id| !busy.contains(id))
+            .take(MOVED_AT_ONCE)
+            .copied()
+            .collect();
+        for id in &ids {
+            let entry = &work.entries[id];
+            answered(outbox::restore(db, channels, entry))
+                .await
+                .context("MySQL does not take the spooled alerts")?;
+            let id = *id;
+            self.spool
+                .on_disk(move |spool| spool.remove(id))
+                .await
+                .context("a spooled alert cannot be removed")?;
+            work.entries.remove(&id);
+        }
+        Ok(ids.len())
+    }
+
+    /// What is there now; nothing where another process works on it.
+    async fn refreshed(&self) -> anyhow::Result<tokio::sync::MutexGuard<'_, Work>> {
+        let mut work = self.work.lock().await;
+        let now = Instant::now();
+        work.in_hand.retain(|_, until| *until > now);
+        let known: HashSet<Uuid> = work.entries.keys().copied().collect();
+        let lock = work.lock.take();
+        let (lock, there, new) = self
+            .spool
+            .on_disk(move |spool| look(spool, lock, &known))
+            .await
+            .context("the spool cannot be read")?;
+        work.lock = lock;
+        work.entries.retain(|id, _| there.contains(id));
+        work.entries
+            .extend(new.into_iter().map(|entry| (entry.alert.id, entry)));
+        Ok(work)
+    }
+}
+
+/// All ids, and the alerts that are not known yet.
+fn look(
+    spool: &Spool,
+    lock: Option<File>,
+    known: &HashSet<Uuid>,
+) -> std::io::Result<(Option<File>, HashSet<Uuid>, Vec<Entry>)> {
+    let ids = spool.ids()?;
+    // An empty folder is nobody's, so that processes that never needed it leave no trace.
+    let lock = if ids.is_empty() || lock.is_some() {
+        lock
+    } else {
+        spool.lock()?
+    };
+    if lock.is_none() {
+        return Ok((None, HashSet::new(), Vec::new()));
+    }
+    let mut new = Vec::new();
+    for id in ids.iter().filter(|id| !known.contains(id)) {
+        new.extend(spool.read(*id)?);
+    }
+    Ok((lock, ids.into_iter().collect(), new))
+}
+
+fn is_due(progress: Option<&Progress>, now: DateTime<Utc>) -> bool {
+    progress.is_none_or(|progress| {
+        progress.delivered_at.is_none() && progress.due_at.is_none_or(|due| due <= now)
+    })
+}

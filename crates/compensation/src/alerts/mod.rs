@@ -1,0 +1,32 @@
+//! Who is told of what was given up: alerts are written down before they are sent, and sent until they arrived or are shown as
+//! undelivered.
+//!
+//! An alert is a row per channel in `alert_outbox`, written in the transaction of what it tells of; while MySQL takes nothing it
+//! is a file in the [`Spool`]. The [`Courier`] sends what is due, each channel by itself. Receivers may get an alert twice (the
+//! sender died before it wrote down that it had arrived), always under the same id. Grouping, digests and escalation are not here.
+
+mod address;
+mod alert;
+mod backlog;
+mod channel;
+mod channels;
+mod courier;
+mod dingtalk;
+mod endpoint;
+mod lane;
+pub mod metrics;
+pub mod outbox;
+mod policy;
+mod raise;
+mod shorten;
+mod spool;
+mod standard_webhooks;
+mod watch;
+
+pub use alert::{Alert, Severity};
+pub use channel::{Channel, Delivered};
+pub use channels::{BadChannel, Channels};
+pub use courier::Courier;
+pub use policy::Policy;
+pub use raise::raise;
+pub use spool::{Spool, SpoolError};

@@ -1,0 +1,233 @@
+//! Where alerts wait while MySQL takes nothing: a file each, there as a whole or not at all, also after a power cut.
+
+use super::Alert;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+use tracing::error;
+use uuid::Uuid;
+
+/// Files it holds; a disk is for orders first.
+const FILES_AT_MOST: usize = 10_000;
+
+/// A folder of alerts. Several processes may share it; one of them works on it at a time.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    folder: PathBuf,
+}
+
+/// Why an alert is not in it.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// It holds as many as it may.
+    #[error("the spool is full")]
+    Full,
+    /// What the disk says.
+    #[error("the spool cannot be written")]
+    Io(#[from] io::Error),
+}
+
+/// An alert with what was already done about it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) alert: Alert,
+    /// By channel; one that is missing was not tried yet.
+    #[serde(default)]
+    pub(super) progress: BTreeMap<String, Progress>,
+}
+
+/// How far it came on one channel.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) attempts: u32,
+    pub(super) delivered_at: Option<DateTime<Utc>>,
+    pub(super) due_at: Option<DateTime<Utc>>,
+    pub(super) last_error: Option<String>,
+}
+
+impl Spool {
+    /// A spool in this folder, which is made when the first alert comes.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// Keeps the alert, on the disk when this returns. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// When it is full, or the disk does not take it: then nobody will be told by it.
+    pub async fn put(&self, alert: &Alert) -> Result<(), SpoolError> {
+        let entry = Entry {
+            alert: alert.clone(),
+            progress: BTreeMap::new(),
+        };
+        self.on_disk(move |spool| {
+            fs::create_dir_all(&spool.folder)?;
+            if spool.path(entry.alert.id).exists() {
+                return Ok(());
+            }
+            if spool.ids()?.len() >= FILES_AT_MOST {
+                return Err(SpoolError::Full);
+            }
+            Ok(spool.write(&entry)?)
+        })
+        .await
+    }
+
+    /// Blocking work on the disk, away from the threads that answer requests.
+    pub(super) async fn on_disk<T: Send + 'static, E: From<io::Error> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let spool = self.clone();
+        tokio::task::spawn_blocking(move || work(&spool))
+            .await
+            .unwrap_or_else(|cause| Err(io::Error::other(cause).into()))
+    }
+
+    /// Makes this process the one that works on it, until the file is closed. `None`: another one is.
+    pub(super) fn lock(&self) -> io::Result<Option<File>> {
+        fs::create_dir_all(&self.folder)?;
+        let file = File::create(self.folder.join("lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(cause)) => Err(cause),
+        }
+    }
+
+    /// The alerts that are in it.
+    pub(super) fn ids(&self) -> io::Result<Vec<Uuid>> {
+        let files = match fs::read_dir(&self.folder) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files?,
+        };
+        let mut ids = Vec::new();
+        for file in files {
+            let name = file?.file_name();
+            ids.extend(name.to_str().and_then(id_of));
+        }
+        Ok(ids)
+    }
+
+    /// `None` where the file is gone, or holds no alert: then it is put aside for a person to look at.
+    pub(super) fn read(&self, id: Uuid) -> io::Result<Option<Entry>> {
+        let path = self.path(id);
+        let bytes = match fs::read(&path) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes?,
+        };
+        if let Ok(entry) = serde_json::from_slice(&bytes) {
+            return Ok(Some(entry));
+        }
+        error!(alert.id = %id, "A spooled alert cannot be read, it is put aside as {id}.unreadable");
+        fs::rename(&path, path.with_extension("unreadable"))?;
+        Ok(None)
+    }
+
+    /// Under another name first: whoever looks sees the old file or the new one.
+    pub(super) fn write(&self, entry: &Entry) -> io::Result<()> {
+        let path = self.path(entry.alert.id);
+        let unfinished = path.with_extension(format!("{}.tmp", Uuid::new_v4().simple()));
+        let written = write_synced(&unfinished, &serde_json::to_vec(entry)?)
+            .and_then(|()| fs::rename(&unfinished, &path));
+        if written.is_err() {
+            // What is left over is no alert, only in the way.
+            let _ = fs::remove_file(&unfinished);
+        }
+        written?;
+        self.sync_folder()
+    }
+
+    pub(super) fn remove(&self, id: Uuid) -> io::Result<()> {
+        match fs::remove_file(self.path(id)) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.sync_folder()),
+        }
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn path(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+}
+
+fn id_of(file_name: &str) -> Option<Uuid> {
+    file_name.strip_suffix(".json")?.parse().ok()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::Severity;
+
+    fn alert() -> Alert {
+        Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer")
+    }
+
+    #[tokio::test]
+    async fn an_alert_is_kept_once_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().join("made/when/needed"));
+        let alert = alert();
+        spool.put(&alert).await.unwrap();
+        let mut entry = spool.read(alert.id).unwrap().unwrap();
+        entry.progress.entry("ops".to_owned()).or_default().attempts = 3;
+        spool.write(&entry).unwrap();
+        spool.put(&alert).await.unwrap();
+        assert_eq!(
+            spool.read(alert.id).unwrap().unwrap().progress["ops"].attempts,
+            3,
+            "what was done is not forgotten"
+        );
+        assert_eq!(spool.ids().unwrap(), [alert.id]);
+        assert_eq!(
+            fs::read_dir(&spool.folder).unwrap().count(),
+            1,
+            "nothing is left over"
+        );
+        spool.remove(alert.id).unwrap();
+        spool.remove(alert.id).unwrap();
+        assert!(spool.ids().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_full_spool_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..FILES_AT_MOST {
+            File::create(folder.path().join(format!("{}.json", Uuid::new_v4()))).unwrap();
+        }
+        let spool = Spool::new(folder.path());
+        assert!(matches!(spool.put(&alert()).await, Err(SpoolError::Full)));
+    }
+
+    #[test]
+    fn one_works_on_it_at_a_time_and_what_is_no_alert_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path());
+        let held = spool.lock().unwrap();
+        assert!(held.is_some() && spool.lock().unwrap().is_none());
+        drop(held);
+        assert!(spool.lock().unwrap().is_some());
+        let id = Uuid::new_v4();
+        fs::write(spool.path(id), "{").unwrap();
+        assert!(spool.read(id).unwrap().is_none() && spool.ids().unwrap().is_empty());
+        assert!(folder.path().join(format!("{id}.unreadable")).exists());
+    }
+}

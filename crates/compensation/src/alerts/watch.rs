@@ -1,0 +1,164 @@
+//! Whether MySQL answers: people are told when it does not, from the spool, and again when it does.
+
+use super::{
+    Alert, Severity,
+    lane::{Desk, answered},
+    outbox, raise,
+};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use sqlx::{Connection as _, MySqlConnection};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+use tracing::{error, info, warn};
+
+/// A server that has not answered a ping by then does not answer.
+const PING_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked for alerts to channels that nobody has any longer.
+const UNKNOWN_CHANNELS_EVERY: Duration = Duration::from_mins(1);
+
+/// Looks at MySQL over a connection of its own: a pool whose connections are all busy says nothing about the server.
+pub(super) struct Watch {
+    desk: Arc<Desk>,
+    channels: Vec<String>,
+    worker: String,
+    connection: Option<MySqlConnection>,
+    answered_at: Instant,
+    /// Since when it has been silent, once people were told so.
+    told: Option<DateTime<Utc>>,
+    unknown_channels_at: Instant,
+}
+
+impl Watch {
+    pub(super) fn new(desk: Arc<Desk>, channels: Vec<String>, worker: String) -> Self {
+        let now = Instant::now();
+        Self {
+            desk,
+            channels,
+            worker,
+            connection: None,
+            answered_at: now,
+            told: None,
+            unknown_channels_at: now,
+        }
+    }
+
+    /// One look: moves the spool's alerts into the outbox when MySQL takes them, tells people when it has been silent too long.
+    pub(super) async fn look(&mut self) -> anyhow::Result<()> {
+        if let Err(cause) = self.ping().await {
+            self.connection = None;
+            if self.desk.mysql_takes.swap(false, Ordering::Relaxed) {
+                warn!("MySQL does not answer, alerts are sent from the spool: {cause:#}");
+            }
+            return self.tell_of_silence().await;
+        }
+        self.answered_at = Instant::now();
+        self.tell_that_it_answers().await?;
+        let moved = self.move_spooled().await;
+        self.desk
+            .mysql_takes
+            .store(moved.is_ok(), Ordering::Relaxed);
+        moved?;
+        self.give_up_unknown_channels().await
+    }
+
+    async fn ping(&mut self) -> anyhow::Result<()> {
+        let options = self.desk.db.connect_options();
+        let pinging = async {
+            if self.connection.is_none() {
+                self.connection = Some(MySqlConnection::connect_with(&options).await?);
+            }
+            match &mut self.connection {
+                Some(connection) => connection.ping().await,
+                None => Ok(()),
+            }
+        };
+        Ok(timeout(PING_WITHIN, pinging)
+            .await
+            .context("no answer within 1 s")??)
+    }
+
+    async fn tell_of_silence(&mut self) -> anyhow::Result<()> {
+        let silent = self.answered_at.elapsed();
+        if self.told.is_some() || silent < self.desk.policy.silence {
+            return Ok(());
+        }
+        let since = Utc::now() - silent;
+        error!("MySQL has not answered for {} s", silent.as_secs());
+        let alert = Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer")
+            .text("Nothing is decided until it answers again; what was accepted waits.")
+            .fact("silent since", since.to_rfc3339())
+            .fact("seen by", &self.worker);
+        self.desk
+            .backlog
+            .spool()
+            .put(&alert)
+            .await
+            .context("nobody can be told that MySQL does not answer")?;
+        self.told = Some(since);
+        Ok(())
+    }
+
+    async fn tell_that_it_answers(&mut self) -> anyhow::Result<()> {
+        let Some(since) = self.told else {
+            return Ok(());
+        };
+        info!("MySQL answers again");
+        let alert = Alert::new("system", Severity::Info, "mysql", "MySQL answers again")
+            .text("What waited goes on by itself.")
+            .fact("silent since", since.to_rfc3339())
+            .fact("seen by", &self.worker);
+        raise(
+            &self.desk.db,
+            self.desk.backlog.spool(),
+            &self.channels,
+            &alert,
+        )
+        .await?;
+        self.told = None;
+        Ok(())
+    }
+
+    async fn move_spooled(&mut self) -> anyhow::Result<()> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
+        match self
+            .desk
+            .backlog
+            .move_into_outbox(connection, &self.channels)
+            .await
+        {
+            Ok(0) => Ok(()),
+            Ok(moved) => {
+                info!(
+                    count = moved,
+                    "Moved {moved} spooled alerts into the outbox"
+                );
+                Ok(())
+            }
+            Err(cause) => {
+                // It may have broken in the middle of a transaction.
+                self.connection = None;
+                Err(cause)
+            }
+        }
+    }
+
+    async fn give_up_unknown_channels(&mut self) -> anyhow::Result<()> {
+        if self.unknown_channels_at > Instant::now() {
+            return Ok(());
+        }
+        self.unknown_channels_at = Instant::now() + UNKNOWN_CHANNELS_EVERY;
+        let Desk { db, policy, .. } = &*self.desk;
+        answered(outbox::give_up_unknown_channels(
+            db,
+            &self.channels,
+            policy.give_up_after,
+        ))
+        .await
+    }
+}

@@ -1,0 +1,3 @@
+//! Work that failed, on real servers.
+
+mod alerts;
