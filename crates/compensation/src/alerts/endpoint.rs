@@ -184,7 +184,7 @@ mod tests {
             Some(Delivered::SlowDown(wait, _)) => wait,
             other => panic!("{other:?}"),
         };
-        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("121"), Some(Duration::from_secs(121)));
         assert_eq!(
             wait("Thu, 01 Jan 2026 00:01:30 GMT"),
             Some(Duration::from_secs(90))

@@ -5,13 +5,11 @@ const CUT: char = '…';
 
 /// At most `characters` of the text; the last one says that more was there.
 pub(super) fn shortened(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text.to_owned(),
-        Some(_) => {
-            let kept = text.chars().take(characters.saturating_sub(1));
-            kept.chain([CUT]).collect()
-        }
+    if text.chars().count() <= characters {
+        return text.to_owned();
     }
+    let kept = text.chars().take(characters.saturating_sub(1));
+    kept.chain([CUT]).collect()
 }
 
 /// The body that `render` makes of `text`, of which as much is cut from the end as keeps it within `bytes`. What `render` adds by

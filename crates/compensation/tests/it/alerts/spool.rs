@@ -1,0 +1,153 @@
+//! MySQL is away: people are told all the same, and the outbox knows of it afterwards.
+
+use super::{Desk, SOON, alert, assert_signed, quick};
+use compensation::alerts::{
+    Alert, Courier,
+    outbox::{Delivery, State, of_subject},
+    raise,
+};
+use service_kit::settings::ChannelKind;
+use sqlx::mysql::MySqlPoolOptions;
+use std::time::Duration;
+use testkit::{
+    eventually,
+    proxy::Proxy,
+    webhooks::{Receiver, Request},
+};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test]
+async fn while_mysql_is_away_alerts_come_from_the_spool_and_end_in_the_outbox() {
+    let (well, broken) = (Receiver::start().await, Receiver::start().await);
+    broken.answer_with(500, &[], "");
+    let desk = Desk::with(&[
+        ("well", ChannelKind::Webhook, &well),
+        ("broken", ChannelKind::Webhook, &broken),
+    ])
+    .await;
+    let proxy = Proxy::start(desk.schema.address()).await;
+    let mut settings = desk.schema.settings.clone();
+    settings.port = proxy.address().port();
+    let db = MySqlPoolOptions::new()
+        .acquire_timeout(Duration::from_millis(200))
+        .connect_lazy_with(service_kit::mysql::options(&settings));
+    let spool = desk.spool();
+    proxy.cut();
+    let alert = alert("order-1");
+    raise(&db, &spool, desk.channels.names(), &alert)
+        .await
+        .unwrap();
+    raise(&db, &spool, desk.channels.names(), &alert)
+        .await
+        .unwrap();
+    let courier = Courier::with_policy(db.clone(), &desk.channels, spool, "test", quick());
+    eventually("people are told of both", SOON, || async {
+        courier.run_once().await.unwrap();
+        (well.requests().len() == 2).then_some(())
+    })
+    .await;
+    courier.run_once().await.unwrap();
+    let told = well.requests();
+    assert_eq!(told.len(), 2, "once, and not again");
+    assert_eq!(told[0].header("webhook-id"), alert.id.to_string());
+    assert!(
+        told[1].text().contains(r#""type":"redress.system""#)
+            && told[1].text().contains("MySQL does not answer")
+    );
+    told.iter().for_each(assert_signed);
+
+    // Another process goes on where this one stood, and MySQL is back.
+    drop(courier);
+    proxy.open();
+    broken.answer_with(200, &[], "");
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", quick());
+    let delivery = desk_moved(&desk, &courier, &alert).await;
+    assert_eq!((delivery.state, delivery.attempts), (State::Delivered, 1));
+    assert_eq!(
+        well.requests().len(),
+        2,
+        "what was delivered from the spool is not sent again"
+    );
+    let other = desk.delivered(&courier, &alert, "broken").await;
+    assert!(
+        other.attempts >= 2,
+        "its tries were not forgotten: {other:?}"
+    );
+    let folder = std::fs::read_dir(desk.folder.path().join("alerts")).unwrap();
+    assert_eq!(
+        folder
+            .filter(|it| it.as_ref().unwrap().path().extension().is_some())
+            .count(),
+        0,
+        "the spool is empty"
+    );
+}
+
+/// The row of a spooled alert, once it was moved.
+async fn desk_moved(desk: &Desk, courier: &Courier, alert: &Alert) -> Delivery {
+    eventually("it is moved", SOON, || async {
+        courier.run_once().await.ok()?;
+        let all = of_subject(desk.db(), &alert.subject).await.unwrap();
+        all.into_iter().find(|it| it.channel == "well")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn people_are_told_once_that_mysql_is_silent_and_once_that_it_answers() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let proxy = Proxy::start(desk.schema.address()).await;
+    let mut settings = desk.schema.settings.clone();
+    settings.port = proxy.address().port();
+    let db = service_kit::mysql::connect(&settings).await.unwrap();
+    let stop = CancellationToken::new();
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "compensator-1", quick());
+    let running = tokio::spawn(courier.run(stop.clone()));
+    for outage in 1..=2 {
+        proxy.hang();
+        eventually("they are told that it is silent", SOON, || async {
+            (hook.requests().len() == 2 * outage - 1).then_some(())
+        })
+        .await;
+        proxy.open();
+        eventually("they are told that it answers", SOON, || async {
+            (hook.requests().len() == 2 * outage).then_some(())
+        })
+        .await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let texts: Vec<_> = hook.requests().iter().map(Request::text).collect();
+    for (text, (severity, title)) in texts.iter().zip(
+        [("urgent", "does not answer"), ("info", "answers again")]
+            .into_iter()
+            .cycle(),
+    ) {
+        assert!(
+            text.contains(severity) && text.contains(title) && text.contains("compensator-1"),
+            "{text}"
+        );
+    }
+    eventually("all of it is in the outbox", SOON, || async {
+        let all = of_subject(desk.db(), "mysql").await.unwrap();
+        (all.len() == 4 && all.iter().all(|it| it.state == State::Delivered)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_alert_that_is_in_both_arrives_once() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let alert = alert("order-1");
+    desk.write(&alert).await;
+    // MySQL took it, and its answer was lost.
+    desk.spool().put(&alert).await.unwrap();
+    let courier = desk.courier(quick());
+    desk.delivered(&courier, &alert, "ops").await;
+    // The courier was killed before it removed the file.
+    desk.spool().put(&alert).await.unwrap();
+    assert_eq!(courier.run_once().await.unwrap(), 0);
+    assert_eq!(hook.requests().len(), 1);
+}
