@@ -26,7 +26,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 /// How long claimed work is left alone by others: longer than giving up takes.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(20);
 /// Work claimed at once.
 const BATCH: u32 = 50;
 /// Orders given up at once.

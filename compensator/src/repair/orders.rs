@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long a decision may take before its claim is given back; well below the claim's own time.
-const DECIDED_WITHIN: Duration = Duration::from_secs(20);
+const DECIDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Decides orders, unless a fault was asked for.
 pub(super) struct Orders {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// How long claimed items are left alone by others.
-const LEASE: Duration = Duration::from_secs(20);
+const LEASE: Duration = Duration::from_secs(10);
 /// Items claimed at once.
 const BATCH: u32 = 50;
 /// When an item is looked at again that could not be begun.

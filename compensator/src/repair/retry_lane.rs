@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// How long claimed work is left alone by others: longer than any try.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(15);
 /// Work claimed at once.
 const BATCH: u32 = 100;
 /// Tries under way at once.

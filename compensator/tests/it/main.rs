@@ -1,9 +1,12 @@
-//! The scans on real servers: `cargo xtask test` starts them.
+//! The scans and the repair on real servers: `cargo xtask test` starts them.
 
 mod comparison;
 mod fence_watch;
 mod leases;
 mod overdue;
 mod process;
+mod repair;
+mod repair_crashes;
+mod repaired;
 mod unfinished;
 mod world;

@@ -1,7 +1,7 @@
 //! A shop with compensators: schema, topics and Redis of a test's own, a sale, orders as the API would reserve and publish them.
 
 use chrono::Utc;
-use compensator::{Scans, schedule::Scan, servers::Servers};
+use compensator::{Scans, repair::Repair, schedule::Scan, servers::Servers};
 use coordinator::Limits;
 use identity::UserId;
 use ordering::{
@@ -13,6 +13,7 @@ use ordering::{
 };
 use service_kit::{kafka::Producer, settings::Settings};
 use std::{collections::HashMap, time::Duration};
+use tempfile::TempDir;
 use testkit::{eventually, kafka::Topics, mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub struct World {
     pub topics: Topics,
     pub redis: RedisServer,
     pub stock: Stock,
+    /// For what is written to files.
+    pub folder: TempDir,
 }
 
 impl World {
@@ -39,6 +42,7 @@ impl World {
             topics,
             redis,
             stock,
+            folder: TempDir::new().unwrap(),
         }
     }
 
@@ -54,12 +58,15 @@ impl World {
     pub fn yaml(&self) -> String {
         let (database, topics) = (&self.schema.settings, &self.topics);
         format!(
-            "compensator: {{ listen: \"{{listen}}\" }}\n\
+            "compensator: {{ listen: \"{{listen}}\", group: compensator-{} }}\n\
              order_consumer: {{ group: {} }}\n\
              database: {{ mysql: {{ host: {}, port: {}, user: {}, password: {}, name: {}, max_connections: 8 }} }}\n\
              redis: {{ stock: {{ urls: [\"{}\"] }} }}\n\
              kafka: {{ brokers: \"{}\", orders_topic: {} }}\n\
-             compensation: {{ dlq_topic: {} }}\n",
+             compensation: {{ topic: {}, dlq_topic: {}, retry_delay: [0.1], log_file: {}/attempts.log }}\n\
+             dlq: {{ retry_delay: [0.1], archive_file: {}/archive.jsonl }}\n\
+             alerts: {{ spool: {}/spool }}\n",
+            topics.group,
             topics.group,
             database.host,
             database.port,
@@ -69,15 +76,41 @@ impl World {
             self.redis.url(),
             topics.brokers,
             topics.orders,
+            topics.compensation,
             topics.dead_letters,
+            self.folder.path().display(),
+            self.folder.path().display(),
+            self.folder.path().display(),
         )
+    }
+
+    /// Settings with more in them: texts to be replaced and what replaces them, then lines at the end.
+    pub fn settings(&self, changes: &[(&str, &str)], more: &str) -> Settings {
+        let yaml = self.yaml_with(changes, more);
+        Settings::parse(&yaml.replace("{listen}", "127.0.0.1:1"), HashMap::new()).unwrap()
+    }
+
+    pub fn yaml_with(&self, changes: &[(&str, &str)], more: &str) -> String {
+        let yaml = changes.iter().fold(self.yaml(), |yaml, (from, to)| {
+            assert!(yaml.contains(from), "{from} is not in {yaml}");
+            yaml.replace(from, to)
+        });
+        yaml + more
     }
 
     /// The scans of one more compensator.
     pub async fn scans(&self) -> Scans {
-        let yaml = self.yaml().replace("{listen}", "127.0.0.1:1");
-        let settings = Settings::parse(&yaml, HashMap::new()).unwrap();
-        let servers = Servers {
+        let settings = self.settings(&[], "");
+        Scans::new(&settings, &self.servers(&settings).await).unwrap()
+    }
+
+    /// The lanes of one more compensator, with these faults.
+    pub async fn repair(&self, settings: &Settings) -> Repair {
+        Repair::new(settings, &self.servers(settings).await).unwrap()
+    }
+
+    async fn servers(&self, settings: &Settings) -> Servers {
+        Servers {
             db: service_kit::mysql::connect(&settings.database.mysql)
                 .await
                 .unwrap(),
@@ -85,8 +118,7 @@ impl World {
                 .await
                 .unwrap(),
             producer: Producer::new(&self.topics.brokers).unwrap(),
-        };
-        Scans::new(&settings, &servers).unwrap()
+        }
     }
 
     /// An open sale, in MySQL alone.
@@ -120,6 +152,11 @@ impl World {
 
     /// A buyer's order of one unit with its reservation, not published.
     pub async fn reserve(&self, sale: SaleId) -> OrderMessage {
+        self.reserve_with(sale, None).await
+    }
+
+    /// The same with a remark.
+    pub async fn reserve_with(&self, sale: SaleId, remark: Option<&str>) -> OrderMessage {
         let order_id = OrderId::mint(sale);
         let message = OrderMessage {
             version: VERSION,
@@ -130,7 +167,7 @@ impl World {
             user_id: UserId::fresh(),
             quantity: Quantity::try_from(1).unwrap(),
             price: 100,
-            remark: None,
+            remark: remark.map(ToOwned::to_owned),
             idempotency: None,
             created_at: Utc::now(),
         };

@@ -1,0 +1,168 @@
+//! What is stored of an order that failed, as the tests look at it.
+
+use crate::world::{SOON, World};
+use chrono::Utc;
+use compensation::{
+    archive::{self, Archived},
+    attempt::{Attempt, Lane},
+    operations::{self, Operation},
+};
+use compensator::repair::Repair;
+use ordering::message::OrderMessage;
+use rdkafka::message::{OwnedHeaders, OwnedMessage};
+use service_kit::kafka::Producer;
+use testkit::eventually;
+use uuid::Uuid;
+
+impl World {
+    /// Puts an order where order-consumer puts those that fail alone.
+    pub async fn hand_on(&self, order: &OrderMessage) {
+        let topic = self.topics.compensation.clone();
+        self.send(
+            &topic,
+            &order.order_id.to_string(),
+            &order.to_bytes(),
+            OwnedHeaders::new(),
+        )
+        .await;
+    }
+
+    pub async fn send(&self, topic: &str, key: &str, payload: &[u8], headers: OwnedHeaders) {
+        Producer::new(&self.topics.brokers)
+            .unwrap()
+            .send(topic, key.as_bytes(), payload, headers)
+            .await
+            .unwrap();
+    }
+
+    /// The order's stored status, `none` without a row.
+    pub async fn status(&self, order: &OrderMessage) -> String {
+        sqlx::query_scalar("select status from orders where id = ?")
+            .bind(order.order_id)
+            .fetch_optional(&self.schema.pool)
+            .await
+            .unwrap()
+            .unwrap_or_else(|| "none".to_owned())
+    }
+
+    /// State and tries of the order's compensations, generation by generation.
+    pub async fn compensations(&self, order: &OrderMessage) -> Vec<(String, i32)> {
+        sqlx::query_as(
+            "select state, attempts from compensations where order_id = ? order by generation",
+        )
+        .bind(order.order_id)
+        .fetch_all(&self.schema.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Makes everything that waits due.
+    pub async fn let_time_pass(&self) {
+        self.schema
+            .execute("update compensations set due_at = utc_timestamp(3) - interval 1 second where claim is null")
+            .await;
+    }
+
+    pub async fn archived(&self, order: &OrderMessage) -> Option<Archived> {
+        archive::find(&self.schema.pool, order.order_id.as_uuid())
+            .await
+            .unwrap()
+    }
+
+    /// Asks for a replay as the admin does.
+    pub async fn ask_for_replay(&self, order: &OrderMessage) -> Uuid {
+        operations::claim_replay(&self.schema.pool, order.order_id.as_uuid(), "night", None)
+            .await
+            .unwrap()
+    }
+
+    pub async fn operation(&self, id: Uuid) -> Operation {
+        operations::find(&self.schema.pool, id)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Kind, severity and state of the alerts about the order, in the order of their times.
+    pub async fn alerts(&self, subject: &str) -> Vec<(String, String, String)> {
+        sqlx::query_as(
+            "select kind, severity, state from alert_outbox where subject = ? order by created_at, kind desc",
+        )
+        .bind(subject)
+        .fetch_all(&self.schema.pool)
+        .await
+        .unwrap()
+    }
+
+    pub async fn dead_letters(&self) -> Vec<OwnedMessage> {
+        testkit::kafka::read_all(&self.topics.brokers, &self.topics.dead_letters).await
+    }
+
+    /// Tries what is due until nothing waits any more.
+    pub async fn drive(&self, repair: &Repair) {
+        eventually("nothing is open", SOON, || async {
+            self.let_time_pass().await;
+            repair.replays.run_batch().await.unwrap();
+            repair.retry_lane.run_batch().await.unwrap();
+            repair.archive_lane.run_batch().await.unwrap();
+            let open: i64 = sqlx::query_scalar(
+                "select (select count(*) from compensations where state in ('scheduled', 'dead', 'archiving'))
+                      + (select count(*) from operation_items where state = 'requested')",
+            )
+            .fetch_one(&self.schema.pool)
+            .await
+            .unwrap();
+            (open == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// The queue's row as the intake writes it, for tests of the lanes alone.
+    pub async fn enqueue(&self, order: &OrderMessage) {
+        use compensation::{
+            attempt::{FAILED, History},
+            headers::Headers,
+            queue::{self, NewWork},
+            state::State,
+        };
+        let mut history = History::default();
+        history.push(Attempt {
+            generation: order.generation,
+            attempt: 1,
+            lane: Lane::First,
+            started_at: Utc::now(),
+            duration_ms: 0,
+            worker: "order-consumer".to_owned(),
+            outcome: FAILED.to_owned(),
+            error: Some("it failed".to_owned()),
+            next_after_ms: None,
+        });
+        let work = NewWork {
+            gid: order.gid.as_uuid(),
+            kind: "order",
+            order_id: order.order_id.as_uuid(),
+            generation: order.generation,
+            sale_id: order.sale_id.as_uuid(),
+            user_id: order.user_id.as_uuid(),
+            state: State::Scheduled,
+            attempts: 1,
+            due_after: std::time::Duration::ZERO,
+            payload: order.to_bytes(),
+            headers: Headers::default(),
+            history,
+            error: Some("it failed".to_owned()),
+        };
+        let mut db = self.schema.pool.acquire().await.unwrap();
+        queue::enqueue(&mut db, &work).await.unwrap();
+    }
+}
+
+/// Lane, number and outcome of every try.
+pub fn tries(archived: &Archived) -> Vec<(Lane, u32, u32)> {
+    archived
+        .history
+        .attempts()
+        .iter()
+        .map(|attempt| (attempt.lane, attempt.generation, attempt.attempt))
+        .collect()
+}
