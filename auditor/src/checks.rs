@@ -71,14 +71,38 @@ checks! {
     PoisonHasDeadLetter = 4, "every poison message has its dead letter";
     /// Each dead letter that names a message of the orders topic.
     DeadLetterTrue = 4, "every dead letter is the message it names";
+    /// Each failed order: its row names the transaction that gave it up.
+    FailedIsArchived = 4, "every failed order is in the archive";
+    /// Each row of the archive: message, and of an order its tries.
+    ArchiveIsWhole = 4, "what is archived has its message and all its tries";
+    /// Each archived order against its row.
+    ArchiveFits = 4, "an archived order is open for as long as it is failed";
+    /// Each row of the archive, for each time it was given up.
+    ArchivedIsTold = 4, "whatever was archived has its alert";
+    /// Each alert.
+    AlertShown = 4, "every alert is delivered, or shown as undelivered";
+    /// Each order on the compensation topic and among the dead letters.
+    HandedOnKept = 4, "every order that was handed on was taken in";
+    /// Each transaction that was given up, while the dead letters are complete.
+    GivenUpIsDeadLetter = 4, "every order that was given up was a dead letter";
+    /// Each dead letter that is not an order.
+    DeadLetterArchived = 4, "every dead letter that is no order is in the archive";
+    /// Each order that failed: its generations, the archive and the table of tries.
+    OneHistory = 4, "an order that failed has one history";
     /// Each answer to a request that was accepted before.
     SameAnswer = 5, "a repeat gets the stored answer";
     /// Each transaction that took effect, and each message.
     OneTransaction = 5, "an order's generation has one transaction";
+    /// Each replay against its transaction.
+    ReplayTrue = 5, "a replay came to what its transaction says";
     /// The whole stack, within the time given.
     SettledInTime = 6, "settled by itself within the time given";
-    /// Each partition of the orders topic.
-    NoLag = 6, "the consumer group is caught up";
+    /// Each partition of the topics.
+    NoLag = 6, "the consumer groups are caught up";
+    /// Each order that was handed on.
+    CompensationSettled = 6, "no order waits to be tried again";
+    /// Each replay.
+    ReplaysFinished = 6, "no replay is unfinished";
     /// Each sale.
     NoFence = 6, "no sale is fenced";
 }

@@ -263,15 +263,17 @@ pub async fn walk_transactions(
     Ok(())
 }
 
-/// Transactions that still go on by themselves.
+/// What still goes on by itself: transactions, orders to be tried again, replays, and alerts nobody tried to send yet.
 ///
 /// # Errors
 /// MySQL does not answer.
-pub async fn unfinished(db: &mut MySqlConnection) -> sqlx::Result<i64> {
-    let (count,): (i64,) = sqlx::query_as(
-        "select count(*) from transactions where state in ('begun', 'prepared', 'committing', 'rolling_back')",
+pub async fn unfinished(db: &mut MySqlConnection) -> sqlx::Result<(i64, i64, i64, i64)> {
+    sqlx::query_as(
+        "select (select count(*) from transactions where state in ('begun', 'prepared', 'committing', 'rolling_back')),
+                (select count(*) from compensations where state in ('scheduled', 'dead', 'archiving')),
+                (select count(*) from operation_items where state in ('requested', 'processing')),
+                (select count(*) from alert_outbox where state = 'pending' and attempts = 0 and channel <> '')",
     )
     .fetch_one(db)
-    .await?;
-    Ok(count)
+    .await
 }

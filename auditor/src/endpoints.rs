@@ -26,6 +26,8 @@ pub struct Names {
     pub dead_letters: String,
     /// The consumer group that writes orders.
     pub group: String,
+    /// The consumer group that takes in what failed.
+    pub compensators: String,
 }
 
 impl Default for Names {
@@ -35,6 +37,7 @@ impl Default for Names {
             compensation: "order-compensation".into(),
             dead_letters: "compensation_dlq".into(),
             group: "order-consumer".into(),
+            compensators: "compensator".into(),
         }
     }
 }

@@ -57,14 +57,14 @@ impl Topics {
         Ok(Self { consumer })
     }
 
-    /// How the group stands on each partition of `topic`. Blocks.
+    /// How the group stands on each partition of `topic`; nothing when there is no such topic. Blocks.
     ///
     /// # Errors
-    /// The broker does not answer, or there is no such topic.
-    pub fn progress(&self, topic: &str) -> anyhow::Result<Vec<Progress>> {
-        let partitions = self
-            .partitions(topic)?
-            .with_context(|| format!("there is no topic {topic}"))?;
+    /// The broker does not answer.
+    pub fn progress(&self, topic: &str) -> anyhow::Result<Option<Vec<Progress>>> {
+        let Some(partitions) = self.partitions(topic)? else {
+            return Ok(None);
+        };
         let mut asked = TopicPartitionList::new();
         for &partition in &partitions {
             asked.add_partition(topic, partition);
@@ -91,7 +91,8 @@ impl Topics {
                     committed,
                 })
             })
-            .collect()
+            .collect::<anyhow::Result<_>>()
+            .map(Some)
     }
 
     /// Hands every message of `topic` to `visit`. A topic that does not exist has none. Blocks.

@@ -1,7 +1,7 @@
 //! The verdict on what Redress promises, from outside: raw SQL, raw Redis reads, the topics read from their beginning, and a log
 //! of its own of every request and answer. It shares no code with the product, so that it cannot share its mistakes.
 //!
-//! What it leaves out: it repairs nothing, and it judges only what is stored; alerts and pages are somebody else's.
+//! What it leaves out: it repairs nothing, and it judges only what is stored; whether an alert was read, and pages, are somebody else's.
 //!
 //! Memory: some 200 bytes for each order and request, in compact tables (`orders`, `witness`), and one sale's buyers at a time;
 //! everything else is streamed. A million accepted orders in one sale were audited in 270 MiB.
@@ -13,6 +13,7 @@ pub mod table;
 pub mod verdict;
 
 mod database;
+mod failures;
 mod kafka;
 mod messages;
 mod orders;
@@ -26,9 +27,9 @@ pub use watch::Watch;
 
 use anyhow::Context;
 use endpoints::{Endpoints, Names};
-use kafka::Topics;
 use redis_node::Node;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use settle::Readers;
+use std::{path::PathBuf, time::Duration};
 use verdict::{Report, Tally};
 use witness::Witness;
 
@@ -59,12 +60,12 @@ pub async fn audit(
     let Scope {
         endpoints, names, ..
     } = scope;
-    let topics = Arc::new(Topics::new(&endpoints.kafka, &names.group)?);
-    let settled_after = settle::wait(scope, &topics, &mut tally, progress).await?;
+    let readers = Readers::new(&endpoints.kafka, names)?;
+    let settled_after = settle::wait(scope, &readers, &mut tally, progress).await?;
     if let Some(watch) = watch {
         watch.finish(&mut tally).await?;
     }
-    settle::check_lag(&topics, names, &mut tally).await?;
+    settle::check_lag(&readers, names, &mut tally).await?;
 
     let mut db = database::snapshot(&endpoints.mysql).await?;
     let mut node = Node::connect(&endpoints.redis_stock).await?;
@@ -73,10 +74,13 @@ pub async fn audit(
     stock::compare(&mut node, &mut db, &sales, &mut tally).await?;
     let mut orders = database::walk_orders(&mut db, &mut witness, &mut tally).await?;
     database::walk_transactions(&mut db, &orders, &mut tally).await?;
+    let mut failures = failures::check(&mut db, &mut tally).await?;
 
     let names = names.clone();
+    let failed = failures.counts();
     let (tally, orders, topics) = tokio::task::spawn_blocking(move || {
-        let counts = messages::compare(&topics, &names, &mut orders, &mut tally)?;
+        let topics = &readers.orders;
+        let counts = messages::compare(topics, &names, &mut orders, &mut failures, &mut tally)?;
         anyhow::Ok((tally, orders.counts(), counts))
     })
     .await
@@ -84,6 +88,7 @@ pub async fn audit(
     Ok(Report {
         verdicts: tally.verdicts(),
         orders,
+        failures: failed,
         topics,
         journal: witness.counts(),
         settled_after_s: settled_after.as_secs_f64(),

@@ -52,6 +52,9 @@ struct Options {
     /// The consumer group that writes orders.
     #[arg(long, default_value_t = Names::default().group)]
     group: String,
+    /// The consumer group that takes in what failed.
+    #[arg(long, default_value_t = Names::default().compensators)]
+    compensators: String,
 }
 
 #[tokio::main]
@@ -83,6 +86,7 @@ async fn run(options: Options) -> anyhow::Result<Report> {
             compensation: options.compensation_topic,
             dead_letters: options.dlq_topic,
             group: options.group,
+            compensators: options.compensators,
         },
         journals: options.journal,
         settle_within: Duration::from_secs(options.settle_within),

@@ -3,6 +3,7 @@
 use crate::{
     checks::Check,
     endpoints::Names,
+    failures::Failures,
     kafka::Topics,
     orders::Orders,
     verdict::{Tally, TopicCounts},
@@ -13,7 +14,7 @@ use rdkafka::{
 };
 use serde::Deserialize;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 use uuid::Uuid;
@@ -47,20 +48,44 @@ pub fn compare(
     topics: &Topics,
     names: &Names,
     orders: &mut Orders,
+    failures: &mut Failures,
     tally: &mut Tally,
 ) -> anyhow::Result<TopicCounts> {
     let mut counts = TopicCounts::default();
     let mut dead = DeadLetters::new();
-    counts.dead_letters = topics
-        .read(&names.dead_letters, |message| {
-            match original_place(message, &names.orders) {
-                Some(place) => {
-                    dead.insert(place, digest(message.payload()));
-                }
-                None => counts.foreign_dead_letters += 1,
+    let mut buried = HashSet::new();
+    let letters = topics.read(&names.dead_letters, |message| {
+        let order = parse(message);
+        match original_place(message, &names.orders) {
+            // A replay's letter still says where its order came from, and is another message.
+            Some(place) if order.as_ref().is_none_or(|order| order.generation == 0) => {
+                dead.insert(place, digest(message.payload()));
             }
-        })?
-        .messages;
+            Some(_) => {}
+            None => counts.foreign_dead_letters += 1,
+        }
+        if let Some(order) = order {
+            was_taken_in(&order, &names.dead_letters, failures, tally);
+            buried.insert(order.gid);
+        } else {
+            let archived = failures.has_strange(digest(message.payload()));
+            tally.note(Check::DeadLetterArchived, archived, || {
+                format!(
+                    "dead letter at partition {}, offset {}: no order, and not in the archive",
+                    message.partition(),
+                    message.offset()
+                )
+            });
+        }
+    })?;
+    counts.dead_letters = letters.messages;
+    if letters.complete {
+        for gid in failures.given_up() {
+            tally.note(Check::GivenUpIsDeadLetter, buried.contains(&gid), || {
+                format!("transaction {gid}: given up without a dead letter")
+            });
+        }
+    }
     let read = topics.read(&names.orders, |message| {
         judge(message, &dead, orders, &mut counts, tally);
     })?;
@@ -71,7 +96,9 @@ pub fn compare(
     counts.compensation = topics
         .read(&names.compensation, |message| {
             if let Some(order) = parse(message) {
-                let settled = orders.seen_on_topic(order.order_id);
+                was_taken_in(&order, &names.compensation, failures, tally);
+                // What is held has no decision, and no row.
+                let settled = orders.seen_on_topic(order.order_id) || failures.holds(order.gid);
                 tally.note(Check::MessageSettled, settled, || {
                     format!(
                         "order {}: waits on {} and has no row",
@@ -134,6 +161,16 @@ fn judge(
     });
 }
 
+/// Whoever hands an order on may forget it: from then on it must be known here.
+fn was_taken_in(order: &OrderOnTopic, topic: &str, failures: &Failures, tally: &mut Tally) {
+    tally.note(Check::HandedOnKept, failures.knows(order.gid), || {
+        format!(
+            "order {}, transaction {}: on {topic}, and nobody took it in",
+            order.order_id, order.gid
+        )
+    });
+}
+
 fn parse(message: &BorrowedMessage<'_>) -> Option<OrderOnTopic> {
     let order: OrderOnTopic = serde_json::from_slice(message.payload()?).ok()?;
     (1..=100).contains(&order.quantity).then_some(order)
@@ -156,7 +193,8 @@ fn original_place(letter: &BorrowedMessage<'_>, topic: &str) -> Option<Place> {
     Some((partition, offset))
 }
 
-fn digest(value: Option<&[u8]>) -> u64 {
+/// Tells one message from another.
+pub fn digest(value: Option<&[u8]>) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.unwrap_or_default().hash(&mut hasher);
     hasher.finish()

@@ -80,7 +80,7 @@ impl Orders {
             matches!(state, "committed" | "rolled_back"),
             || format!("transaction {gid} ({kind}): {state}"),
         );
-        if kind != ORDER_KIND {
+        if !ORDER_KINDS.contains(&kind) {
             return;
         }
         let committing = matches!(state, "committing" | "committed" | "stuck_committing");
@@ -137,5 +137,5 @@ impl Orders {
     }
 }
 
-/// How the `transactions` table calls those that decide an order.
-const ORDER_KIND: &str = "order";
+/// How the `transactions` table calls those that decide an order, and those that give one up.
+const ORDER_KINDS: [&str; 2] = ["order", "archive"];

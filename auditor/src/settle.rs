@@ -11,6 +11,7 @@ use crate::{
 };
 use anyhow::Context;
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,10 +22,16 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// What is still under way at one look; all empty when settled.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unsettled {
-    /// Messages the consumer group has not committed.
+    /// Messages the consumer groups have not committed.
     pub lag: i64,
     /// Transactions that go on by themselves (stuck ones do not, and are not waited for).
     pub transactions: i64,
+    /// Orders that wait to be tried again, or to be given up.
+    pub compensations: i64,
+    /// Replays that are not finished.
+    pub replays: i64,
+    /// Alerts that were not tried yet.
+    pub alerts: i64,
     /// Reservations in the pending indexes.
     pub pending: u64,
     /// Sales that are fenced.
@@ -34,6 +41,67 @@ pub struct Unsettled {
 impl Unsettled {
     fn is_settled(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "lag {}, {} transactions unfinished, {} orders to be tried again, {} replays, {} alerts, {} reservations pending, {} sales \
+             fenced",
+            self.lag,
+            self.transactions,
+            self.compensations,
+            self.replays,
+            self.alerts,
+            self.pending,
+            self.fenced
+        )
+    }
+}
+
+/// The topics as each of the consumer groups stands on them.
+pub struct Readers {
+    /// As those who write orders.
+    pub orders: Arc<Topics>,
+    /// As those who take in what failed.
+    failures: Arc<Topics>,
+}
+
+impl Readers {
+    /// Prepares to read as both groups.
+    ///
+    /// # Errors
+    /// The clients cannot be made; the broker is not asked yet.
+    pub fn new(brokers: &str, names: &Names) -> anyhow::Result<Self> {
+        Ok(Self {
+            orders: Arc::new(Topics::new(brokers, &names.group)?),
+            failures: Arc::new(Topics::new(brokers, &names.compensators)?),
+        })
+    }
+
+    /// How each partition of each topic stands, with the topic's name. A topic nobody has made yet has none, but for the orders'.
+    async fn progress(&self, names: &Names) -> anyhow::Result<Vec<(String, Progress)>> {
+        let mut all = Vec::new();
+        for (topics, topic) in [
+            (&self.orders, &names.orders),
+            (&self.failures, &names.compensation),
+            (&self.failures, &names.dead_letters),
+        ] {
+            let (topics, name) = (Arc::clone(topics), topic.clone());
+            let partitions = tokio::task::spawn_blocking(move || topics.progress(&name))
+                .await
+                .context("reading the group's offsets failed")??;
+            if topic == &names.orders {
+                partitions
+                    .as_ref()
+                    .with_context(|| format!("there is no topic {topic}"))?;
+            }
+            let partitions = partitions.into_iter().flatten();
+            all.extend(partitions.map(|partition| (topic.clone(), partition)));
+        }
+        Ok(all)
     }
 }
 
@@ -49,32 +117,22 @@ pub async fn wait(
         settle_within,
         ..
     }: &Scope,
-    topics: &Arc<Topics>,
+    readers: &Readers,
     tally: &mut Tally,
     mut progress: impl FnMut(&str),
 ) -> anyhow::Result<Duration> {
     let start = Instant::now();
     loop {
-        let look = look(endpoints, names, topics).await;
+        let look = look(endpoints, names, readers).await;
         let over = start.elapsed() >= *settle_within;
         match look {
             Ok(left) if left.is_settled() || over => {
                 tally.note(Check::SettledInTime, left.is_settled(), || {
-                    format!(
-                        "after {} s: lag {}, {} transactions unfinished, {} reservations pending, {} sales fenced",
-                        settle_within.as_secs(),
-                        left.lag,
-                        left.transactions,
-                        left.pending,
-                        left.fenced
-                    )
+                    format!("after {} s: {left}", settle_within.as_secs())
                 });
                 return Ok(start.elapsed());
             }
-            Ok(left) => progress(&format!(
-                "not settled: lag {}, {} transactions, {} pending, {} fenced",
-                left.lag, left.transactions, left.pending, left.fenced
-            )),
+            Ok(left) => progress(&format!("not settled: {left}")),
             Err(cause) if over => return Err(cause),
             Err(cause) => progress(&format!("cannot look: {cause:#}")),
         }
@@ -82,49 +140,40 @@ pub async fn wait(
     }
 }
 
-/// Notes for each partition whether the group is caught up.
+/// Notes for each partition whether its group is caught up.
 ///
 /// # Errors
 /// Kafka does not answer.
-pub async fn check_lag(
-    topics: &Arc<Topics>,
-    names: &Names,
-    tally: &mut Tally,
-) -> anyhow::Result<()> {
-    for Progress {
-        partition,
-        end,
-        committed,
-    } in progress(topics, &names.orders).await?
-    {
+pub async fn check_lag(readers: &Readers, names: &Names, tally: &mut Tally) -> anyhow::Result<()> {
+    for (topic, at) in readers.progress(names).await? {
+        let Progress {
+            partition,
+            end,
+            committed,
+        } = at;
         tally.note(Check::NoLag, committed >= end, || {
-            format!(
-                "{} partition {partition}: committed {committed} of {end}",
-                names.orders
-            )
+            format!("{topic} partition {partition}: committed {committed} of {end}")
         });
     }
     Ok(())
 }
 
-async fn progress(topics: &Arc<Topics>, topic: &str) -> anyhow::Result<Vec<Progress>> {
-    let (topics, topic) = (Arc::clone(topics), topic.to_owned());
-    tokio::task::spawn_blocking(move || topics.progress(&topic))
-        .await
-        .context("reading the group's offsets failed")?
-}
-
 async fn look(
     endpoints: &Endpoints,
     names: &Names,
-    topics: &Arc<Topics>,
+    readers: &Readers,
 ) -> anyhow::Result<Unsettled> {
     let mut left = Unsettled::default();
-    for partition in progress(topics, &names.orders).await? {
+    for (_, partition) in readers.progress(names).await? {
         left.lag += (partition.end - partition.committed).max(0);
     }
     let mut db = database::connect(&endpoints.mysql).await?;
-    left.transactions = database::unfinished(&mut db).await?;
+    (
+        left.transactions,
+        left.compensations,
+        left.replays,
+        left.alerts,
+    ) = database::unfinished(&mut db).await?;
     let mut node = Node::connect(&endpoints.redis_stock).await?;
     for sale in database::sales(&mut db).await? {
         match node.levels(sale.id).await? {

@@ -43,9 +43,19 @@ pub fn render(report: &Report) -> String {
         }
     }
     let (orders, topics, journal) = (report.orders, report.topics, report.journal);
+    let failures = report.failures;
     line(format_args!(
         "orders: {} confirmed, {} rejected, {} failed, {} given back",
         orders.confirmed, orders.rejected, orders.failed, orders.given_back
+    ));
+    line(format_args!(
+        "failures: {} orders handed on, {} of them healed by a retry; {} archived, {} of them settled since; {} other messages \
+         archived",
+        failures.handed_on, failures.healed, failures.archived, failures.resolved, failures.strange
+    ));
+    line(format_args!(
+        "alerts: {} delivered, {} not delivered",
+        failures.alerts_delivered, failures.alerts_undelivered
     ));
     line(format_args!(
         "topics: {} order messages, {} of them poison; {} to compensate; {} dead letters, {} of them foreign",

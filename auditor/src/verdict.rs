@@ -127,6 +127,8 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// The orders in MySQL.
     pub orders: OrderCounts,
+    /// What failed on its way.
+    pub failures: FailureCounts,
     /// Messages on the topics.
     pub topics: TopicCounts,
     /// What the journals hold.
@@ -148,6 +150,25 @@ pub struct OrderCounts {
     pub given_back: u64,
     /// In no end state.
     pub unsettled: u64,
+}
+
+/// What failed on its way, by what became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FailureCounts {
+    /// Orders that were handed on.
+    pub handed_on: u64,
+    /// Of these, settled by a retry before they were given up.
+    pub healed: u64,
+    /// Orders that were given up.
+    pub archived: u64,
+    /// Of these, settled since.
+    pub resolved: u64,
+    /// Archived messages that are no orders.
+    pub strange: u64,
+    /// Alerts delivered, one for each channel.
+    pub alerts_delivered: u64,
+    /// Alerts that did not arrive.
+    pub alerts_undelivered: u64,
 }
 
 /// Messages by topic.

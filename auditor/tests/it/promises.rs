@@ -29,7 +29,7 @@ async fn a_clean_state_keeps_every_promise() {
             report.orders.rejected,
             report.orders.failed
         ),
-        (2, 1, 0)
+        (2, 1, 1)
     );
     assert_eq!(
         (
@@ -37,7 +37,7 @@ async fn a_clean_state_keeps_every_promise() {
             report.topics.poison,
             report.topics.dead_letters
         ),
-        (5, 1, 1)
+        (6, 1, 3)
     );
     assert_eq!(
         (
@@ -45,7 +45,7 @@ async fn a_clean_state_keeps_every_promise() {
             report.journal.answers,
             report.journal.accepted
         ),
-        (4, 5, 3)
+        (5, 6, 4)
     );
 }
 
@@ -290,7 +290,9 @@ async fn a_dead_letter_that_is_not_the_message_it_names_is_seen() {
     let (partition, offset) =
         world.publish(&world.topics.orders, "poison", "[]", OwnedHeaders::new());
     world.bury(partition, offset, "{}");
-    world.violates(&[Check::DeadLetterTrue]).await;
+    world
+        .violates(&[Check::DeadLetterTrue, Check::DeadLetterArchived])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

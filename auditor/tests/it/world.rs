@@ -23,15 +23,17 @@ use testkit::{kafka::Topics, mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
 
 pub const SALE: Uuid = Uuid::from_u128(0x5a1e);
-/// Three buyers with an order each, and one who was too late.
+/// Three buyers with an order each, one who was too late, and one whose order failed.
 pub const ANNA: Uuid = Uuid::from_u128(0xa);
 pub const BERT: Uuid = Uuid::from_u128(0xb);
 pub const CARL: Uuid = Uuid::from_u128(0xc);
 pub const DORA: Uuid = Uuid::from_u128(0xd);
-/// Confirmed, 2 units · confirmed, 1 unit · rejected.
+pub const FRED: Uuid = Uuid::from_u128(0xf);
+/// Confirmed, 2 units · confirmed by a retry, 1 unit · rejected · failed.
 pub const ANNAS: Uuid = Uuid::from_u128(0xa1);
 pub const BERTS: Uuid = Uuid::from_u128(0xb1);
 pub const CARLS: Uuid = Uuid::from_u128(0xc1);
+pub const FREDS: Uuid = Uuid::from_u128(0xf1);
 
 pub struct World {
     schema: Schema,
@@ -45,10 +47,13 @@ pub struct World {
     pub closed: bool,
     /// Whether the consumer group has read everything.
     pub caught_up: bool,
+    /// Whether what failed was taken in.
+    pub taken_in: bool,
 }
 
 impl World {
-    /// A sale of 10 units, 3 of them sold; one order rejected, one buyer turned away; one poison message with its dead letter.
+    /// A sale of 10 units, 3 of them sold; one order rejected, one failed, one buyer turned away; one poison message with its dead
+    /// letter.
     pub async fn clean() -> Self {
         let topics = testkit::kafka::topics().await;
         let producer = ClientConfig::new()
@@ -65,10 +70,12 @@ impl World {
             answers: Vec::new(),
             closed: true,
             caught_up: true,
+            taken_in: true,
         };
         world.write_rows().await;
         world.write_stock().await;
         world.write_messages();
+        world.write_failures().await;
         world.write_journal();
         world
     }
@@ -85,7 +92,7 @@ impl World {
         ))
         .await;
         self.sql(&format!("insert into sale_inventory (sale_id, total, available, sold, epoch) values ({sale}, 10, 7, 3, 1)")).await;
-        for (user, units) in [(ANNA, 2), (BERT, 1), (CARL, 0)] {
+        for (user, units) in [(ANNA, 2), (BERT, 1), (CARL, 0), (FRED, 0)] {
             self.sql(&format!(
                 "insert into sale_buyers (sale_id, user_id, units) values ({sale}, {}, {units})",
                 hex(user)
@@ -132,14 +139,13 @@ impl World {
         ] {
             self.publish_order(order, order, user, units);
         }
-        self.publish_dead("not an order");
     }
 
     fn write_journal(&mut self) {
-        for (user, units) in [(ANNA, 2), (BERT, 1), (CARL, 1), (DORA, 1)] {
+        for (user, units) in [(ANNA, 2), (BERT, 1), (CARL, 1), (DORA, 1), (FRED, 1)] {
             self.intend(user, units);
         }
-        for (n, order) in [(1, ANNAS), (2, BERTS), (3, CARLS), (1, ANNAS)] {
+        for (n, order) in [(1, ANNAS), (2, BERTS), (3, CARLS), (1, ANNAS), (5, FREDS)] {
             self.answered(n, 202, None, Some(order));
         }
         self.answered(4, 409, Some("sold_out"), None);
@@ -192,9 +198,14 @@ impl World {
 
     /// Writes an order's transaction.
     pub async fn transaction(&self, gid: Uuid, state: &str) {
+        self.transaction_of_kind("order", gid, state).await;
+    }
+
+    /// Writes a transaction.
+    pub async fn transaction_of_kind(&self, kind: &str, gid: Uuid, state: &str) {
         self.sql(&format!(
             "insert into transactions (gid, kind, label, state, token, epoch, payload, attempts, due_at, created_at)
-             values ({gid}, 'order', {}, '{state}', {gid}, 1, '{{}}', 0, now(3), now(3))",
+             values ({gid}, '{kind}', {}, '{state}', {gid}, 1, '{{}}', 0, now(3), now(3))",
             hex(SALE),
             gid = hex(gid),
         ))
@@ -232,17 +243,21 @@ impl World {
             .unwrap();
     }
 
-    /// Publishes an order's message.
-    pub fn publish_order(&self, order: Uuid, gid: Uuid, user: Uuid, units: u32) {
-        let message = format!(
-            r#"{{"version":1,"order_id":"{order}","gid":"{gid}","generation":0,"sale_id":"{SALE}","user_id":"{user}","quantity":{units},"price":500}}"#
-        );
+    /// An order's message.
+    pub fn message(order: Uuid, gid: Uuid, generation: u32, user: Uuid, units: u32) -> String {
+        format!(
+            r#"{{"version":1,"order_id":"{order}","gid":"{gid}","generation":{generation},"sale_id":"{SALE}","user_id":"{user}","quantity":{units},"price":500}}"#
+        )
+    }
+
+    /// Publishes an order's message, and says where it is.
+    pub fn publish_order(&self, order: Uuid, gid: Uuid, user: Uuid, units: u32) -> (i32, i64) {
         self.publish(
             &self.topics.orders,
             &order.to_string(),
-            &message,
+            &Self::message(order, gid, 0, user, units),
             OwnedHeaders::new(),
-        );
+        )
     }
 
     /// Publishes something that is no order, and its dead letter.
@@ -297,22 +312,39 @@ impl World {
     }
 
     fn catch_up(&self) {
+        let Topics {
+            orders,
+            compensation,
+            dead_letters,
+            group,
+            ..
+        } = &self.topics;
+        self.commit_all(group, &[orders]);
+        if self.taken_in {
+            self.commit_all(&compensators(group), &[compensation, dead_letters]);
+        }
+    }
+
+    /// Commits the ends of topics for a group.
+    fn commit_all(&self, group: &str, topics: &[&String]) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.topics.brokers)
-            .set("group.id", self.topics.group.clone())
+            .set("group.id", group)
             .create()
             .unwrap();
-        let metadata = consumer
-            .fetch_metadata(Some(&self.topics.orders), Duration::from_secs(10))
-            .unwrap();
         let mut offsets = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            let (_, end) = consumer
-                .fetch_watermarks(&self.topics.orders, partition.id(), Duration::from_secs(10))
+        for topic in topics {
+            let metadata = consumer
+                .fetch_metadata(Some(topic), Duration::from_secs(10))
                 .unwrap();
-            offsets
-                .add_partition_offset(&self.topics.orders, partition.id(), Offset::Offset(end))
-                .unwrap();
+            for partition in metadata.topics()[0].partitions() {
+                let (_, end) = consumer
+                    .fetch_watermarks(topic, partition.id(), Duration::from_secs(10))
+                    .unwrap();
+                offsets
+                    .add_partition_offset(topic, partition.id(), Offset::Offset(end))
+                    .unwrap();
+            }
         }
         consumer.commit(&offsets, CommitMode::Sync).unwrap();
     }
@@ -346,9 +378,10 @@ impl World {
             endpoints: self.endpoints(),
             names: Names {
                 orders: self.topics.orders.clone(),
-                compensation: format!("{}-compensation", self.topics.orders),
+                compensation: self.topics.compensation.clone(),
                 dead_letters: self.topics.dead_letters.clone(),
                 group: self.topics.group.clone(),
+                compensators: compensators(&self.topics.group),
             },
             journals: vec![path],
             settle_within: Duration::from_secs(1),
@@ -391,6 +424,7 @@ impl World {
             .arg(format!("--compensation-topic={}", names.compensation))
             .arg(format!("--dlq-topic={}", names.dead_letters))
             .arg(format!("--group={}", names.group))
+            .arg(format!("--compensators={}", names.compensators))
             .arg("--watch")
             .stdin(Stdio::null())
             .output()
@@ -420,6 +454,10 @@ impl World {
 /// An id as SQL writes it.
 pub fn hex(id: Uuid) -> String {
     format!("x'{}'", id.simple())
+}
+
+fn compensators(group: &str) -> String {
+    format!("{group}-compensators")
 }
 
 fn key(user: Uuid) -> String {
