@@ -13,7 +13,6 @@ pub mod start;
 mod work;
 
 use anyhow::{Context as _, ensure};
-use coordinator::Limits;
 use intake::Intake;
 use membership::Membership;
 use ordering::{engine::OrderEngine, faults::Faults, stock::Stock};
@@ -60,18 +59,7 @@ impl Consumer {
             },
         ];
         ensure_topics(&settings.kafka.brokers, &topics).await?;
-        let transaction = &settings.transaction;
-        let limits = Limits {
-            batch_size: transaction.batch_size,
-            batch_wait: Duration::from_millis(transaction.batch_wait_ms),
-            batches_in_flight: transaction.batches_in_flight,
-            queue: transaction.queue,
-        };
-        let engine = OrderEngine::start(
-            limits,
-            service_kit::mysql::options(&settings.database.mysql),
-            stock,
-        );
+        let engine = OrderEngine::of_process(settings, stock);
         let tools = Tools {
             engine: engine.clone(),
             producer: Producer::new(&settings.kafka.brokers)

@@ -24,7 +24,7 @@ use admission::Admission;
 use anyhow::Context as _;
 use axum::Router;
 use identity::{log_ins::LogIns, tokens::Tokens};
-use ordering::{sale_lock::SaleLock, stock::Stock};
+use ordering::{engine::OrderEngine, sale_lock::SaleLock, stock::Stock};
 use sale_cache::SaleCache;
 use service_kit::{
     health::{self, Health},
@@ -58,6 +58,8 @@ pub struct Parts {
     pub(crate) sales: SaleCache,
     pub(crate) admission: Admission,
     pub(crate) held_max: u32,
+    /// Decides cancellations. It opens nothing before the first one.
+    pub(crate) engine: OrderEngine,
     node: redis::aio::ConnectionManager,
     producer: Producer,
     orders_topic: String,
@@ -105,6 +107,7 @@ impl App {
                 settings,
             ),
             held_max: settings.admission.held_max,
+            engine: OrderEngine::of_process(settings, Stock::new(node.clone())),
             orders_topic: settings.kafka.orders_topic.clone(),
             db,
             node,
@@ -179,7 +182,8 @@ pub fn router(app: App, metrics: Metrics) -> Router {
         .routes(routes!(stock::get_stock))
         .routes(routes!(orders::place_order))
         .routes(routes!(orders::list_orders))
-        .routes(routes!(orders::get_order));
+        .routes(routes!(orders::get_order))
+        .routes(routes!(orders::cancel_order));
     let (api, description) = OpenApiRouter::with_openapi(api_docs::base())
         .nest("/api/v1", api)
         .split_for_parts();

@@ -17,10 +17,15 @@ use axum::{
     http::StatusCode,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use ordering::{OrderId, SaleId, orders};
+use ordering::{
+    OrderId, SaleId,
+    cancel::{self, CancelError},
+    orders,
+};
 use serde::{Serialize, Serializer};
 use service_kit::problem::{Json, Path, Problem, Query};
 use std::time::Instant;
+use tracing::warn;
 use utoipa::ToSchema;
 
 /// Where an order can be looked at.
@@ -202,4 +207,37 @@ pub(crate) async fn list_orders(
         .await
         .map_err(problems::database)?;
     Ok(Json(Page::of(page, orders, total)))
+}
+
+/// Gives a confirmed order back before it is paid for; its units can be bought again. Asked again, the same answer.
+#[utoipa::path(
+    post, path = "/orders/{order}/cancel", tag = "orders", security(("token" = [])),
+    params(("order" = uuid::Uuid, Path, description = "The order")),
+    responses(
+        (status = 200, description = "The order, cancelled", body = OrderView),
+        (status = 404, description = "`not_found`, also for the orders of others", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`not_settled`: ask again in a moment; `not_cancellable` (`order_status`)", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`outcome_unknown`, `unavailable`, `not_ready`, with Retry-After: asking again gives the one answer", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn cancel_order(
+    State(app): State<App>,
+    buyer: Buyer,
+    Path(order): Path<OrderId>,
+) -> Result<Json<OrderView>, Problem> {
+    match cancel::cancel(&app.db, &app.engine, buyer.id, order).await {
+        Ok(cancelled) => Ok(Json(cancelled.into())),
+        Err(CancelError::NotSettled) => Err(problems::not_settled()),
+        Err(CancelError::NotCancellable(status)) => Err(problems::not_cancellable(status)),
+        Err(CancelError::Unavailable(cause)) => {
+            warn!(order.id = %order, "Order {order} could not be cancelled now: {cause}");
+            Err(problems::outcome_unknown(order))
+        }
+        Err(CancelError::Database(cause)) => Err(problems::database(cause)),
+        // Accepted, and not written yet?
+        Err(CancelError::NotFound) => match processing::find(&app, buyer, order).await? {
+            Some(_) => Err(problems::not_settled()),
+            None => Err(problems::not_found("order")),
+        },
+    }
 }

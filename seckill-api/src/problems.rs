@@ -1,7 +1,7 @@
 //! The refusals of this API that more than one route gives. Every 503 asks to come back.
 
 use axum::http::StatusCode;
-use ordering::{OrderId, SaleId};
+use ordering::{OrderId, OrderStatus, SaleId};
 use service_kit::problem::Problem;
 use tracing::error;
 
@@ -60,10 +60,29 @@ pub(crate) fn outcome_unknown(order: OrderId) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "outcome_unknown",
-        "the order may have been accepted; ask for it before ordering again",
+        "what became of it is not known; look at the order before asking again",
     )
     .with("order_id", order.to_string())
     .with("status_url", crate::orders::status_url(order))
+}
+
+/// 409: the order is being settled; a moment later it can be said.
+pub(crate) fn not_settled() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "not_settled",
+        "the order is still being settled; ask again in a moment",
+    )
+}
+
+/// 409: an order in this status is not given back.
+pub(crate) fn not_cancellable(status: OrderStatus) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "not_cancellable",
+        format!("an order that is {status} cannot be cancelled"),
+    )
+    .with("order_status", status.as_str())
 }
 
 /// 503 for a database that failed, its cause in the log.

@@ -28,10 +28,9 @@ use compensation::{
     log::AttemptLog,
     policy::Policy,
 };
-use coordinator::Limits;
 use ordering::{engine::OrderEngine, faults::Faults, stock::Stock};
 use orders::Orders;
-use service_kit::{kafka::Producer, mysql, settings::Settings};
+use service_kit::{kafka::Producer, settings::Settings};
 use sqlx::MySqlPool;
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -96,18 +95,7 @@ impl Repair {
             producer,
         } = servers.clone();
         let stock = Stock::new(redis);
-        let transaction = &settings.transaction;
-        let limits = Limits {
-            batch_size: transaction.batch_size,
-            batch_wait: Duration::from_millis(transaction.batch_wait_ms),
-            batches_in_flight: transaction.batches_in_flight,
-            queue: transaction.queue,
-        };
-        let engine = OrderEngine::start(
-            limits,
-            mysql::options(&settings.database.mysql),
-            stock.clone(),
-        );
+        let engine = OrderEngine::of_process(settings, stock.clone());
         let channels = Channels::from_settings(settings)?;
         let worker = format!("compensator-{}", &Uuid::new_v4().simple().to_string()[..8]);
         let tools = Tools(Arc::new(Parts {

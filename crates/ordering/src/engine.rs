@@ -4,8 +4,9 @@ use crate::{
     decision::OrderRows, message::OrderMessage, status::OrderOutcome, stock::Stock, work::OrderWork,
 };
 use coordinator::{Engine, Limits, Pace, Recovered, Sessions, SubmitError, Transaction};
+use service_kit::{mysql, settings::Settings};
 use sqlx::{MySqlPool, mysql::MySqlConnectOptions};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Decides orders. Cloning shares the engine.
 #[derive(Clone)]
@@ -21,6 +22,19 @@ impl OrderEngine {
             vec![Arc::new(stock)],
             Arc::new(OrderRows),
         ))
+    }
+
+    /// The engine of a process, as the settings say.
+    #[must_use]
+    pub fn of_process(settings: &Settings, stock: Stock) -> Self {
+        let transaction = &settings.transaction;
+        let limits = Limits {
+            batch_size: transaction.batch_size,
+            batch_wait: Duration::from_millis(transaction.batch_wait_ms),
+            batches_in_flight: transaction.batches_in_flight,
+            queue: transaction.queue,
+        };
+        Self::start(limits, mysql::options(&settings.database.mysql), stock)
     }
 
     /// Settles one order and tells how; the same again for every repeat. Its units in Redis follow by themselves.

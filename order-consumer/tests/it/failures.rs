@@ -1,10 +1,10 @@
 //! What fails alone waits alone; what fails for everyone pauses intake, which goes on by itself.
 
 use crate::world::{SOON, World, until_paused};
-use ordering::SaleId;
-use rdkafka::message::OwnedHeaders;
-use service_kit::kafka::Offsets;
-use testkit::{eventually, proxy::Proxy};
+use ordering::{SaleId, message::OrderMessage};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use std::collections::HashSet;
+use testkit::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_mysql_is_unreachable_intake_pauses_and_goes_on_by_itself() {
@@ -83,52 +83,74 @@ async fn a_message_of_a_newer_build_pauses_intake_and_is_no_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_fails_alone_stays_at_its_offset_and_its_neighbours_go_on() {
+async fn an_order_that_fails_alone_is_handed_on_as_it_came_and_its_neighbours_go_on() {
     let world = World::open().await;
     let sale = world.sale(500).await;
-    let (missing, before) = (SaleId::fresh(), world.publish_new(sale, 50).await);
-    let alone = World::order(missing);
-    world.publish(std::slice::from_ref(&alone)).await;
+    let before = world.publish_new(sale, 50).await;
+    let alone = World::order(SaleId::fresh());
+    let headers = OwnedHeaders::new().insert(Header {
+        key: "traceparent",
+        value: Some("trace"),
+    });
+    world
+        .publish_raw(&alone.order_id.to_string(), &alone.to_bytes(), headers)
+        .await;
     let after = world.publish_new(sale, 200).await;
     let consumer = world.consumer().await;
-    world.until_written(250).await;
+    world.until_all_committed(&world.topics.group).await;
+    consumer.end().await;
     assert!(!world.written().await.contains(&alone.order_id));
-    let (partition, offset, _) = world
-        .places()
-        .await
-        .into_iter()
-        .find(|(.., order)| *order == alone.order_id)
-        .unwrap();
-    let past = Offsets::from_iter([(partition, offset + 1)]);
-    let others = async || {
-        let uncommitted = world.uncommitted(&world.topics.group).await;
-        let same_partition = world
-            .places()
-            .await
-            .iter()
-            .filter(|(of, at, _)| *of == partition && *at >= offset)
-            .count();
-        (uncommitted == i64::try_from(same_partition).unwrap()).then_some(())
-    };
-    eventually(
-        "all but what lies at and behind it is committed",
-        SOON,
-        others,
-    )
-    .await;
-    assert!(
-        !world
-            .committed(&world.topics.group)
-            .await
-            .have_passed(&past)
-    );
+    world
+        .assert_confirmed_once(sale, &[before, after].concat())
+        .await;
     assert!(world.dead_letters().await.is_empty());
 
-    world.open_sale(missing, 10).await;
+    let handed_on =
+        testkit::kafka::read_all(&world.topics.brokers, &world.topics.compensation).await;
+    assert_eq!(handed_on.len(), 1);
+    let message = &handed_on[0];
+    assert_eq!(message.key(), Some(alone.order_id.to_string().as_bytes()));
+    assert_eq!(message.payload(), Some(&alone.to_bytes()[..]));
+    let header = |key: &str| {
+        let headers = message.headers().unwrap();
+        let found = headers.iter().find(|header| header.key == key);
+        found.and_then(|header| header.value).unwrap().to_vec()
+    };
+    assert_eq!(header("traceparent"), b"trace");
+    assert_eq!(
+        header("kafka_dlt-original-topic"),
+        world.topics.orders.as_bytes()
+    );
+    assert!(!header("kafka_dlt-exception-message").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_hands_on_the_orders_it_names_and_no_other() {
+    let world = World::open().await;
+    let sale = world.sale(100).await;
+    let named = |remark: &str| OrderMessage {
+        remark: Some(remark.to_owned()),
+        ..World::order(sale)
+    };
+    let (broken, lost, fine) = (named("broken"), named("lost"), named("fine"));
+    world
+        .publish(&[broken.clone(), lost.clone(), fine.clone()])
+        .await;
+    let faults = "faults: [\"decide:remark=broken:1\", \"decide_lost:remark=lost:1\"]\n";
+    let mut process = world.process_with(faults);
     world.until_all_committed(&world.topics.group).await;
-    assert!(world.written().await.contains(&alone.order_id));
-    assert_eq!(world.written().await.len(), before.len() + after.len() + 1);
-    consumer.end().await;
+    process.end(SOON).await;
+    let handed_on: HashSet<Vec<u8>> =
+        testkit::kafka::read_all(&world.topics.brokers, &world.topics.compensation)
+            .await
+            .iter()
+            .map(|message| message.payload().unwrap().to_vec())
+            .collect();
+    assert_eq!(
+        handed_on,
+        HashSet::from([broken.to_bytes(), lost.to_bytes()])
+    );
+    world.assert_confirmed_once(sale, &[lost, fine]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

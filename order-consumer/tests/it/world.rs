@@ -163,7 +163,7 @@ impl World {
              database: {{ mysql: {{ host: {}, port: {}, user: {}, password: {}, name: {} }} }}\n\
              redis: {{ stock: {{ urls: [\"{}\"] }} }}\n\
              kafka: {{ brokers: \"{}\", orders_topic: {} }}\n\
-             compensation: {{ dlq_topic: {} }}\n",
+             compensation: {{ topic: {}, dlq_topic: {} }}\n",
             mysql.ip(),
             mysql.port(),
             database.user,
@@ -172,16 +172,20 @@ impl World {
             self.redis.url(),
             topics.brokers,
             topics.orders,
+            topics.compensation,
             topics.dead_letters,
         )
     }
 
     /// A real process of the consumer.
     pub fn process(&self) -> Process {
-        Process::start(
-            env!("CARGO_BIN_EXE_order-consumer"),
-            &self.yaml(self.schema.address(), &self.topics.group),
-        )
+        self.process_with("")
+    }
+
+    /// The same with more settings.
+    pub fn process_with(&self, more: &str) -> Process {
+        let yaml = self.yaml(self.schema.address(), &self.topics.group);
+        Process::start(env!("CARGO_BIN_EXE_order-consumer"), &(yaml + more))
     }
 
     /// A real process that reaches MySQL through `proxy`.

@@ -29,6 +29,7 @@ async fn the_description_lists_every_route_and_no_other() {
             "get /api/v1/sales/{sale}/stock",
             "get /api/v1/users/me",
             "patch /api/v1/sales/{sale}",
+            "post /api/v1/orders/{order}/cancel",
             "post /api/v1/products",
             "post /api/v1/sales",
             "post /api/v1/sales/{sale}/orders",

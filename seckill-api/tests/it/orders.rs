@@ -1,11 +1,12 @@
 //! Orders: what is accepted, what is refused and why, and that repeats are safe.
 
-use crate::app::{Answer, TestApp};
+use crate::app::{Answer, TestApp, answer};
 use chrono::{TimeDelta, Utc};
 use coordinator::Limits;
 use ordering::{OrderOutcome, engine::OrderEngine, message::OrderMessage, stock::Stock};
 use rdkafka::Message as _;
 use rdkafka::message::Headers as _;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::{eventually, kafka::read_all};
@@ -373,4 +374,43 @@ async fn a_sale_takes_orders_only_within_its_window_but_repeats_at_any_time() {
         app.order(&short, &buyer, &one(), Some("k")).await.body,
         first.body
     );
+}
+
+#[tokio::test]
+async fn a_confirmed_order_can_be_cancelled_and_its_units_bought_again() {
+    let app = TestApp::start().await;
+    let (sale, buyer, other) = (app.sale(1, 1).await, app.buyer(), app.buyer());
+    let accepted = app.order(&sale, &buyer, &one(), None).await;
+    let url = accepted.text("status_url");
+    let cancel = async |token: &str| {
+        let path = format!("{url}/cancel");
+        answer(app.request(Method::POST, &path, Some(token))).await
+    };
+    cancel(&buyer).await.is_problem(409, "not_settled");
+    settle(&app).await;
+    cancel(&other).await.is_problem(404, "not_found");
+    for _ in 0..2 {
+        let cancelled = cancel(&buyer).await;
+        assert_eq!(cancelled.status, 200, "{cancelled:?}");
+        assert_eq!(cancelled.text("status"), "cancelled");
+    }
+    let again = eventually("the unit can be bought again", SOON, || async {
+        let answer = app.order(&sale, &other, &one(), None).await;
+        (answer.status == 202).then_some(answer)
+    })
+    .await;
+    app.order(&sale, &buyer, &one(), None)
+        .await
+        .is_problem(409, "sold_out");
+    settle(&app).await;
+    app.schema
+        .execute("update orders set status = 'paid' where status = 'confirmed'")
+        .await;
+    let paid = format!("{}/cancel", again.text("status_url"));
+    let refused = answer(app.request(Method::POST, &paid, Some(&other))).await;
+    refused.is_problem(409, "not_cancellable");
+    assert_eq!(refused.text("order_status"), "paid");
+    let malformed = "/api/v1/orders/7/cancel";
+    let refused = answer(app.request(Method::POST, malformed, Some(&buyer))).await;
+    assert_eq!(refused.status, 400);
 }

@@ -5,6 +5,7 @@ mod change;
 mod commit_proxy;
 mod decision;
 mod fence;
+mod giving_back;
 mod rebuild;
 mod sale_lock;
 mod shop;
