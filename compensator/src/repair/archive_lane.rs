@@ -36,7 +36,7 @@ const NOT_NOW: Duration = Duration::from_secs(1);
 /// The first wait after an order could not be given up by itself; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// Gives up what all tries were used up for.
 pub struct ArchiveLane(Tools);

@@ -183,7 +183,9 @@ impl Came {
             .filter_map(|name| self.headers.get(&format!("kafka_dlt-original-{name}")))
             .collect();
         if first.len() == 4 {
-            first.iter().for_each(|part| hash.update(part));
+            for part in first {
+                hash.update(part);
+            }
         } else {
             hash.update(format!("{} {}", self.place, self.at.timestamp_millis()));
         }

@@ -49,7 +49,7 @@ async fn three_compensators_that_are_killed_at_any_moment_lose_and_double_nothin
     }
     eventually(
         "every order has its end",
-        Duration::from_secs(120),
+        Duration::from_mins(2),
         || async {
             ask_for_replays(&world, &orders, &mut replayed.clone()).await;
             let confirmed: i64 =

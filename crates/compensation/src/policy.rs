@@ -39,7 +39,7 @@ impl Policy {
     pub fn from_settings(settings: &Settings) -> Self {
         let waits = |times: u32, list: &[String]| -> Vec<Duration> {
             let waits: Vec<Duration> = list.iter().filter_map(|text| seconds(text)).collect();
-            let last = waits.last().copied().unwrap_or(Duration::from_secs(60));
+            let last = waits.last().copied().unwrap_or(Duration::from_mins(1));
             (0..times as usize)
                 .map(|at| waits.get(at).copied().unwrap_or(last))
                 .collect()
@@ -97,9 +97,9 @@ mod tests {
             [
                 Next::Retry(Duration::from_secs(10)),
                 Next::Retry(Duration::from_secs(30)),
-                Next::Retry(Duration::from_secs(60)),
-                Next::DeadLetter(Duration::from_secs(60)),
-                Next::DeadLetter(Duration::from_secs(300)),
+                Next::Retry(Duration::from_mins(1)),
+                Next::DeadLetter(Duration::from_mins(1)),
+                Next::DeadLetter(Duration::from_mins(5)),
                 Next::Archive,
                 Next::Archive,
             ]

@@ -76,9 +76,9 @@ impl State {
                 Self::Scheduled
             }
             (Self::Scheduled | Self::Dead, Event::FailedAsDeadLetter) => Self::Dead,
-            (Self::Scheduled | Self::Dead, Event::FailedForGood) => Self::Archiving,
+            (Self::Scheduled | Self::Dead, Event::FailedForGood)
+            | (Self::Archiving, Event::FailedToArchive) => Self::Archiving,
             (Self::Scheduled | Self::Dead | Self::Archiving, Event::Settled) => Self::Closed,
-            (Self::Archiving, Event::FailedToArchive) => Self::Archiving,
             (Self::Archiving, Event::StoredInArchive) => Self::Archived,
             (Self::Archiving, Event::StoredAndHeld) => Self::Held,
             (from, event) => return Err(IllegalMove { from, event }),

@@ -135,11 +135,12 @@ impl Snapshot {
         open_work: &dyn OpenWork,
         survivors: &mut Vec<Survivor>,
     ) -> sqlx::Result<()> {
+        const PAGE: u32 = 500;
         let survived: HashSet<Gid> = survivors.iter().map(|survivor| survivor.gid).collect();
         let mut after = Gid::from_uuid(Uuid::nil());
         loop {
             let page = open_work
-                .of_sale(&mut self.db, self.names.sale, after, LOOK_UP as u32)
+                .of_sale(&mut self.db, self.names.sale, after, PAGE)
                 .await?;
             let Some(last) = page.last() else {
                 return Ok(());
