@@ -55,6 +55,16 @@ impl PoolOf {
     /// # Errors
     /// When the server does not answer or refuses the account.
     pub async fn connect(self) -> sqlx::Result<MySqlPool> {
+        self.pool_options().connect_with(self.options).await
+    }
+
+    /// A pool whose first connection is made when the first is wanted.
+    #[must_use]
+    pub fn lazy(self) -> MySqlPool {
+        self.pool_options().connect_lazy_with(self.options)
+    }
+
+    fn pool_options(&self) -> MySqlPoolOptions {
         MySqlPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(ACQUIRE_WITHIN)
@@ -69,8 +79,6 @@ impl PoolOf {
                         .map(drop)
                 })
             })
-            .connect_with(self.options)
-            .await
     }
 }
 

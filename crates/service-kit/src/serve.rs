@@ -30,8 +30,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     info!("Listening on {}", listener.local_addr()?);
+    // Handlers may ask where a request came from.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let graceful =
-        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;

@@ -1,0 +1,142 @@
+//! `/alerts`: what nobody got stands first.
+
+use super::{AlertQuery, PER_PAGE, place};
+use crate::{
+    App,
+    access::{Look, May},
+    address::with_query,
+    archives::{Chip, outcome_tone},
+    cursor::CursorPage,
+    failure::Failure,
+    frame,
+    view::{self, Layout, Moment, Page, grouped},
+    web::{self, Query},
+};
+use axum::{extract::State, response::Html};
+use compensation::alerts::outbox::{self, Delivery, Show, State as Delivered};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+struct AlertsPage {
+    layout: Layout,
+    tabs: Vec<Tab>,
+    /// Not delivered, on the first page of all.
+    undelivered: Vec<Row>,
+    /// Whether there are more of them than are shown.
+    more_undelivered: bool,
+    rows: Vec<Row>,
+    all: bool,
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tab {
+    label: &'static str,
+    link: &'static str,
+    /// Nothing for all: who counts those waits for the whole table.
+    count: Option<String>,
+    current: bool,
+}
+
+/// An alert on a channel, here and on the page of what it is about.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    title: String,
+    kind: String,
+    severity: Chip,
+    state: Chip,
+    subject: String,
+    /// The page of what it is about, when there is one.
+    link: Option<String>,
+    channel: String,
+    attempts: u32,
+    last_error: Option<String>,
+    raised_at: Moment,
+    delivered_at: Option<Moment>,
+}
+
+impl Page for AlertsPage {
+    const TEMPLATE: &'static str = "alerts.html";
+}
+
+/// The alerts.
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: May<Look>,
+    Query(query): Query<AlertQuery>,
+) -> Result<Html<String>, Failure> {
+    let show = query.show().map_err(bad_query)?;
+    let before = query.before().map_err(bad_query)?;
+    let counts = outbox::counts(&app.db).await?;
+    let found = outbox::list(&app.db, show, PER_PAGE + 1, before.as_ref()).await?;
+    let CursorPage { items, next } =
+        CursorPage::of(found, PER_PAGE, |alert| place::written(&alert.position()));
+    let all = show == Show::All;
+    let first = if all && before.is_none() {
+        outbox::list(&app.db, Show::NotDelivered, PER_PAGE + 1, None).await?
+    } else {
+        Vec::new()
+    };
+    let CursorPage {
+        items: undelivered,
+        next: more,
+    } = CursorPage::of(first, PER_PAGE, |_| String::new());
+    let page = AlertsPage {
+        layout: frame::layout(&app, &caller, "alerts", "Alerts").await?,
+        tabs: vec![
+            Tab {
+                label: "All",
+                link: "/alerts",
+                count: None,
+                current: all,
+            },
+            Tab {
+                label: "Not delivered",
+                link: "/alerts?show=undelivered",
+                count: Some(grouped(counts.pending + counts.undelivered)),
+                current: !all,
+            },
+        ],
+        undelivered: undelivered.into_iter().map(Row::of).collect(),
+        more_undelivered: more.is_some(),
+        rows: items.into_iter().map(Row::of).collect(),
+        all,
+        next: next.map(|next| {
+            let show = (!all).then(|| "undelivered".to_owned());
+            with_query("/alerts", &[("show", show), ("before", Some(next))])
+        }),
+    };
+    Ok(view::render(&page)?)
+}
+
+fn bad_query(cause: place::BadQuery) -> Failure {
+    web::not_understood(format!("In this address, {cause}.")).into()
+}
+
+impl Row {
+    /// The row.
+    pub fn of(delivery: Delivery) -> Self {
+        let state = match delivery.state {
+            Delivered::Pending => "pending",
+            Delivered::Delivered => "delivered",
+            Delivered::Undelivered => "undelivered",
+        };
+        let is_id = uuid::Uuid::parse_str(&delivery.subject).is_ok();
+        Self {
+            title: delivery.title,
+            kind: delivery.kind,
+            severity: Chip::new(
+                delivery.severity.as_str(),
+                outcome_tone(delivery.severity.as_str()),
+            ),
+            state: Chip::new(state, outcome_tone(state)),
+            link: is_id.then(|| format!("/archives/{}", delivery.subject)),
+            subject: delivery.subject,
+            channel: delivery.channel,
+            attempts: delivery.attempts,
+            last_error: delivery.last_error,
+            raised_at: Moment::of(delivery.created_at),
+            delivered_at: delivery.delivered_at.map(Moment::of),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `/api/v1/archives`.
+
+use super::{Detail, ListQuery, list_page::PER_PAGE};
+use crate::{
+    App,
+    access::{Look, May},
+    audit::Line,
+    cursor::CursorPage,
+    failure,
+};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use compensation::{
+    alerts::outbox::Delivery,
+    archive::listing::{self, Listed, Paging},
+    attempt::Attempt,
+    operations::Operation,
+};
+use serde::Serialize;
+use service_kit::problem::{Json, Path, Problem, Query};
+use uuid::Uuid;
+
+/// One row of the list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    id: Uuid,
+    order_id: Option<Uuid>,
+    gid: Option<Uuid>,
+    generation: i32,
+    sale_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    quantity: Option<i32>,
+    state: &'static str,
+    step: String,
+    error: String,
+    attempts: i32,
+    held: bool,
+    resolution: Option<String>,
+    operation_id: Option<Uuid>,
+    times_archived: i32,
+    first_failed_at: DateTime<Utc>,
+    archived_at: DateTime<Utc>,
+    handled_at: Option<DateTime<Utc>>,
+}
+
+/// One of it, whole.
+#[derive(Debug, Serialize)]
+pub(crate) struct Whole {
+    id: Uuid,
+    order_id: Option<Uuid>,
+    gid: Option<Uuid>,
+    generation: u32,
+    sale_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    quantity: Option<u32>,
+    state: &'static str,
+    step: String,
+    error: String,
+    attempts: u32,
+    held: bool,
+    resolution: Option<String>,
+    operation_id: Option<Uuid>,
+    times_archived: u32,
+    first_failed_at: DateTime<Utc>,
+    archived_at: DateTime<Utc>,
+    handled_at: Option<DateTime<Utc>>,
+    /// Why a replay would be refused now; null when it may be tried.
+    replay_refusal: Option<&'static str>,
+    history: Vec<Attempt>,
+    headers: Vec<(String, String)>,
+    payload: serde_json::Value,
+    operations: Vec<crate::operations::api::Whole>,
+    alerts: Vec<Delivery>,
+    audit: Vec<Line>,
+}
+
+/// The list, newest first, of every state unless one is named.
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: May<Look>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<CursorPage<Row>>, Problem> {
+    let bad = |cause: super::list_query::BadQuery| failure::invalid(cause.to_string());
+    let filter = query.filter(None).map_err(bad)?;
+    let paging = Paging {
+        after: query.after().map_err(bad)?,
+        limit: PER_PAGE + 1,
+    };
+    let rows = listing::page(&app.db, &filter, paging)
+        .await
+        .map_err(failure::database)?;
+    let page = CursorPage::of(rows, PER_PAGE, |row| row.after().to_string());
+    Ok(Json(page.map(Row::from)))
+}
+
+/// One of it.
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: May<Look>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Whole>, Problem> {
+    let detail = Detail::find(&app, id)
+        .await
+        .map_err(failure::database)?
+        .ok_or_else(|| failure::not_found("archived order"))?;
+    let (state, headers) = (detail.state(), detail.headers());
+    let payload = detail.payload_json(caller.role());
+    let archived = detail.archived;
+    Ok(Json(Whole {
+        id: archived.id,
+        order_id: archived.order_id,
+        gid: archived.gid,
+        generation: archived.generation,
+        sale_id: archived.sale_id,
+        user_id: archived.user_id,
+        quantity: archived.quantity,
+        state: state.as_str(),
+        step: archived.step,
+        error: archived.error,
+        attempts: archived.attempts,
+        held: archived.held,
+        resolution: archived.resolution,
+        operation_id: archived.operation_id,
+        times_archived: archived.times_archived,
+        first_failed_at: archived.first_failed_at,
+        archived_at: archived.archived_at,
+        handled_at: archived.handled_at,
+        replay_refusal: detail.refusal,
+        history: archived.history.attempts().to_vec(),
+        headers,
+        payload,
+        operations: detail
+            .operations
+            .into_iter()
+            .map(|operation: Operation| operation.into())
+            .collect(),
+        alerts: detail.alerts,
+        audit: detail.audit,
+    }))
+}
+
+impl From<Listed> for Row {
+    fn from(listed: Listed) -> Self {
+        Self {
+            state: listed.state().as_str(),
+            id: listed.id,
+            order_id: listed.order_id,
+            gid: listed.gid,
+            generation: listed.generation,
+            sale_id: listed.sale_id,
+            user_id: listed.user_id,
+            quantity: listed.quantity,
+            step: listed.step,
+            error: listed.error,
+            attempts: listed.attempts,
+            held: listed.held,
+            resolution: listed.resolution,
+            operation_id: listed.operation_id,
+            times_archived: listed.times_archived,
+            first_failed_at: listed.first_failed_at,
+            archived_at: listed.archived_at,
+            handled_at: listed.handled_at,
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! `/archives/{id}`: one order that was given up, with all that happened to it.
+
+use super::{
+    Detail,
+    shown::{Chip, chips, lane, outcome_tone, refusal},
+};
+use crate::{
+    App,
+    access::{Caller, Look, May, Permission as _, Replay},
+    address,
+    alerts::page::Row as AlertRow,
+    audit::page::Row as AuditRow,
+    failure::{ErrorPage, Failure},
+    frame,
+    operations::page::Row as OperationRow,
+    view::{self, Layout, Moment, Notice, Page, milliseconds},
+    web::{Path, Query},
+};
+use axum::{extract::State, response::Html};
+use compensation::{attempt::Attempt, operations::Operation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Debug, Serialize)]
+struct DetailPage {
+    layout: Layout,
+    back: String,
+    id: String,
+    chips: Vec<Chip>,
+    facts: Vec<Fact>,
+    step: String,
+    error: String,
+    replay: ReplayButton,
+    generations: Vec<Generation>,
+    payload: Option<String>,
+    /// Why the message cannot be shown.
+    unreadable: Option<String>,
+    headers: Vec<(String, String)>,
+    operations: Vec<OperationRow>,
+    alerts: Vec<AlertRow>,
+    audit: Vec<AuditRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fact {
+    name: &'static str,
+    value: String,
+    /// An id, to be copied.
+    id: bool,
+    /// Shown instead of the value.
+    at: Option<Moment>,
+    link: Option<String>,
+}
+
+/// The button; disabled with the sentence why, rather than hidden.
+#[derive(Debug, Serialize)]
+struct ReplayButton {
+    action: String,
+    disabled: Option<String>,
+    /// The operation under way.
+    operation: Option<String>,
+}
+
+/// The tries under one gid after another, with what began them.
+#[derive(Debug, Serialize)]
+struct Generation {
+    title: String,
+    by: Option<String>,
+    at: Option<Moment>,
+    reason: Option<String>,
+    tries: Vec<Try>,
+}
+
+#[derive(Debug, Serialize)]
+struct Try {
+    title: String,
+    tone: &'static str,
+    outcome: String,
+    at: Moment,
+    took: String,
+    worker: String,
+    error: Option<String>,
+    next: Option<String>,
+}
+
+impl Page for DetailPage {
+    const TEMPLATE: &'static str = "archive.html";
+}
+
+/// Where one came from.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CameFrom {
+    back: Option<String>,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: May<Look>,
+    Path(id): Path<Uuid>,
+    Query(from): Query<CameFrom>,
+) -> Result<Html<String>, Failure> {
+    with_notice(&app, &caller, id, from.back, None).await
+}
+
+/// The page, with what the last act did.
+///
+/// # Errors
+/// [`Failure`]; 404 when there is nothing under the id.
+pub(crate) async fn with_notice(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    back: Option<String>,
+    notice: Option<Notice>,
+) -> Result<Html<String>, Failure> {
+    let detail = Detail::find(app, id)
+        .await?
+        .ok_or_else(|| ErrorPage::not_found("archived order"))?;
+    let layout = frame::layout(app, caller, "archives", format!("Order {id}")).await?;
+    let page = DetailPage::of(detail, caller, layout.notice(notice), back);
+    Ok(view::render(&page)?)
+}
+
+impl DetailPage {
+    fn of(detail: Detail, caller: &Caller, layout: Layout, back: Option<String>) -> Self {
+        let (payload, unreadable) = match detail.payload(caller.role()) {
+            Ok(payload) => (Some(payload), None),
+            Err(why) => (None, Some(why.to_owned())),
+        };
+        let archived = &detail.archived;
+        Self {
+            layout,
+            // Only to the list: the address is written by whoever made the link.
+            back: back
+                .filter(|back| back.starts_with("/archives?") && address::local(back).is_some())
+                .unwrap_or_else(|| "/archives".to_owned()),
+            id: archived.id.to_string(),
+            chips: chips(
+                detail.state(),
+                archived.resolution.as_deref(),
+                archived.held,
+                archived.times_archived,
+                archived.order_id.is_some(),
+            ),
+            facts: facts(&detail),
+            step: archived.step.clone(),
+            error: archived.error.clone(),
+            replay: ReplayButton::of(&detail, caller),
+            generations: generations(archived.history.attempts(), &detail.operations),
+            payload,
+            unreadable,
+            headers: detail.headers(),
+            operations: detail.operations.iter().map(OperationRow::of).collect(),
+            alerts: detail.alerts.into_iter().map(AlertRow::of).collect(),
+            audit: detail.audit.into_iter().map(AuditRow::from).collect(),
+        }
+    }
+}
+
+impl ReplayButton {
+    fn of(detail: &Detail, caller: &Caller) -> Self {
+        let disabled = if let Some(code) = detail.refusal {
+            Some(refusal(code))
+        } else if caller.may::<Replay>() {
+            None
+        } else {
+            Some(format!(
+                "Your role is {}: replaying an order needs {}.",
+                caller.role(),
+                Replay::ROLE
+            ))
+        };
+        Self {
+            action: format!("/archives/{}/replay", detail.archived.id),
+            disabled,
+            operation: detail
+                .archived
+                .operation_id
+                .map(|operation| format!("/operations/{operation}")),
+        }
+    }
+}
+
+fn facts(detail: &Detail) -> Vec<Fact> {
+    let archived = &detail.archived;
+    let sale_link = |sale: Uuid| format!("/archives?state=all&sale={sale}");
+    let user_link = |user: Uuid| format!("/archives?state=all&q={user}");
+    let storage = match &archived.location {
+        Some(location) => format!("file {location}"),
+        None => archived.storage.clone(),
+    };
+    [
+        archived.order_id.map(|id| Fact::id("Order", id, None)),
+        archived
+            .sale_id
+            .map(|id| Fact::id("Sale", id, Some(sale_link(id)))),
+        archived
+            .user_id
+            .map(|id| Fact::id("Buyer", id, Some(user_link(id)))),
+        archived
+            .quantity
+            .map(|units| Fact::text("Quantity", counted(units, "unit"))),
+        archived.gid.map(|id| Fact::id("Transaction", id, None)),
+        Some(Fact::text(
+            "Generation",
+            generation_name(archived.generation),
+        )),
+        Some(Fact::text("Tries", archived.attempts.to_string())),
+        Some(Fact::text(
+            "Given up",
+            if archived.times_archived == 1 {
+                "once".to_owned()
+            } else {
+                format!("{} times", archived.times_archived)
+            },
+        )),
+        Some(Fact::at("First failed", archived.first_failed_at)),
+        Some(Fact::at("Archived", archived.archived_at)),
+        archived.handled_at.map(|at| Fact::at("Handled", at)),
+        Some(Fact::text("Payload kept in", storage)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+impl Fact {
+    const fn text(name: &'static str, value: String) -> Self {
+        Self {
+            name,
+            value,
+            id: false,
+            at: None,
+            link: None,
+        }
+    }
+
+    fn id(name: &'static str, id: Uuid, link: Option<String>) -> Self {
+        Self {
+            id: true,
+            link,
+            ..Self::text(name, id.to_string())
+        }
+    }
+
+    fn at(name: &'static str, at: chrono::DateTime<chrono::Utc>) -> Self {
+        Self {
+            at: Some(Moment::of(at)),
+            ..Self::text(name, String::new())
+        }
+    }
+}
+
+fn counted(number: u32, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+fn generation_name(generation: u32) -> String {
+    match generation {
+        0 => "0, the buyer's request".to_owned(),
+        replay => format!("{replay}, a replay"),
+    }
+}
+
+/// The tries in their order, a heading wherever another generation begins.
+fn generations(attempts: &[Attempt], operations: &[Operation]) -> Vec<Generation> {
+    attempts
+        .chunk_by(|one, next| one.generation == next.generation)
+        .map(|tries| Generation::of(tries, operations))
+        .collect()
+}
+
+impl Generation {
+    fn of(tries: &[Attempt], operations: &[Operation]) -> Self {
+        let generation = tries.first().map_or(0, |attempt| attempt.generation);
+        // The oldest of them began it.
+        let begun = operations
+            .iter()
+            .rev()
+            .find(|operation| {
+                operation
+                    .items
+                    .iter()
+                    .any(|item| item.generation == generation)
+            })
+            .filter(|_| generation > 0);
+        Self {
+            title: match generation {
+                0 => "The buyer's request".to_owned(),
+                replay => format!("Replay {replay}"),
+            },
+            by: begun.map(|operation| operation.asked_by.clone()),
+            at: begun.map(|operation| Moment::of(operation.created_at)),
+            reason: begun.and_then(|operation| operation.reason.clone()),
+            tries: tries.iter().map(Try::of).collect(),
+        }
+    }
+}
+
+impl Try {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            title: format!("{}. {}", attempt.attempt, lane(attempt.lane)),
+            tone: outcome_tone(&attempt.outcome),
+            outcome: attempt.outcome.clone(),
+            at: Moment::of(attempt.started_at),
+            took: milliseconds(attempt.duration_ms.into()),
+            worker: attempt.worker.clone(),
+            error: attempt.error.clone(),
+            next: attempt.next_after_ms.map(milliseconds),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `/archives`: the list people work from.
+
+use super::{
+    ListQuery,
+    list_query::{BadQuery, link},
+    shown::{Chip, chips},
+};
+use crate::{
+    App,
+    access::{Look, May},
+    cursor::CursorPage,
+    failure::Failure,
+    frame,
+    view::{self, Layout, Moment, Page, grouped},
+    web::{self, Query},
+};
+use axum::{extract::State, response::Html};
+use compensation::archive::listing::{self, Counts, Filter, Listed, Paging, State as Stands};
+use serde::Serialize;
+
+/// Rows of one page.
+pub(crate) const PER_PAGE: u32 = 50;
+
+#[derive(Debug, Serialize)]
+struct ListPage {
+    layout: Layout,
+    /// The search box.
+    query: String,
+    state: &'static str,
+    sale: Option<String>,
+    step: Option<String>,
+    tabs: Vec<Tab>,
+    rows: Vec<Row>,
+    /// Whether anything is filtered: an empty list says something else then.
+    filtered: bool,
+    /// The list without search, sale and step.
+    clear: String,
+    first: Option<String>,
+    next: Option<String>,
+    csv: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Tab {
+    label: &'static str,
+    count: String,
+    link: String,
+    current: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    link: String,
+    id: String,
+    sale: Option<ShortId>,
+    sale_link: Option<String>,
+    user: Option<ShortId>,
+    chips: Vec<Chip>,
+    step: String,
+    step_link: String,
+    error: String,
+    attempts: i32,
+    archived_at: Moment,
+}
+
+/// An id as a list has room for it. Ids begin with their time, so their ends tell them apart.
+#[derive(Debug, Serialize)]
+struct ShortId {
+    short: String,
+    whole: String,
+}
+
+impl Page for ListPage {
+    const TEMPLATE: &'static str = "archives.html";
+}
+
+/// The list, newest first; what is open unless another state is named.
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: May<Look>,
+    Query(query): Query<ListQuery>,
+) -> Result<Html<String>, Failure> {
+    let filter = query.filter(Some(Stands::Open)).map_err(bad_query)?;
+    let after = query.after().map_err(bad_query)?;
+    let paging = Paging {
+        after,
+        limit: PER_PAGE + 1,
+    };
+    let rows = listing::page(&app.db, &filter, paging).await?;
+    let counts = listing::count(&app.db, &filter).await?;
+    let here = link("/archives", &filter, after.map(|after| after.to_string()));
+    let CursorPage { items, next } = CursorPage::of(rows, PER_PAGE, |row| row.after().to_string());
+    let page = ListPage {
+        layout: frame::layout(&app, &caller, "archives", "Archived orders").await?,
+        state: filter.state.map_or("all", Stands::as_str),
+        sale: filter.sale.map(|sale| sale.to_string()),
+        step: filter.step.clone(),
+        tabs: tabs(&filter, counts),
+        rows: items
+            .into_iter()
+            .map(|row| Row::of(row, &filter, &here))
+            .collect(),
+        filtered: filter.query.is_some() || filter.sale.is_some() || filter.step.is_some(),
+        clear: link("/archives", &only_state(&filter), None),
+        first: after.map(|_| link("/archives", &filter, None)),
+        next: next.map(|next| link("/archives", &filter, Some(next))),
+        csv: link("/archives.csv", &filter, None),
+        query: filter.query.unwrap_or_default(),
+    };
+    Ok(view::render(&page)?)
+}
+
+pub(super) fn bad_query(cause: BadQuery) -> Failure {
+    web::not_understood(format!("In this address, {cause}.")).into()
+}
+
+fn only_state(filter: &Filter) -> Filter {
+    Filter {
+        state: filter.state,
+        ..Filter::default()
+    }
+}
+
+fn tabs(filter: &Filter, counts: Counts) -> Vec<Tab> {
+    let all = counts.open + counts.replaying + counts.handled;
+    [
+        ("Open", Some(Stands::Open), counts.open),
+        ("Replaying", Some(Stands::Replaying), counts.replaying),
+        ("Handled", Some(Stands::Handled), counts.handled),
+        ("All", None, all),
+    ]
+    .into_iter()
+    .map(|(label, state, count)| Tab {
+        label,
+        count: grouped(count),
+        link: link(
+            "/archives",
+            &Filter {
+                state,
+                ..filter.clone()
+            },
+            None,
+        ),
+        current: filter.state == state,
+    })
+    .collect()
+}
+
+impl Row {
+    fn of(listed: Listed, filter: &Filter, here: &str) -> Self {
+        let chips = chips(
+            listed.state(),
+            listed.resolution.as_deref(),
+            listed.held,
+            listed.times_archived.unsigned_abs(),
+            listed.order_id.is_some(),
+        );
+        let of_sale = |sale| Filter {
+            sale: Some(sale),
+            ..filter.clone()
+        };
+        let of_step = Filter {
+            step: Some(listed.step.clone()),
+            ..filter.clone()
+        };
+        Self {
+            link: crate::address::with_query(
+                &format!("/archives/{}", listed.id),
+                &[("back", Some(here.to_owned()))],
+            ),
+            id: listed.id.to_string(),
+            sale: listed.sale_id.map(ShortId::of),
+            sale_link: listed
+                .sale_id
+                .map(|sale| link("/archives", &of_sale(sale), None)),
+            user: listed.user_id.map(ShortId::of),
+            chips,
+            step_link: link("/archives", &of_step, None),
+            step: listed.step,
+            error: listed.error.lines().next().unwrap_or_default().to_owned(),
+            attempts: listed.attempts,
+            archived_at: Moment::of(listed.archived_at),
+        }
+    }
+}
+
+impl ShortId {
+    fn of(id: uuid::Uuid) -> Self {
+        let whole = id.to_string();
+        Self {
+            short: format!("…{}", &whole[whole.len() - 8..]),
+            whole,
+        }
+    }
+}

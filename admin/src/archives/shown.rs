@@ -1,0 +1,84 @@
+//! Words for what the archive stores in codes.
+
+use compensation::{archive::listing::State, attempt::Lane};
+
+/// A small coloured word.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Chip {
+    pub label: String,
+    /// `good`, `bad`, `busy` or `plain`.
+    pub tone: &'static str,
+}
+
+impl Chip {
+    pub fn new(label: impl Into<String>, tone: &'static str) -> Self {
+        Self {
+            label: label.into(),
+            tone,
+        }
+    }
+}
+
+/// What is worth seeing at a glance.
+pub(super) fn chips(
+    state: State,
+    resolution: Option<&str>,
+    held: bool,
+    times_archived: u32,
+    is_order: bool,
+) -> Vec<Chip> {
+    let mut chips = vec![match (state, resolution) {
+        (State::Open, _) => Chip::new("open", "bad"),
+        (State::Replaying, _) => Chip::new("replaying", "busy"),
+        (State::Handled, Some(resolution)) => Chip::new(resolution, outcome_tone(resolution)),
+        (State::Handled, None) => Chip::new("handled", "plain"),
+    }];
+    if held {
+        chips.push(Chip::new("units held", "busy"));
+    }
+    if times_archived > 1 {
+        chips.push(Chip::new(format!("failed {times_archived}×"), "bad"));
+    }
+    if !is_order {
+        chips.push(Chip::new("not an order", "plain"));
+    }
+    chips
+}
+
+/// The colour of an outcome, of a try or of an order.
+pub(crate) fn outcome_tone(outcome: &str) -> &'static str {
+    match outcome {
+        "confirmed" | "done" | "delivered" => "good",
+        "failed" | "archived" | "refused" | "undelivered" | "urgent" | "denied" => "bad",
+        "requested" | "processing" | "pending" | "running" | "warning" | "replaying" => "busy",
+        _ => "plain",
+    }
+}
+
+/// What a try was.
+pub(super) fn lane(lane: Lane) -> &'static str {
+    match lane {
+        Lane::First => "First try",
+        Lane::Retry => "Retry",
+        Lane::DeadLetter => "Try as a dead letter",
+        Lane::Archive => "Given up",
+    }
+}
+
+/// Why a replay cannot be, as a sentence.
+pub(crate) fn refusal(code: &str) -> String {
+    match code {
+        "sold_out" => "The sale is sold out: restock it first.".to_owned(),
+        "insufficient_stock" => "The sale has fewer units left than the order wants.".to_owned(),
+        "limit_exceeded" => {
+            "The buyer has bought as many units of this sale as one may.".to_owned()
+        }
+        "sale_paused" => "The sale is paused: open it first.".to_owned(),
+        "sale_not_found" => "The sale is not there any more.".to_owned(),
+        "already_resolved" => "The order is settled: nothing is left to do.".to_owned(),
+        "not_found" => "There is no order behind it.".to_owned(),
+        "not_an_order" => "The message is no order, so there is nothing to replay.".to_owned(),
+        "replaying" => "A replay is under way.".to_owned(),
+        other => format!("It is refused: {other}."),
+    }
+}

@@ -1,0 +1,120 @@
+//! The operators' web and its JSON: what was given up, with all that happened to it; replay; alerts; audit; operators.
+//!
+//! It shows and asks. What an operator asks for is a row in `operations`, which the compensator carries out; what is true comes from
+//! the crates that own it. It knows nothing of Kafka's partitions or Redis' keys.
+
+mod access;
+mod address;
+mod alerts;
+mod archives;
+mod assets;
+mod audit;
+mod cookie;
+mod cursor;
+mod failure;
+mod frame;
+mod headers;
+mod log_in;
+pub mod metrics;
+mod missing;
+mod operations;
+mod operators;
+mod password;
+mod replay;
+mod routes;
+mod start;
+mod view;
+mod web;
+
+pub use routes::router;
+
+use anyhow::Context as _;
+use cookie::Over;
+use identity::log_ins::LogIns;
+use service_kit::{
+    health::Health,
+    mysql,
+    settings::{Environment, Settings},
+};
+use sqlx::MySqlPool;
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Everything a request may need. Cloning shares it.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] shares.
+pub struct Parts {
+    pub(crate) db: MySqlPool,
+    pub(crate) log_ins: LogIns,
+    /// Tries of those who are not logged in, by address.
+    pub(crate) strangers: LogIns,
+    pub(crate) session_idle: Duration,
+    pub(crate) session_ttl: Duration,
+    pub(crate) cookies: Over,
+    prepared: AtomicBool,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// The app, connected to nothing yet: it answers at once, with 503 until MySQL does.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let options = mysql::options(&settings.database.mysql);
+        let secure =
+            settings.admin.secure_cookies || settings.environment == Environment::Production;
+        Self(Arc::new(Parts {
+            db: mysql::pool(options, settings.database.mysql.max_connections).lazy(),
+            log_ins: LogIns::default(),
+            strangers: LogIns::default(),
+            session_idle: settings.admin.session_idle(),
+            session_ttl: settings.admin.session_ttl(),
+            cookies: if secure { Over::Https } else { Over::Any },
+            prepared: AtomicBool::new(false),
+        }))
+    }
+
+    /// Waits until MySQL keeps what it commits, and makes the first admin where there is no operator.
+    ///
+    /// # Errors
+    /// When the first admin's name or password are not fit.
+    pub async fn prepare(&self, settings: &Settings) -> anyhow::Result<()> {
+        start::prepare(self, &settings.admin.first_admin)
+            .await
+            .context("starting")?;
+        self.prepared.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Closes the connections, once all requests are answered.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    fn health(&self) -> Health {
+        let (mysql, operators) = (self.clone(), self.clone());
+        Health::new()
+            .with("mysql", move || {
+                let app = mysql.clone();
+                async move { service_kit::mysql::ping(&app.db).await }
+            })
+            .with("operators", move || {
+                let prepared = operators.prepared.load(Ordering::Relaxed);
+                async move { prepared.then_some(()).ok_or("still starting") }
+            })
+    }
+}

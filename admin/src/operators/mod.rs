@@ -1,0 +1,7 @@
+//! `/operators`: admins make operators and take them away.
+
+mod acts;
+mod page;
+
+pub(crate) use acts::{create, remove, reset_password, set_role};
+pub(crate) use page::show;

@@ -1,0 +1,171 @@
+//! Having an archived order tried again: looked at first, claimed, audited with the claim.
+
+pub(crate) mod api;
+pub(crate) mod page;
+
+use crate::{
+    App,
+    access::Caller,
+    audit::{self, Entry, Outcome},
+    metrics,
+};
+use ::metrics::counter;
+use chrono::{DateTime, Utc};
+use compensation::{
+    archive::{self, Archived},
+    operations::{self, ReplayRefused},
+};
+use ordering::OrderId;
+use sqlx::MySqlPool;
+use uuid::Uuid;
+
+/// The column has so many.
+pub(crate) const REASON_AT_MOST: usize = 500;
+
+/// Why a replay was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error("there is nothing archived under this id")]
+    NotFound,
+    #[error("{by} is replaying it already")]
+    Replaying {
+        operation_id: Uuid,
+        by: String,
+        since: DateTime<Utc>,
+    },
+    /// It would fail again, or there is nothing to do: the code says which.
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    #[error("MySQL failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl ReplayError {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Replaying { .. } => "replaying",
+            Self::Refused(code) => code,
+            Self::Database(_) => "unavailable",
+        }
+    }
+}
+
+impl From<ReplayRefused> for ReplayError {
+    fn from(refused: ReplayRefused) -> Self {
+        match refused {
+            ReplayRefused::NotFound => Self::NotFound,
+            ReplayRefused::Replaying {
+                operation_id,
+                by,
+                since,
+            } => Self::Replaying {
+                operation_id,
+                by,
+                since,
+            },
+            ReplayRefused::AlreadyResolved => Self::Refused("already_resolved"),
+            ReplayRefused::NotAnOrder => Self::Refused("not_an_order"),
+            ReplayRefused::Database(cause) => Self::Database(cause),
+        }
+    }
+}
+
+/// Why a replay would be refused now; `None` where it may be tried. Units that are still held need not be looked for.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn refusal(
+    db: &MySqlPool,
+    archived: &Archived,
+) -> sqlx::Result<Option<&'static str>> {
+    let Some(order) = archived.order_id else {
+        return Ok(Some("not_an_order"));
+    };
+    if archived.operation_id.is_some() {
+        return Ok(Some("replaying"));
+    }
+    if archived.handled {
+        return Ok(Some("already_resolved"));
+    }
+    if archived.held {
+        return Ok(None);
+    }
+    ordering::replay::refusal(db, OrderId::from_uuid(order)).await
+}
+
+/// Asks for the replay of an order and gives the operation's id. Claim and audit are one transaction; what is refused is audited too.
+///
+/// # Errors
+/// [`ReplayError`].
+pub(crate) async fn ask(
+    app: &App,
+    caller: &Caller,
+    order: Uuid,
+    reason: Option<&str>,
+) -> Result<Uuid, ReplayError> {
+    let asked = claimed(app, caller, order, reason).await;
+    let label = asked.as_ref().map_or_else(ReplayError::code, |_| "taken");
+    counter!(metrics::REPLAYS_TOTAL, "outcome" => label).increment(1);
+    if let Err(refused) = &asked {
+        let outcome = match refused {
+            ReplayError::Database(_) => Outcome::Failed,
+            _ => Outcome::Refused,
+        };
+        let entry = Entry {
+            act: "order.replay",
+            subject: &order.to_string(),
+            outcome,
+            detail: refused.code(),
+        };
+        let audited = audit::record(&app.db, &caller.who, entry).await;
+        // A database that is away has been told of once.
+        if outcome == Outcome::Refused {
+            audited?;
+        }
+    }
+    asked
+}
+
+async fn claimed(
+    app: &App,
+    caller: &Caller,
+    order: Uuid,
+    reason: Option<&str>,
+) -> Result<Uuid, ReplayError> {
+    let archived = archive::find(&app.db, order)
+        .await?
+        .ok_or(ReplayError::NotFound)?;
+    // What is under way is told by the claim, with who and when.
+    match refusal(&app.db, &archived).await? {
+        None | Some("replaying") => {}
+        Some(code) => return Err(ReplayError::Refused(code)),
+    }
+    let mut tx = app.db.begin().await?;
+    let operation = operations::claim_replay_in(&mut tx, order, &caller.who.name, reason).await?;
+    let detail = match reason {
+        Some(reason) => format!("operation {operation}: {reason}"),
+        None => format!("operation {operation}"),
+    };
+    let entry = Entry {
+        act: "order.replay",
+        subject: &order.to_string(),
+        outcome: Outcome::Done,
+        detail: &detail,
+    };
+    audit::record(&mut *tx, &caller.who, entry).await?;
+    tx.commit().await?;
+    Ok(operation)
+}
+
+/// The reason as it is stored: none when nothing was written.
+pub(crate) fn reason(text: Option<&str>) -> Result<Option<&str>, &'static str> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    match text {
+        Some(text) if text.chars().count() > REASON_AT_MOST => {
+            Err("a reason may have 500 characters")
+        }
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,61 @@
+//! `POST /archives/{id}/replay`: the button.
+
+use super::{ReplayError, ask, reason};
+use crate::{
+    App,
+    access::{May, Replay},
+    archives::{detail_page, refusal_sentence},
+    failure::{ErrorPage, Failure},
+    view::Notice,
+    web::{Form, Path},
+};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// The form.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    reason: Option<String>,
+}
+
+/// Asks for the replay and leads to the operation; a refusal is shown where the button is.
+pub(crate) async fn submit(
+    State(app): State<App>,
+    caller: May<Replay>,
+    Path(order): Path<Uuid>,
+    Form(asked): Form<Asked>,
+) -> Result<Response, Failure> {
+    let why = match reason(asked.reason.as_deref()) {
+        Ok(why) => why,
+        Err(complaint) => {
+            let notice = Notice::bad(format!("Nothing was done: {complaint}."));
+            let page = detail_page::with_notice(&app, &caller, order, None, Some(notice)).await?;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        }
+    };
+    let notice = match ask(&app, &caller, order, why).await {
+        Ok(operation) => {
+            return Ok(Redirect::to(&format!("/operations/{operation}")).into_response());
+        }
+        Err(ReplayError::NotFound) => return Err(ErrorPage::not_found("archived order").into()),
+        Err(ReplayError::Database(cause)) => return Err(cause.into()),
+        Err(ReplayError::Replaying {
+            operation_id,
+            by,
+            since,
+        }) => Notice::bad(format!(
+            "Nothing was done: {by} is replaying it since {} UTC (operation {operation_id}).",
+            since.format("%H:%M:%S")
+        )),
+        Err(ReplayError::Refused(code)) => {
+            Notice::bad(format!("Nothing was done. {}", refusal_sentence(code)))
+        }
+    };
+    let page = detail_page::with_notice(&app, &caller, order, None, Some(notice)).await?;
+    Ok((StatusCode::CONFLICT, page).into_response())
+}

@@ -1,0 +1,68 @@
+//! Every route, in one table: who may use it stands in its handler's arguments.
+
+use crate::{
+    App, access, alerts, archives, assets, audit, headers, log_in, missing, operations, operators,
+    password, replay,
+};
+use axum::{
+    Router, middleware,
+    response::Redirect,
+    routing::{get, post},
+};
+use service_kit::{health, telemetry::Metrics};
+
+/// The web, the JSON, health and metrics.
+pub fn router(app: App, metrics: Metrics) -> Router {
+    let health = health::routes(app.health(), metrics);
+    web()
+        .nest("/api/v1", json())
+        .route("/reprocess_order/{order_id}", post(replay::api::reprocess))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            access::identify,
+        ))
+        .with_state(app)
+        .merge(assets::routes())
+        .merge(health)
+        .fallback(missing::path)
+        .method_not_allowed_fallback(missing::method)
+        .layer(middleware::map_response(headers::secure))
+}
+
+fn web() -> Router<App> {
+    Router::new()
+        .route(
+            "/",
+            get(async |_: access::May<access::Look>| Redirect::to("/archives")),
+        )
+        .route("/login", get(log_in::page::show).post(log_in::page::submit))
+        .route("/logout", post(log_in::page::log_out_of_browser))
+        .route("/password", get(password::show).post(password::submit))
+        .route("/archives", get(archives::list_page::show))
+        .route("/archives.csv", get(archives::csv::page))
+        .route("/archives/{id}", get(archives::detail_page::show))
+        .route("/archives/{id}/replay", post(replay::page::submit))
+        .route("/operations", get(operations::page::list))
+        .route("/operations/{id}", get(operations::page::show))
+        .route("/alerts", get(alerts::page::show))
+        .route("/audit", get(audit::page::show))
+        .route("/operators", get(operators::show).post(operators::create))
+        .route("/operators/{id}/role", post(operators::set_role))
+        .route("/operators/{id}/password", post(operators::reset_password))
+        .route("/operators/{id}/remove", post(operators::remove))
+}
+
+fn json() -> Router<App> {
+    Router::new()
+        .route(
+            "/sessions",
+            post(log_in::api::open).delete(log_in::api::end),
+        )
+        .route("/archives", get(archives::api::list))
+        .route("/archives.csv", get(archives::csv::api))
+        .route("/archives/{id}", get(archives::api::get))
+        .route("/operations", post(replay::api::create))
+        .route("/operations/{id}", get(operations::api::get))
+        .route("/alerts", get(alerts::api::list))
+        .route("/audit", get(audit::api::list))
+}

@@ -1,0 +1,13 @@
+//! The operators' web as operators and scripts use it, on a real database: `cargo xtask test` starts it.
+
+mod accounts;
+mod alerts;
+mod app;
+mod archives;
+mod audit;
+mod csv;
+mod failed;
+mod operators;
+mod pages;
+mod permissions;
+mod replay;

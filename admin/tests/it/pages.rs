@@ -1,0 +1,136 @@
+//! What every page has: it renders, it is kept by nobody, it loads nothing from elsewhere; and what the process serves besides.
+
+use crate::{
+    app::{TestApp, answer},
+    failed::Failed,
+};
+use admin::App;
+use identity::OperatorRole;
+use reqwest::Method;
+use service_kit::settings::Settings;
+
+#[tokio::test]
+async fn every_page_renders_empty_and_full() {
+    let app = TestApp::start().await;
+    let browser = app.browser(OperatorRole::Admin).await;
+    let pages = [
+        "/archives",
+        "/archives?state=all&q=x&sale=0197a000-0000-7000-8000-000000000001&step=decide",
+        "/archives?state=handled",
+        "/operations",
+        "/alerts",
+        "/alerts?show=undelivered",
+        "/audit",
+        "/audit?subject=nobody",
+        "/operators",
+        "/password",
+        "/nowhere",
+    ];
+    for full in [false, true] {
+        if full {
+            let failed = Failed::new().with_sale(&app, 5).await.insert(&app).await;
+            let page = browser.get(&format!("/archives/{}", failed.id)).await;
+            assert_eq!(page.status, 200, "{page:?}");
+        }
+        for path in pages {
+            let page = browser.get(path).await;
+            let fine = page.status == 200 || path == "/nowhere";
+            assert!(fine, "{path} {page:?}");
+            assert_eq!(page.media_type, "text/html; charset=utf-8", "{path}");
+            assert_eq!(page.text.matches("</html>").count(), 1, "{path}");
+            // The policy forbids both, so the browser would ignore them.
+            page.shows_not("style=\"");
+            page.shows_not("onclick");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_are_kept_by_nobody_and_load_nothing_from_elsewhere() {
+    let app = TestApp::start().await;
+    let browser = app.browser(OperatorRole::Viewer).await;
+    for path in ["/archives", "/login", "/api/v1/archives", "/health/live"] {
+        let page = browser.get(path).await;
+        let header = |name: &str| page.headers[name].to_str().expect("text");
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "style-src 'self'",
+            "script-src 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.contains(part), "{path} {policy}");
+        }
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("referrer-policy"), "same-origin", "{path}");
+    }
+    let page = browser.get("/archives").await;
+    for (begin, media_type) in [
+        ("href=\"/assets/style-", "text/css; charset=utf-8"),
+        ("src=\"/assets/script-", "text/javascript; charset=utf-8"),
+        ("href=\"/assets/icon-", "image/svg+xml"),
+    ] {
+        let (_, after) = page.text.split_once(begin).expect("an asset");
+        let name = after.split('"').next().expect("its name");
+        let path = format!("{}{name}", &begin[begin.find('/').expect("a path")..]);
+        let asset = answer(app.request(Method::GET, &path)).await;
+        assert_eq!((asset.status, asset.media_type.as_str()), (200, media_type));
+        assert!(
+            asset.headers["cache-control"]
+                .to_str()
+                .unwrap()
+                .contains("immutable")
+        );
+    }
+}
+
+#[tokio::test]
+async fn health_and_metrics_are_served() {
+    let app = TestApp::start().await;
+    let ready = answer(app.request(Method::GET, "/health/ready")).await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    assert_eq!(ready.json()["checks"]["mysql"], "ok");
+    app.token(OperatorRole::Admin).await;
+    let metrics = answer(app.request(Method::GET, "/metrics")).await;
+    metrics.shows("build_info");
+    metrics.shows("admin_log_ins_total");
+    let wrong_method = answer(app.request(Method::PUT, "/archives")).await;
+    wrong_method.is_problem(405, "method_not_allowed");
+    answer(app.request(Method::GET, "/nowhere"))
+        .await
+        .is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn without_mysql_it_says_so_and_says_it_is_not_ready() {
+    let mut settings = Settings::default();
+    // Nobody listens there.
+    settings.database.mysql.port = 1;
+    let router = admin::router(
+        App::new(&settings),
+        service_kit::telemetry::metrics("admin").unwrap(),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let http = reqwest::Client::new();
+    let ready = answer(http.get(format!("{url}/health/ready"))).await;
+    assert_eq!(ready.status, 503);
+    let page = answer(
+        http.get(format!("{url}/archives"))
+            .header("Cookie", "redress_session=abc"),
+    )
+    .await;
+    assert_eq!(page.status, 503);
+    page.shows("MySQL does not answer");
+    let json = answer(
+        http.get(format!("{url}/api/v1/archives"))
+            .bearer_auth("abc"),
+    )
+    .await;
+    json.is_problem(503, "unavailable");
+    assert_eq!(answer(http.get(format!("{url}/login"))).await.status, 200);
+}
