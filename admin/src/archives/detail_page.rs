@@ -56,6 +56,8 @@ struct Fact {
 #[derive(Debug, Serialize)]
 struct ReplayButton {
     action: String,
+    /// What it would do.
+    hint: &'static str,
     disabled: Option<String>,
     /// The operation under way.
     operation: Option<String>,
@@ -137,7 +139,7 @@ impl DetailPage {
                 .unwrap_or_else(|| "/archives".to_owned()),
             id: archived.id.to_string(),
             chips: chips(
-                detail.state(),
+                Some(detail.state()),
                 archived.resolution.as_deref(),
                 archived.held,
                 archived.times_archived,
@@ -173,6 +175,11 @@ impl ReplayButton {
         };
         Self {
             action: format!("/archives/{}/replay", detail.archived.id),
+            hint: if detail.archived.held {
+                "Its units are still held: it goes on where it stopped."
+            } else {
+                "Reserves its units again and tries once more; the buyer keeps the order's number."
+            },
             disabled,
             operation: detail
                 .archived

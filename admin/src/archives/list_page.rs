@@ -149,7 +149,9 @@ fn tabs(filter: &Filter, counts: Counts) -> Vec<Tab> {
 impl Row {
     fn of(listed: Listed, filter: &Filter, here: &str) -> Self {
         let chips = chips(
-            listed.state(),
+            // How it ended differs among what is handled.
+            Some(listed.state())
+                .filter(|state| filter.state.is_none() || *state == Stands::Handled),
             listed.resolution.as_deref(),
             listed.held,
             listed.times_archived.unsigned_abs(),

@@ -19,20 +19,22 @@ impl Chip {
     }
 }
 
-/// What is worth seeing at a glance.
+/// What is worth seeing at a glance; the state only where it is not clear from the place.
 pub(super) fn chips(
-    state: State,
+    state: Option<State>,
     resolution: Option<&str>,
     held: bool,
     times_archived: u32,
     is_order: bool,
 ) -> Vec<Chip> {
-    let mut chips = vec![match (state, resolution) {
-        (State::Open, _) => Chip::new("open", "bad"),
-        (State::Replaying, _) => Chip::new("replaying", "busy"),
-        (State::Handled, Some(resolution)) => Chip::new(resolution, outcome_tone(resolution)),
-        (State::Handled, None) => Chip::new("handled", "plain"),
-    }];
+    let mut chips = Vec::new();
+    chips.extend(match (state, resolution) {
+        (None, _) => None,
+        (Some(State::Open), _) => Some(Chip::new("open", "bad")),
+        (Some(State::Replaying), _) => Some(Chip::new("replaying", "busy")),
+        (Some(State::Handled), Some(how)) => Some(Chip::new(how, outcome_tone(how))),
+        (Some(State::Handled), None) => Some(Chip::new("handled", "plain")),
+    });
     if held {
         chips.push(Chip::new("units held", "busy"));
     }

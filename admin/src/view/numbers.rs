@@ -17,9 +17,18 @@ pub(crate) fn grouped(number: u64) -> String {
 pub(crate) fn milliseconds(number: u64) -> String {
     match number {
         ..1000 => format!("{number} ms"),
-        1000..60_000 => format!("{:.1} s", number as f64 / 1000.0),
-        60_000..3_600_000 => format!("{:.1} min", number as f64 / 60_000.0),
-        _ => format!("{:.1} h", number as f64 / 3_600_000.0),
+        1000..60_000 => tenths(number, 1000, "s"),
+        60_000..3_600_000 => tenths(number, 60_000, "min"),
+        _ => tenths(number, 3_600_000, "h"),
+    }
+}
+
+/// With one decimal, unless it is 0.
+fn tenths(number: u64, of: u64, unit: &str) -> String {
+    let tenths = (number * 10 + of / 2) / of;
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        decimal => format!("{}.{decimal} {unit}", tenths / 10),
     }
 }
 
@@ -39,6 +48,7 @@ mod tests {
         assert_eq!(milliseconds(0), "0 ms");
         assert_eq!(milliseconds(999), "999 ms");
         assert_eq!(milliseconds(1500), "1.5 s");
+        assert_eq!(milliseconds(10_000), "10 s");
         assert_eq!(milliseconds(90_000), "1.5 min");
         assert_eq!(milliseconds(5_400_000), "1.5 h");
     }

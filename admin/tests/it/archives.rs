@@ -167,7 +167,7 @@ async fn one_of_it_is_shown_with_all_that_happened() {
         "2. Retry",
         "3. Try as a dead letter",
         "took 1.2 s",
-        "next after 10.0 s",
+        "next after 10 s",
         "&lt;b&gt;ring twice&lt;/b&gt;",
         "kafka_dlt-original-partition",
         "<pre>3</pre>",

@@ -16,6 +16,7 @@ pub struct Failed {
     pub order: bool,
     pub sale: Uuid,
     pub user: Uuid,
+    pub gid: Uuid,
     pub step: &'static str,
     pub error: String,
     pub payload: Vec<u8>,
@@ -28,10 +29,10 @@ pub struct Failed {
 
 impl Failed {
     pub fn new() -> Self {
-        let (id, sale, user) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        let [id, sale, user, gid] = [(); 4].map(|()| Uuid::now_v7());
         let archived_at = Utc::now() - TimeDelta::minutes(5);
         let message = json!({
-            "version": 1, "order_id": id, "gid": Uuid::now_v7(), "generation": 0, "sale_id": sale, "user_id": user, "quantity": 2,
+            "version": 1, "order_id": id, "gid": gid, "generation": 0, "sale_id": sale, "user_id": user, "quantity": 2,
             "price": 999, "remark": "<b>ring twice</b>", "idempotency": {"key": "secret-key", "body_hash": "abc"},
             "created_at": archived_at,
         });
@@ -40,6 +41,7 @@ impl Failed {
             order: true,
             sale,
             user,
+            gid,
             step: "decide",
             error: "Lock wait timeout exceeded\nat the second try".to_owned(),
             payload: message.to_string().into_bytes(),
@@ -68,7 +70,7 @@ impl Failed {
         )
         .bind(self.id)
         .bind(self.order.then_some(self.id))
-        .bind(self.order.then(Uuid::now_v7))
+        .bind(self.order.then_some(self.gid))
         .bind(self.order.then_some(self.sale))
         .bind(self.order.then_some(self.user))
         .bind(self.step)

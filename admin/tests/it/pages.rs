@@ -5,9 +5,11 @@ use crate::{
     failed::Failed,
 };
 use admin::App;
+use chrono::{TimeZone as _, Utc};
 use identity::OperatorRole;
 use reqwest::Method;
 use service_kit::settings::Settings;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn every_page_renders_empty_and_full() {
@@ -133,4 +135,36 @@ async fn without_mysql_it_says_so_and_says_it_is_not_ready() {
     .await;
     json.is_problem(503, "unavailable");
     assert_eq!(answer(http.get(format!("{url}/login"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_page_of_an_order_looks_as_it_did() {
+    let app = TestApp::start().await;
+    let mut failed = Failed::new();
+    (failed.id, failed.sale) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    (failed.user, failed.gid) = (Uuid::from_u128(3), Uuid::from_u128(4));
+    failed.archived_at = Utc.with_ymd_and_hms(2026, 7, 3, 10, 0, 0).unwrap();
+    failed.history = crate::failed::history(failed.archived_at, 0);
+    failed.payload = b"{\"order_id\":\"1\",\"remark\":\"ring twice\"}".to_vec();
+    let failed = failed.with_sale(&app, 5).await.insert(&app).await;
+    let browser = app.browser(OperatorRole::Operator).await;
+    let page = browser.get(&format!("/archives/{}", failed.id)).await;
+    let main = between(&page.text, "<main id=\"content\">", "</main>");
+    insta::assert_snapshot!(without_ages(&main.replace(&browser.csrf, "CSRF")));
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    let (_, after) = text.split_once(begin).expect("the beginning");
+    after.split_once(end).expect("the end").0
+}
+
+/// What depends on when the test runs.
+fn without_ages(page: &str) -> String {
+    let mut parts = page.split("<span class=\"age\">");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str("<span class=\"age\">AGE");
+        kept.push_str(part.find("</span>").map_or(part, |end| &part[end..]));
+    }
+    kept
 }

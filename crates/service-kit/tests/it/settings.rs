@@ -213,6 +213,22 @@ fn whatever_cannot_be_used_stops_the_start_with_one_line_that_names_it() {
             &[],
             "seckill_api.first_staff.password",
         ),
+        ("admin: { session_idle_s: 0 }", &[], "admin.session_idle_s"),
+        (
+            "admin: { session_idle_s: 60, session_ttl_s: 59 }",
+            &[],
+            "admin.session_ttl_s",
+        ),
+        (
+            "admin: { first_admin: { username: al } }",
+            &[],
+            "admin.first_admin.username",
+        ),
+        (
+            "admin: { first_admin: { password: short } }",
+            &[],
+            "admin.first_admin.password",
+        ),
         ("log: [", &[], "settings"),
     ] {
         let line = refused(yaml, variables);
