@@ -32,7 +32,7 @@ pub(crate) async fn prepare(app: &App, first: &FirstAdmin) -> anyhow::Result<()>
                 return Ok(());
             }
             Ok(Made::Before) => return Ok(()),
-            Err(cause) => warn!("Waiting for MySQL: {cause:#}"),
+            Err(cause) => warn!("Waiting for MySQL and its schema: {cause:#}"),
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
