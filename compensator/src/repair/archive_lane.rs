@@ -7,36 +7,35 @@
 use super::{
     Tools,
     orders::{NoOutcome, told},
+    settling::Try,
     telling,
 };
 use crate::metrics::FAILED_ORDER_ARCHIVED_TOTAL;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chrono::Utc;
 use compensation::{
     archive::{self, ArchivedOrder, ToArchive},
-    attempt::{Attempt, FAILED, Lane},
+    attempt::{FAILED, Lane},
     operations,
     queue::{self, Claimed, Outcome},
     state::{Event, State},
 };
 use futures::{StreamExt as _, stream};
 use metrics::counter;
-use ordering::{OrderOutcome, message::OrderMessage};
+use ordering::{OrderId, OrderOutcome, message::OrderMessage, standing};
 use std::time::Duration;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// How long claimed work is left alone by others: longer than giving up takes.
 const LEASE: Duration = Duration::from_secs(20);
-/// Work claimed at once.
-const BATCH: u32 = 50;
-/// Orders given up at once.
-const AT_ONCE: usize = 8;
+/// Work claimed, and orders given up, at once: nothing claimed waits for its turn.
+const AT_ONCE: u32 = 8;
 /// When work is looked at again that could not be given up for everyone's reasons.
 const NOT_NOW: Duration = Duration::from_secs(1);
 /// The first wait after an order could not be given up by itself; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest.
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Gives up what all tries were used up for.
 pub struct ArchiveLane(Tools);
@@ -61,18 +60,15 @@ impl ArchiveLane {
     /// # Errors
     /// When nothing could be claimed.
     pub async fn run_batch(&self) -> anyhow::Result<usize> {
-        let due = queue::claim_due(&self.0.db, State::Archiving, LEASE, BATCH)
+        let due = queue::claim_due(&self.0.db, State::Archiving, LEASE, AT_ONCE)
             .await
             .context("MySQL does not give the work that is to be archived")?;
         let found = due.len();
-        stream::iter(due)
-            .for_each_concurrent(AT_ONCE, |work| async move {
-                let gid = work.gid;
-                if let Err(cause) = self.one(work).await {
-                    warn!(%gid, "An order could not be given up yet: {cause:#}");
-                }
-            })
+        let given_up = stream::iter(due.into_iter().map(|work| self.one(work)))
+            .buffer_unordered(AT_ONCE as usize)
+            .collect::<Vec<_>>()
             .await;
+        given_up.into_iter().collect::<anyhow::Result<()>>()?;
         Ok(found)
     }
 
@@ -83,7 +79,7 @@ impl ArchiveLane {
             GivenUp::Failed(why) => self.failed(&work, &why).await,
             GivenUp::NotNow(why) => {
                 queue::put_back(&self.0.db, &work, NOT_NOW).await?;
-                anyhow::bail!("{why}")
+                bail!("nothing can be given up now: {why}")
             }
         }
     }
@@ -98,29 +94,47 @@ impl ArchiveLane {
                 )));
             }
         };
-        if !work.published && !tools.publish_dead_letter(work).await {
+        if !work.published && !tools.publish_dead_letter(work, work.attempts).await {
             return Ok(GivenUp::NotNow(
                 "the dead letter is not published".to_owned(),
             ));
         }
-        if !tools.hold_stock {
+        let decided = if tools.hold_stock {
+            self.decided_before(work).await?
+        } else {
             match tools.orders.archive(&order, archivings(work) + 1).await {
-                Ok(OrderOutcome::Failed) => {}
-                Ok(settled) => return Ok(GivenUp::SettledBefore(settled)),
+                Ok(outcome) => Some(outcome),
                 Err(NoOutcome::Failed(why)) => return Ok(GivenUp::Failed(why)),
                 Err(NoOutcome::NotNow(why)) => return Ok(GivenUp::NotNow(why)),
             }
+        };
+        match decided {
+            None | Some(OrderOutcome::Failed) => self.put_away(work, &order, decided).await,
+            Some(settled) => Ok(GivenUp::SettledBefore(settled)),
         }
-        self.put_away(work, &order).await
+    }
+
+    /// What is to be held may have a decision all the same: a try whose answer was lost, or a redelivery.
+    async fn decided_before(&self, work: &Claimed) -> anyhow::Result<Option<OrderOutcome>> {
+        let row = standing::find(&self.0.db, OrderId::from_uuid(work.order_id)).await?;
+        Ok(row.and_then(|row| {
+            if row.gid.as_uuid() == work.gid {
+                Some(row.outcome())
+            } else {
+                (row.generation >= work.generation).then_some(OrderOutcome::Superseded)
+            }
+        }))
     }
 
     /// The archive's row, the alert and the end of the compensation are one transaction.
-    async fn put_away(&self, work: &Claimed, order: &OrderMessage) -> anyhow::Result<GivenUp> {
-        let (tools, held) = (&self.0, self.0.hold_stock);
-        let attempt = self.attempt(work, "archived", None);
-        let mut history = work.history.clone();
-        history.push(attempt.clone());
-        let what = ToArchive {
+    async fn put_away(
+        &self,
+        work: &Claimed,
+        order: &OrderMessage,
+        decided: Option<OrderOutcome>,
+    ) -> anyhow::Result<GivenUp> {
+        let (tools, held) = (&self.0, decided.is_none());
+        let mut what = ToArchive {
             id: work.order_id,
             order: Some(ArchivedOrder {
                 gid: work.gid,
@@ -131,8 +145,8 @@ impl ArchiveLane {
             }),
             step: "decide",
             error: work.error.clone().unwrap_or_default(),
-            first_failed_at: history.began_at().unwrap_or_else(Utc::now),
-            history: history.clone(),
+            first_failed_at: work.history.began_at().unwrap_or_else(Utc::now),
+            history: work.history.clone(),
             payload: work.payload.clone(),
             headers: work.headers.clone(),
             held,
@@ -140,24 +154,22 @@ impl ArchiveLane {
         let kept = match tools.store.keep(&what).await {
             Ok(kept) => kept,
             Err(cause) => {
-                return Ok(GivenUp::NotNow(format!("{:#}", anyhow::Error::new(cause))));
+                return Ok(GivenUp::Failed(format!("{:#}", anyhow::Error::new(cause))));
             }
         };
-        let mut tx = tools.db.begin().await?;
-        let outcome = if held {
+        let becomes = if held {
             Outcome::Held
         } else {
             Outcome::Archived
         };
-        if !queue::settle(&mut tx, work, work.attempts, &history, None, &outcome).await? {
+        let mut tx = tools.db.begin().await?;
+        let tried = tried(work, operations::ARCHIVED, None);
+        let Some(history) = tools.write_try(&mut tx, tried, &becomes).await? else {
             return Ok(GivenUp::Archived);
-        }
-        tools
-            .log
-            .write(&mut tx, work.gid, work.order_id, &attempt)
-            .await?;
+        };
         let archived = operations::ARCHIVED;
         operations::settled(&mut tx, work.gid, work.order_id, archived, None, &history).await?;
+        what.history = history;
         archive::put(&mut tx, &what, &kept).await?;
         tools.tell(&mut tx, &telling::archived(work, held)).await?;
         tx.commit().await?;
@@ -169,34 +181,14 @@ impl ArchiveLane {
     /// Somebody else's decision was faster: there is nothing to give up.
     async fn settled(&self, work: &Claimed, outcome: &OrderOutcome) -> anyhow::Result<()> {
         let (how, reason) = told(outcome);
-        let attempt = self.attempt(work, how, None);
-        let mut history = work.history.clone();
-        history.push(attempt.clone());
-        let mut tx = self.0.db.begin().await?;
-        let closed = Outcome::Settled(how.to_owned());
-        if !queue::settle(&mut tx, work, work.attempts, &history, None, &closed).await? {
-            return Ok(());
+        if self.0.close(tried(work, how, reason), outcome).await? {
+            info!(order.id = %work.order_id, "Order {} was settled before it could be given up: it is {how}", work.order_id);
         }
-        self.0
-            .log
-            .write(&mut tx, work.gid, work.order_id, &attempt)
-            .await?;
-        let ended = if *outcome == OrderOutcome::Superseded {
-            "rejected"
-        } else {
-            how
-        };
-        operations::settled(&mut tx, work.gid, work.order_id, ended, reason, &history).await?;
-        tx.commit().await?;
-        info!(order.id = %work.order_id, "Order {} was settled before it could be given up: it is {how}", work.order_id);
         Ok(())
     }
 
-    /// It stays open, its units held, and people are told the first time.
+    /// It stays open and people are told, the first time.
     async fn failed(&self, work: &Claimed, why: &str) -> anyhow::Result<()> {
-        let attempt = self.attempt(work, FAILED, Some(why));
-        let mut history = work.history.clone();
-        history.push(attempt.clone());
         let wait = FIRST_WAIT
             .saturating_mul(1 << archivings(work).min(16))
             .min(LONGEST_WAIT);
@@ -204,34 +196,34 @@ impl ArchiveLane {
             event: Event::FailedToArchive,
             after: wait,
         };
+        let tried = Try {
+            next_after: Some(wait),
+            ..tried(work, FAILED, Some(why))
+        };
         let mut tx = self.0.db.begin().await?;
-        if !queue::settle(&mut tx, work, work.attempts, &history, None, &again).await? {
+        if self.0.write_try(&mut tx, tried, &again).await?.is_none() {
             return Ok(());
         }
-        self.0
-            .log
-            .write(&mut tx, work.gid, work.order_id, &attempt)
-            .await?;
         self.0
             .tell(&mut tx, &telling::cannot_archive(work, why))
             .await?;
         tx.commit().await?;
-        error!(order.id = %work.order_id, "Order {} cannot be given up, its units stay held, it is tried again in {} s: {why}", work.order_id, wait.as_secs());
+        error!(order.id = %work.order_id, "Order {} cannot be given up, it is tried again in {} s: {why}", work.order_id, wait.as_secs());
         Ok(())
     }
+}
 
-    fn attempt(&self, work: &Claimed, outcome: &str, error: Option<&str>) -> Attempt {
-        Attempt {
-            generation: work.generation,
-            attempt: work.attempts,
-            lane: Lane::Archive,
-            started_at: Utc::now(),
-            duration_ms: 0,
-            worker: self.0.worker.clone(),
-            outcome: outcome.to_owned(),
-            error: error.map(ToOwned::to_owned),
-            next_after_ms: None,
-        }
+/// Giving up is no try of the work: the number stays that of the last one.
+fn tried<'a>(work: &'a Claimed, outcome: &'a str, error: Option<&'a str>) -> Try<'a> {
+    Try {
+        work,
+        lane: Lane::Archive,
+        number: work.attempts,
+        started_at: Utc::now(),
+        took: Duration::ZERO,
+        outcome,
+        error,
+        next_after: None,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::{Tools, telling};
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use compensation::{
     archive::{self, ToArchive},
     attempt::{Attempt, FAILED, History, Lane},
@@ -24,7 +24,7 @@ use rdkafka::{
 };
 use service_kit::{kafka::consumer_config, settings::Settings};
 use sha2::{Digest as _, Sha256};
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, mysql::MySqlDatabaseError};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ impl Intake {
                 }
             }
             let mut trouble = None;
-            while let Err(cause) = self.take(&messages).await {
+            while let Err(cause) = self.take_all(&messages).await {
                 let now = format!("{cause:#}");
                 if trouble.as_ref() != Some(&now) {
                     warn!(
@@ -95,6 +95,30 @@ impl Intake {
             }
             self.commit(&messages);
         }
+    }
+
+    /// One transaction for all; where a message is in the way of the others, one for each.
+    async fn take_all(&self, messages: &[BorrowedMessage<'_>]) -> anyhow::Result<()> {
+        let Err(cause) = self.take(messages).await else {
+            return Ok(());
+        };
+        if !is_about_data(&cause) {
+            return Err(cause);
+        }
+        for message in messages {
+            match self.take(std::slice::from_ref(message)).await {
+                Err(cause) if is_about_data(&cause) => {
+                    let mut tx = self.tools.db.begin().await?;
+                    let why = format!("it cannot be stored: {cause:#}");
+                    self.tools
+                        .archive_as_it_came(&mut tx, Came::of(message), &why)
+                        .await?;
+                    tx.commit().await?;
+                }
+                taken => taken?,
+            }
+        }
+        Ok(())
     }
 
     async fn take(&self, messages: &[BorrowedMessage<'_>]) -> anyhow::Result<()> {
@@ -116,6 +140,8 @@ impl Intake {
             Ok(order) if failed_first => self.tools.take_failed(db, came, &order).await,
             Ok(order) => self.tools.take_dead(db, came, &order).await,
             Err(BadMessage::NewerVersion(version)) if failed_first => Err(Newer(version).into()),
+            // A newer compensator published it, and has it in MySQL.
+            Err(BadMessage::NewerVersion(_)) if came.headers.get("generation").is_some() => Ok(()),
             Err(cause) => {
                 let cause = format!("{:#}", anyhow::Error::new(cause));
                 self.tools.archive_as_it_came(db, came, &cause).await
@@ -145,6 +171,21 @@ impl Intake {
     }
 }
 
+/// Whether the database refused what was written, and not just now: trying again would not help.
+fn is_about_data(cause: &anyhow::Error) -> bool {
+    let error = cause
+        .downcast_ref::<sqlx::Error>()
+        .and_then(sqlx::Error::as_database_error)
+        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    // Data too long, out of range, not a time, not a text, forbidden by a check.
+    error.is_some_and(|error| {
+        matches!(
+            error.number(),
+            1264 | 1265 | 1292 | 1366 | 1406 | 3819 | 4025
+        )
+    })
+}
+
 /// A message with where and when it lay.
 struct Came {
     payload: Vec<u8>,
@@ -167,6 +208,7 @@ impl Came {
             ),
             at: at
                 .and_then(DateTime::from_timestamp_millis)
+                .filter(|at| (1971..2038).contains(&at.year()))
                 .unwrap_or_else(Utc::now),
         }
     }
@@ -248,7 +290,7 @@ impl Tools {
         let error = came.error();
         let first = Attempt {
             generation: order.generation,
-            attempt: 1,
+            attempt: attempts,
             lane: Lane::First,
             started_at: came.at,
             duration_ms: 0,
@@ -259,8 +301,9 @@ impl Tools {
             outcome: FAILED.to_owned(),
             error: error.clone(),
             next_after_ms: u64::try_from(due_after.as_millis()).ok(),
-        };
-        let mut history = History::default();
+        }
+        .fit_to_be_stored();
+        let mut history = archive::history_of(&mut *db, order_id).await?;
         history.push(first.clone());
         let work = NewWork {
             gid,
@@ -306,8 +349,7 @@ impl Tools {
         };
         let kept = self.store.keep(&what).await?;
         archive::put(&mut *db, &what, &kept).await?;
-        self.tell(db, &telling::no_order(id, &came.place, &error))
-            .await?;
+        self.tell(db, &telling::no_order(id, &came.place)).await?;
         error!(archive.id = %id, "The message at {} is no order, it was archived: {error}", came.place);
         Ok(())
     }

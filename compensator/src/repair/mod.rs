@@ -10,6 +10,7 @@ mod open_work;
 mod orders;
 mod replays;
 mod retry_lane;
+mod settling;
 mod telling;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! How an order is tried, and how it is given up: under its own gid, so that a repeat finds what was decided before.
 
+use compensation::operations;
 use coordinator::SubmitError;
 use ordering::{
     OrderOutcome,
@@ -83,7 +84,7 @@ pub(super) fn told(outcome: &OrderOutcome) -> (&'static str, Option<&str>) {
     match outcome {
         OrderOutcome::Confirmed => ("confirmed", None),
         OrderOutcome::Rejected { reason } => ("rejected", Some(reason)),
-        OrderOutcome::Failed => ("archived", None),
-        OrderOutcome::Superseded => ("superseded", None),
+        OrderOutcome::Failed => (operations::ARCHIVED, None),
+        OrderOutcome::Superseded => (operations::SUPERSEDED, None),
     }
 }

@@ -3,10 +3,10 @@
 //!
 //! The new gid was stored with the request, so a replay that died after its reservation finds it again.
 
-use super::Tools;
-use anyhow::Context as _;
+use super::{Tools, orders::told};
+use anyhow::{Context as _, bail};
 use compensation::{
-    archive::{self, Archived},
+    archive::{self, Archived, StoreError},
     headers::Headers,
     operations::{self, Requested},
     queue::{self, NewWork},
@@ -14,17 +14,18 @@ use compensation::{
 };
 use coordinator::Gid;
 use ordering::{
-    OrderId,
+    OrderId, OrderStatus,
     message::OrderMessage,
     replay::{self, NotReserved},
+    standing::{self, Standing},
 };
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// How long claimed items are left alone by others.
-const LEASE: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(20);
 /// Items claimed at once.
-const BATCH: u32 = 50;
+const BATCH: u32 = 8;
 /// When an item is looked at again that could not be begun.
 const NOT_NOW: Duration = Duration::from_secs(1);
 
@@ -62,14 +63,25 @@ impl Replays {
         if archived.held {
             return self.resume(item).await;
         }
-        let kept = archive::message(db, &archived).await?;
-        let order =
-            OrderMessage::parse(&kept.payload).context("the archived message is no order")?;
-        let refusal = replay::refusal(db, OrderId::from_uuid(item.archive_id)).await?;
-        // A limit, or an empty stock, may be this very replay's doing, by a reservation it made before it died: Redis knows it.
-        if let Some(reason @ ("already_resolved" | "not_found" | "sale_not_found")) = refusal {
-            return self.refuse(item, reason).await;
+        let order_id = OrderId::from_uuid(item.archive_id);
+        match standing::find(db, order_id).await? {
+            None => return self.refuse(item, "not_found").await,
+            Some(row) if row.status != OrderStatus::Failed => {
+                return self.settled_elsewhere(item, &archived, &row).await;
+            }
+            Some(_) => {}
         }
+        let kept = match archive::message(db, &archived).await {
+            Ok(kept) => kept,
+            Err(StoreError::Database(cause)) => return Err(cause.into()),
+            Err(cause) => {
+                error!(order.id = %item.archive_id, "The message of order {} cannot be read: {:#}", item.archive_id, anyhow::Error::new(cause));
+                return self.refuse(item, "message_unreadable").await;
+            }
+        };
+        let Ok(order) = OrderMessage::parse(&kept.payload) else {
+            return self.refuse(item, "message_unreadable").await;
+        };
         let order = OrderMessage {
             gid: Gid::from_uuid(item.gid),
             generation: item.generation,
@@ -82,9 +94,45 @@ impl Replays {
             Err(NotReserved::AskAgain(why)) => {
                 let mut db = db.acquire().await?;
                 operations::look_again(&mut db, item, NOT_NOW).await?;
-                anyhow::bail!("{why}")
+                bail!("{why}")
             }
         }
+    }
+
+    /// Another way was faster: this replay's own reservation was published by the scan for overdue ones, or another transaction
+    /// settled the order. The archive's row follows the order.
+    async fn settled_elsewhere(
+        &self,
+        item: &Requested,
+        archived: &Archived,
+        row: &Standing,
+    ) -> anyhow::Result<()> {
+        let mut tx = self.0.db.begin().await?;
+        if row.gid.as_uuid() == item.gid {
+            let outcome = row.outcome();
+            let (how, reason) = told(&outcome);
+            operations::settled(
+                &mut tx,
+                item.gid,
+                item.archive_id,
+                how,
+                reason,
+                &archived.history,
+            )
+            .await?;
+        } else {
+            operations::refuse(&mut tx, item, "already_resolved").await?;
+            archive::resolve(
+                &mut tx,
+                item.archive_id,
+                row.status.as_str(),
+                &archived.history,
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        info!(order.id = %item.archive_id, "Order {} is {} already", item.archive_id, row.status);
+        Ok(())
     }
 
     async fn enqueue(
@@ -110,8 +158,16 @@ impl Replays {
             error: None,
         };
         let mut tx = self.0.db.begin().await?;
+        if !operations::processing(&mut tx, item).await? {
+            return Ok(());
+        }
         queue::enqueue(&mut tx, &work).await?;
-        operations::processing(&mut tx, item).await?;
+        if !queue::is_known(&mut tx, item.gid).await? {
+            bail!(
+                "another transaction of generation {} is open",
+                item.generation
+            );
+        }
         tx.commit().await?;
         info!(order.id = %item.archive_id, gid = %item.gid, "Order {} is replayed as generation {}", item.archive_id, item.generation);
         Ok(())
@@ -120,8 +176,10 @@ impl Replays {
     /// What was held has its reservation still, and no decision: its own transaction goes on.
     async fn resume(&self, item: &Requested) -> anyhow::Result<()> {
         let mut tx = self.0.db.begin().await?;
+        if !operations::processing(&mut tx, item).await? {
+            return Ok(());
+        }
         queue::replay_held(&mut tx, item.gid).await?;
-        operations::processing(&mut tx, item).await?;
         tx.commit().await?;
         info!(order.id = %item.archive_id, gid = %item.gid, "Order {}, which was held, is tried again", item.archive_id);
         Ok(())

@@ -6,16 +6,16 @@
 use super::{
     Tools,
     orders::{NoOutcome, told},
+    settling::Try,
     telling,
 };
 use crate::metrics::{
     COMPENSATION_ATTEMPT_TOTAL, COMPENSATION_RETRY_NUMBER, COMPENSATION_SUCCESS_TOTAL,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use compensation::{
-    attempt::{Attempt, FAILED, Lane},
-    operations,
+    attempt::{FAILED, Lane},
     policy::Next,
     queue::{self, Claimed, Outcome},
     state::{Event, State},
@@ -26,12 +26,10 @@ use ordering::{OrderOutcome, message::OrderMessage};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
-/// How long claimed work is left alone by others: longer than any try.
+/// How long claimed work is left alone by others: longer than a try and a dead letter's way to Kafka.
 const LEASE: Duration = Duration::from_secs(15);
-/// Work claimed at once.
-const BATCH: u32 = 100;
-/// Tries under way at once.
-const AT_ONCE: usize = 16;
+/// Work claimed, and tries under way, at once: nothing claimed waits for its turn.
+const AT_ONCE: u32 = 16;
 /// When work is looked at again that could not be tried.
 const NOT_NOW: Duration = Duration::from_secs(1);
 
@@ -55,22 +53,19 @@ impl RetryLane {
     /// Claims what is due and tries it; how much that was.
     ///
     /// # Errors
-    /// When nothing could be claimed.
+    /// When nothing could be claimed, or nothing can be decided now.
     pub async fn run_batch(&self) -> anyhow::Result<usize> {
         let mut found = 0;
         for state in [State::Scheduled, State::Dead] {
-            let due = queue::claim_due(&self.0.db, state, LEASE, BATCH)
+            let due = queue::claim_due(&self.0.db, state, LEASE, AT_ONCE)
                 .await
                 .context("MySQL does not give the work that is due")?;
             found += due.len();
-            stream::iter(due)
-                .for_each_concurrent(AT_ONCE, |work| async move {
-                    let gid = work.gid;
-                    if let Err(cause) = self.try_again(work).await {
-                        warn!(%gid, "What became of a try could not be written, it is made again: {cause:#}");
-                    }
-                })
+            let tries = stream::iter(due.into_iter().map(|work| self.try_again(work)))
+                .buffer_unordered(AT_ONCE as usize)
+                .collect::<Vec<_>>()
                 .await;
+            tries.into_iter().collect::<anyhow::Result<()>>()?;
         }
         Ok(found)
     }
@@ -78,7 +73,7 @@ impl RetryLane {
     async fn try_again(&self, work: Claimed) -> anyhow::Result<()> {
         // A dead letter that Kafka did not take at once is published before it is tried: people watch that topic.
         if work.state == State::Dead && !work.published {
-            self.0.publish_dead_letter(&work).await;
+            self.0.publish_dead_letter(&work, work.attempts).await;
         }
         let (started_at, started) = (Utc::now(), Instant::now());
         let tried = match OrderMessage::parse(&work.payload) {
@@ -96,7 +91,7 @@ impl RetryLane {
             Err(NoOutcome::Failed(why)) => self.failed(&work, clocked, &why).await,
             Err(NoOutcome::NotNow(why)) => {
                 queue::put_back(&self.0.db, &work, NOT_NOW).await?;
-                anyhow::bail!("nothing can be decided now: {why}")
+                bail!("nothing can be decided now: {why}")
             }
         }
     }
@@ -108,115 +103,101 @@ impl RetryLane {
         outcome: &OrderOutcome,
     ) -> anyhow::Result<()> {
         let (how, reason) = told(outcome);
-        let attempt = self.attempt(work, clocked, how.to_owned(), None, None);
-        let mut history = work.history.clone();
-        history.push(attempt.clone());
-        let tools = &self.0;
-        let mut tx = tools.db.begin().await?;
-        let settled = Outcome::Settled(how.to_owned());
-        if !queue::settle(&mut tx, work, attempt.attempt, &history, None, &settled).await? {
+        let tried = Self::tried(work, clocked, how, reason, None);
+        let number = tried.number;
+        if !self.0.close(tried, outcome).await? {
             return Ok(());
         }
-        tools
-            .log
-            .write(&mut tx, work.gid, work.order_id, &attempt)
-            .await?;
-        let ended = if *outcome == OrderOutcome::Superseded {
-            "rejected"
-        } else {
-            how
-        };
-        let reason = reason.or((ended != how).then_some(how));
-        operations::settled(&mut tx, work.gid, work.order_id, ended, reason, &history).await?;
-        tx.commit().await?;
         counter!(COMPENSATION_ATTEMPT_TOTAL, "outcome" => how).increment(1);
         counter!(COMPENSATION_SUCCESS_TOTAL).increment(1);
-        histogram!(COMPENSATION_RETRY_NUMBER).record(f64::from(attempt.attempt));
-        info!(order.id = %work.order_id, gid = %work.gid, "Order {} is {how} in its try {}", work.order_id, attempt.attempt);
+        histogram!(COMPENSATION_RETRY_NUMBER).record(f64::from(number));
+        info!(order.id = %work.order_id, gid = %work.gid, "Order {} is {how} in its try {number}", work.order_id);
         Ok(())
     }
 
     async fn failed(&self, work: &Claimed, clocked: Clocked, why: &str) -> anyhow::Result<()> {
-        let tries = work.attempts + 1;
-        let next = self.0.policy.roll(tries);
-        let (outcome, after) = match next {
-            Next::Retry(after) => (again(Event::FailedToRetry, after), Some(after)),
-            Next::DeadLetter(after) => (again(Event::FailedAsDeadLetter, after), Some(after)),
-            Next::Archive => (Outcome::GiveUp, None),
-        };
-        let attempt = self.attempt(
-            work,
-            clocked,
-            FAILED.to_owned(),
-            Some(why.to_owned()),
-            after,
+        let (becomes, after) = self.next(work);
+        let tried = Self::tried(work, clocked, FAILED, Some(why), after);
+        let number = tried.number;
+        let is_dead = matches!(
+            becomes,
+            Outcome::Again {
+                event: Event::FailedAsDeadLetter,
+                ..
+            }
         );
-        let mut history = work.history.clone();
-        history.push(attempt.clone());
         let tools = &self.0;
         let mut tx = tools.db.begin().await?;
-        if !queue::settle(&mut tx, work, tries, &history, Some(why), &outcome).await? {
+        if tools.write_try(&mut tx, tried, &becomes).await?.is_none() {
             return Ok(());
         }
-        tools
-            .log
-            .write(&mut tx, work.gid, work.order_id, &attempt)
-            .await?;
-        if matches!(next, Next::DeadLetter(_)) {
+        if is_dead {
             tools
-                .tell(&mut tx, &telling::dead_letter(work, tries, why))
+                .tell(&mut tx, &telling::dead_letter(work, number, why))
                 .await?;
         }
         tx.commit().await?;
         counter!(COMPENSATION_ATTEMPT_TOTAL, "outcome" => FAILED).increment(1);
-        warn!(order.id = %work.order_id, gid = %work.gid, "Order {} failed in its try {tries}: {why}", work.order_id);
-        if matches!(next, Next::DeadLetter(_)) && !work.published {
-            tools.publish_dead_letter(work).await;
+        warn!(order.id = %work.order_id, gid = %work.gid, "Order {} failed in its try {number}: {why}", work.order_id);
+        if is_dead && !work.published {
+            tools.publish_dead_letter(work, number).await;
         }
         Ok(())
     }
 
-    fn attempt(
-        &self,
-        work: &Claimed,
+    /// What follows from a failed try. A dead letter stays one, also when the policy became more patient since.
+    fn next(&self, work: &Claimed) -> (Outcome, Option<Duration>) {
+        let again = |event, after| (Outcome::Again { event, after }, Some(after));
+        match self.0.policy.roll(work.attempts + 1) {
+            Next::Retry(after) if work.state == State::Scheduled => {
+                again(Event::FailedToRetry, after)
+            }
+            Next::Retry(after) | Next::DeadLetter(after) => again(Event::FailedAsDeadLetter, after),
+            Next::Archive => (Outcome::GiveUp, None),
+        }
+    }
+
+    fn tried<'a>(
+        work: &'a Claimed,
         clocked: Clocked,
-        outcome: String,
-        error: Option<String>,
+        outcome: &'a str,
+        error: Option<&'a str>,
         next_after: Option<Duration>,
-    ) -> Attempt {
-        Attempt {
-            generation: work.generation,
-            attempt: work.attempts + 1,
-            lane: match work.state {
-                State::Dead => Lane::DeadLetter,
-                _ => Lane::Retry,
+    ) -> Try<'a> {
+        Try {
+            work,
+            lane: if work.state == State::Dead {
+                Lane::DeadLetter
+            } else {
+                Lane::Retry
             },
+            number: work.attempts + 1,
             started_at: clocked.started_at,
-            duration_ms: u32::try_from(clocked.took.as_millis()).unwrap_or(u32::MAX),
-            worker: self.0.worker.clone(),
+            took: clocked.took,
             outcome,
             error,
-            next_after_ms: next_after
-                .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            next_after,
         }
     }
 }
 
-const fn again(event: Event, after: Duration) -> Outcome {
-    Outcome::Again { event, after }
-}
-
 impl Tools {
-    /// Publishes dead work and notes that it is; `false` when Kafka or MySQL did not take it. Published twice does no harm.
-    pub(super) async fn publish_dead_letter(&self, work: &Claimed) -> bool {
+    /// Publishes dead work that failed in its try `number`, and notes that it is; `false` when Kafka or MySQL did not take it.
+    /// Published twice does no harm.
+    pub(super) async fn publish_dead_letter(&self, work: &Claimed, number: u32) -> bool {
+        // While Kafka is known to be away nobody waits for it.
+        if self.producer.check().is_err() {
+            return false;
+        }
         let mut headers = work.headers.clone();
-        headers.set("attempt", (work.attempts + 1).to_string());
+        headers.set("attempt", number.to_string());
         headers.set("generation", work.generation.to_string());
         headers.set_once("kafka_dlt-exception-fqcn", "coordinator::SubmitError");
         headers.set_once("kafka_dlt-exception-cause-fqcn", "CannotDecide");
+        // The last failure counts; the first is in the history.
         let error = work.error.clone().unwrap_or_default();
-        headers.set_once("kafka_dlt-exception-message", error.clone());
-        headers.set_once("kafka_dlt-exception-stacktrace", error);
+        headers.set("kafka_dlt-exception-message", error.clone());
+        headers.set("kafka_dlt-exception-stacktrace", error);
         let key = work.order_id.to_string();
         let sent = self
             .producer

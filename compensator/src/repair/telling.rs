@@ -8,6 +8,9 @@ use compensation::{
 use sqlx::MySqlConnection;
 use uuid::Uuid;
 
+/// Of an error so much is told, in characters.
+const ERROR_AT_MOST: usize = 300;
+
 impl Tools {
     /// Writes an alert in the caller's transaction: it is sent if, and only if, that commits.
     pub(super) async fn tell(&self, db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
@@ -32,7 +35,7 @@ pub(super) fn dead_letter(work: &Claimed, attempts: u32, error: &str) -> Alert {
     )
     .fact("tries", attempts)
     .text("It is tried again by itself. Its units stay held.")
-    .once(&format!("{} {attempts}", work.gid))
+    .once(&occasion(work))
 }
 
 /// An order was given up.
@@ -54,7 +57,7 @@ pub(super) fn archived(work: &Claimed, held: bool) -> Alert {
     } else {
         "Its units can be bought again. Look at it in the admin, and replay it there."
     })
-    .once(&work.gid.to_string())
+    .once(&occasion(work))
 }
 
 /// An order could not even be given up.
@@ -69,12 +72,12 @@ pub(super) fn cannot_archive(work: &Claimed, error: &str) -> Alert {
         work,
         error,
     )
-    .text("Its units stay held. It is tried again by itself, at growing intervals.")
+    .text("It is tried again by itself, at growing intervals.")
     .once(&work.gid.to_string())
 }
 
 /// A message that is no order was archived.
-pub(super) fn no_order(id: Uuid, place: &str, error: &str) -> Alert {
+pub(super) fn no_order(id: Uuid, place: &str) -> Alert {
     Alert::new(
         "archived",
         Severity::Urgent,
@@ -82,7 +85,6 @@ pub(super) fn no_order(id: Uuid, place: &str, error: &str) -> Alert {
         "A message that is no order was archived",
     )
     .fact("lay at", place)
-    .fact("error", shown(error))
     .text("It is kept as it came. Whoever wrote it has to look.")
     .once("")
 }
@@ -95,7 +97,31 @@ fn of_order(alert: Alert, work: &Claimed, error: &str) -> Alert {
         .fact("error", shown(error))
 }
 
-/// An error may quote a long message.
+/// A held order is given up again under the same gid: that is another occasion.
+fn occasion(work: &Claimed) -> String {
+    format!("{} {}", work.gid, work.history.tries())
+}
+
+/// The error's words without numbers and quoted values: those may be a buyer's.
 fn shown(error: &str) -> String {
-    error.chars().take(300).collect()
+    let mut quoted = false;
+    let words = error.chars().take(ERROR_AT_MOST).filter(|letter| {
+        let quote = matches!(letter, '\'' | '"' | '`');
+        quoted ^= quote;
+        !quoted && !quote && !letter.is_ascii_digit()
+    });
+    words.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_leaves_the_house_without_what_it_quotes() {
+        assert_eq!(
+            shown("1062: Duplicate entry 'ada@example.org' for key \"users\" at 7"),
+            ": Duplicate entry  for key  at "
+        );
+    }
 }

@@ -569,3 +569,197 @@ async fn an_order_of_a_sale_nobody_knows_is_given_up_too() {
         Some("sale_not_found")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_stays_one_under_a_policy_that_became_more_patient() {
+    let (world, sale) = World::open(10).await;
+    let order = world.reserve_with(sale, Some("breaks")).await;
+    world.enqueue(&order).await;
+    world
+        .schema
+        .execute("update compensations set state = 'dead', attempts = 4")
+        .await;
+    let patient = world.settings(
+        &[(
+            "retry_delay: [0.1], log",
+            "max_retries: 10, retry_delay: [0.1], log",
+        )],
+        "faults: [\"decide:remark=breaks:forever\"]\n",
+    );
+    let repair = world.repair(&patient).await;
+    world.drive(&repair).await;
+    let archived = world.archived(&order).await.unwrap();
+    let lanes: Vec<Lane> = tries(&archived).iter().map(|(lane, ..)| *lane).collect();
+    assert!(!lanes.contains(&Lane::Retry) && lanes.contains(&Lane::DeadLetter));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_no_column_takes_stops_nobody_else() {
+    let (world, sale) = World::open(10).await;
+    let repair = world.repair(&world.settings(&[], "")).await;
+    let order = world.reserve(sale).await;
+    let mut odd = serde_json::to_value(&order).unwrap();
+    odd["generation"] = 3_000_000_000_u32.into();
+    let topic = world.topics.compensation.clone();
+    world
+        .send(&topic, "k", odd.to_string().as_bytes(), OwnedHeaders::new())
+        .await;
+    let long = "g".repeat(300);
+    let headers = OwnedHeaders::new().insert(Header {
+        key: "kafka_dlt-original-consumer-group",
+        value: Some(&long),
+    });
+    world.send(&topic, "k", &order.to_bytes(), headers).await;
+    let stop = CancellationToken::new();
+    let intake = tokio::spawn(repair.intake.run(stop.clone()));
+    eventually("both are taken in", SOON, || async {
+        let raw: i64 = sqlx::query_scalar("select count(*) from failed_order_archives")
+            .fetch_one(&world.schema.pool)
+            .await
+            .unwrap();
+        (raw == 1 && world.compensations(&order).await.len() == 1).then_some(())
+    })
+    .await;
+    stop.cancel();
+    intake.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_order_that_fails_again_is_told_of_again() {
+    let (world, sale) = World::open(10).await;
+    let settings = world.settings(
+        &[("dlq: { retry_delay", "dlq: { hold_stock: true, retry_delay")],
+        "faults: [\"decide:remark=breaks:forever\"]\n",
+    );
+    let repair = world.repair(&settings).await;
+    let order = world.reserve_with(sale, Some("breaks")).await;
+    world.enqueue(&order).await;
+    world.drive(&repair).await;
+    world.ask_for_replay(&order).await;
+    world.drive(&repair).await;
+    let told = world.alerts(&order.order_id.to_string()).await;
+    assert_eq!(
+        told.iter().filter(|(kind, ..)| kind == "archived").count(),
+        2
+    );
+    assert_eq!(world.archived(&order).await.unwrap().times_archived, 2);
+    assert_eq!(stock(&world, sale).await, (9, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_is_not_held_however_lost_the_answer_was() {
+    let (world, sale) = World::open(10).await;
+    let settings = world.settings(
+        &[("dlq: { retry_delay", "dlq: { hold_stock: true, retry_delay")],
+        "faults: [\"decide_lost:remark=lost:6\"]\n",
+    );
+    let repair = world.repair(&settings).await;
+    let order = world.reserve_with(sale, Some("lost")).await;
+    world.enqueue(&order).await;
+    world.drive(&repair).await;
+    assert_eq!(world.status(&order).await, "confirmed");
+    assert_eq!(world.compensations(&order).await[0].0, "closed");
+    assert!(world.archived(&order).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_goes_on_where_a_process_died_after_its_decision() {
+    let (world, sale) = World::open(10).await;
+    let repair = world.repair(&world.settings(&[], "")).await;
+    let order = world.reserve(sale).await;
+    world.enqueue(&order).await;
+    world
+        .schema
+        .execute("update compensations set state = 'archiving', attempts = 6")
+        .await;
+    let engine = world.engine();
+    assert_eq!(
+        engine.archive(order.clone()).await,
+        Ok(OrderOutcome::Failed)
+    );
+    engine.drain().await;
+    assert!(world.archived(&order).await.is_none());
+    world.drive(&repair).await;
+    assert!(world.archived(&order).await.is_some());
+    assert_eq!(world.alerts(&order.order_id.to_string()).await.len(), 1);
+    until_stock(&world, sale, STOCK_AT_REST).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_was_settled_by_another_way_closes_its_row_in_the_archive() {
+    let (world, sale) = World::open(10).await;
+    let repair = world.repair(&world.settings(&[], BREAKS)).await;
+    let order = world.reserve_with(sale, Some("breaks")).await;
+    world.enqueue(&order).await;
+    world.drive(&repair).await;
+    let operation = world.ask_for_replay(&order).await;
+    let item = world.operation(operation).await.items[0].clone();
+    let next = OrderMessage {
+        gid: coordinator::Gid::from_uuid(item.gid),
+        generation: item.generation,
+        ..order.clone()
+    };
+    // As when its process died after the reservation, and the scan for overdue ones published it.
+    ordering::replay::reserve(&world.stock, &next)
+        .await
+        .unwrap();
+    let engine = world.engine();
+    assert_eq!(engine.submit(next).await, Ok(OrderOutcome::Confirmed));
+    engine.drain().await;
+    world.drive(&repair).await;
+    let done = world.operation(operation).await;
+    assert_eq!(
+        (done.state.as_str(), done.items[0].state.as_str()),
+        ("finished", "confirmed")
+    );
+    assert!(world.archived(&order).await.unwrap().handled);
+    until_stock(&world, sale, (9, 0, 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_whose_reservation_redis_lost_is_decided_all_the_same() {
+    let (world, sale) = World::open(10).await;
+    let repair = world.repair(&world.settings(&[], BREAKS)).await;
+    let order = world.reserve_with(sale, Some("breaks")).await;
+    world.enqueue(&order).await;
+    world.drive(&repair).await;
+    world.ask_for_replay(&order).await;
+    repair.replays.run_batch().await.unwrap();
+    world.redis.command(&["FLUSHALL"]).await;
+    world.drive(&repair).await;
+    assert_eq!(world.status(&order).await, "confirmed");
+    let mut scans = world.scans().await;
+    timeout(SOON, async {
+        while !matches!(world.stock.levels(sale).await, Ok(Some(_))) {
+            scans.fence_watch.run_once().await.unwrap();
+        }
+    })
+    .await
+    .expect("the sale is rebuilt");
+    until_stock(&world, sale, (9, 0, 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_whose_message_is_gone_is_refused_with_the_reason() {
+    let (world, sale) = World::open(10).await;
+    let settings = world.settings(
+        &[(
+            "dlq: { retry_delay",
+            "dlq: { archive_storage: file, retry_delay",
+        )],
+        BREAKS,
+    );
+    let repair = world.repair(&settings).await;
+    let order = world.reserve_with(sale, Some("breaks")).await;
+    world.enqueue(&order).await;
+    world.drive(&repair).await;
+    std::fs::remove_file(world.folder.path().join("archive.jsonl")).unwrap();
+    let operation = world.ask_for_replay(&order).await;
+    world.drive(&repair).await;
+    let item = world.operation(operation).await.items[0].clone();
+    assert_eq!(
+        (item.state.as_str(), item.reason.as_deref()),
+        ("refused", Some("message_unreadable"))
+    );
+    assert!(world.archived(&order).await.unwrap().operation_id.is_none());
+}

@@ -53,6 +53,23 @@ pub struct Attempt {
     pub next_after_ms: Option<u64>,
 }
 
+/// The longest error a history keeps, in characters.
+const ERROR_AT_MOST: usize = 1_000;
+/// The longest name of a worker that is kept.
+const WORKER_AT_MOST: usize = 64;
+
+impl Attempt {
+    /// The same with texts as long as the log's columns take.
+    #[must_use]
+    pub fn fit_to_be_stored(mut self) -> Self {
+        self.error = self
+            .error
+            .map(|error| error.chars().take(ERROR_AT_MOST).collect());
+        self.worker = self.worker.chars().take(WORKER_AT_MOST).collect();
+        self
+    }
+}
+
 /// The outcome of a try that failed.
 pub const FAILED: &str = "failed";
 

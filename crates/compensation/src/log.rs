@@ -97,6 +97,7 @@ impl AttemptLog {
             .create(true)
             .append(true)
             .open(&self.0.file)?;
-        file.write_all(&text)
+        file.write_all(&text)?;
+        file.sync_data()
     }
 }

@@ -175,6 +175,7 @@ pub struct Requested {
     pub gid: Uuid,
     /// The new generation.
     pub generation: u32,
+    claim: Uuid,
 }
 
 /// Claims up to `limit` items nobody has begun, for `lease`: a worker that died leaves them to the next.
@@ -186,18 +187,37 @@ pub async fn claim_requested(
     lease: Duration,
     limit: u32,
 ) -> sqlx::Result<Vec<Requested>> {
+    let claim = Uuid::new_v4();
     let mut tx = db.begin().await?;
-    let items = sqlx::query_as!(
-        Requested,
-        r#"select operation_id as "operation_id: _", archive_id as "archive_id: _", gid as "gid: _", generation as "generation: u32"
+    let items: Vec<Requested> = sqlx::query!(
+        r#"select operation_id as "operation_id: Uuid", archive_id as "archive_id: Uuid", gid as "gid: Uuid",
+                  generation as "generation: u32"
            from operation_items where state = 'requested' and due_at <= utc_timestamp(3)
            order by due_at limit ? for update skip locked"#,
         limit
     )
     .fetch_all(&mut *tx)
-    .await?;
+    .await?
+    .into_iter()
+    .map(|row| Requested {
+        operation_id: row.operation_id,
+        archive_id: row.archive_id,
+        gid: row.gid,
+        generation: row.generation,
+        claim,
+    })
+    .collect();
     for item in &items {
-        look_again(&mut tx, item, lease).await?;
+        sqlx::query!(
+            "update operation_items set claim = ?, due_at = utc_timestamp(3) + interval ? microsecond
+             where operation_id = ? and archive_id = ?",
+            claim,
+            micros(lease),
+            item.operation_id,
+            item.archive_id
+        )
+        .execute(&mut *tx)
+        .await?;
     }
     tx.commit().await?;
     Ok(items)
@@ -214,57 +234,74 @@ pub async fn look_again(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update operation_items set due_at = utc_timestamp(3) + interval ? microsecond
-         where operation_id = ? and archive_id = ? and state = 'requested'",
+         where operation_id = ? and archive_id = ? and state = 'requested' and claim = ?",
         micros(after),
         item.operation_id,
-        item.archive_id
+        item.archive_id,
+        item.claim
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Notes that the item's transaction is in the retry queue.
+/// Notes that the item's transaction is in the retry queue. `false`: the claim went to another worker, and nothing was written; the
+/// caller rolls back.
 ///
 /// # Errors
 /// What the database says.
-pub async fn processing(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update operation_items set state = 'processing' where operation_id = ? and archive_id = ? and state = 'requested'",
+pub async fn processing(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<bool> {
+    let written = sqlx::query!(
+        "update operation_items set state = 'processing'
+         where operation_id = ? and archive_id = ? and state = 'requested' and claim = ?",
         item.operation_id,
-        item.archive_id
+        item.archive_id,
+        item.claim
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(written.rows_affected() == 1)
 }
 
-/// Ends an item before it was begun: the archive's row is open again.
+/// Ends an item before it was begun: the archive's row is open again. Nothing happens once the claim went to another worker.
 ///
 /// # Errors
 /// What the database says.
 pub async fn refuse(db: &mut MySqlConnection, item: &Requested, reason: &str) -> sqlx::Result<()> {
-    sqlx::query!(
+    let written = sqlx::query!(
         "update operation_items set state = 'refused', reason = ?, finished_at = utc_timestamp(3)
-         where operation_id = ? and archive_id = ? and state = 'requested'",
+         where operation_id = ? and archive_id = ? and state = 'requested' and claim = ?",
         reason,
         item.operation_id,
-        item.archive_id
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "update failed_order_archives set operation_id = null where id = ? and operation_id = ?",
         item.archive_id,
-        item.operation_id
+        item.claim
     )
     .execute(&mut *db)
     .await?;
+    if written.rows_affected() == 0 {
+        return Ok(());
+    }
+    open_again(&mut *db, item.archive_id, item.operation_id).await?;
     finish_operation(db, item.operation_id).await
 }
 
-/// Ends the item whose transaction was settled so (`confirmed`, `rejected`, `archived`), where there is one, and what it leaves in
-/// the archive: a row that is resolved, unless it was archived again.
+async fn open_again(
+    db: &mut MySqlConnection,
+    archive_id: Uuid,
+    operation_id: Uuid,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update failed_order_archives set operation_id = null where id = ? and operation_id = ?",
+        archive_id,
+        operation_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Ends the item whose transaction was settled so (`confirmed`, `rejected`, `archived`, `superseded`), where there is one, and what
+/// it leaves in the archive: a row that is resolved, unless it was archived again or another transaction settled the order.
 ///
 /// # Errors
 /// What the database says.
@@ -284,11 +321,17 @@ pub async fn settled(
     )
     .fetch_optional(&mut *db)
     .await?;
-    if state != ARCHIVED {
-        archive::resolve(db, order, state, history).await?;
+    if !matches!(state, ARCHIVED | SUPERSEDED) {
+        archive::resolve(&mut *db, order, state, history).await?;
     }
     let Some(operation) = operation else {
         return Ok(());
+    };
+    let (state, reason) = if state == SUPERSEDED {
+        open_again(&mut *db, order, operation).await?;
+        ("refused", Some(SUPERSEDED))
+    } else {
+        (state, reason)
     };
     sqlx::query!(
         "update operation_items set state = ?, reason = ?, finished_at = utc_timestamp(3) where operation_id = ? and archive_id = ?",
@@ -304,8 +347,14 @@ pub async fn settled(
 
 /// The state of an item whose order failed again.
 pub const ARCHIVED: &str = "archived";
+/// Told of a transaction that another one of its order was faster than: its item is refused.
+pub const SUPERSEDED: &str = "superseded";
 
 async fn finish_operation(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<()> {
+    // Of two last items at once, the second sees the first.
+    sqlx::query_scalar!("select 1 from operations where id = ? for update", id)
+        .fetch_optional(&mut *db)
+        .await?;
     sqlx::query!(
         "update operations set state = 'finished', finished_at = utc_timestamp(3) where id = ? and state = 'running'
          and not exists (select 1 from operation_items i where i.operation_id = operations.id and i.state in ('requested', 'processing'))",

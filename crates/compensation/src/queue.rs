@@ -9,6 +9,7 @@ use crate::{
 };
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use std::{collections::HashSet, time::Duration};
+use tracing::error;
 use uuid::Uuid;
 
 /// What a statement carries at most.
@@ -110,7 +111,7 @@ pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<(
 /// worker that died comes back by itself.
 ///
 /// # Errors
-/// What the database says, and stored texts that cannot be read.
+/// What the database says. Work whose stored texts cannot be read is left out and told of: a newer build may read them.
 pub async fn claim_due(
     db: &MySqlPool,
     state: State,
@@ -143,9 +144,15 @@ pub async fn claim_due(
         hold.push(")").build().execute(&mut *tx).await?;
     }
     tx.commit().await?;
-    due.into_iter()
-        .map(|row| row.claimed(state, claim))
-        .collect()
+    let readable = |row: Row| {
+        let gid = row.gid;
+        let claimed = row.claimed(state, claim);
+        if let Err(cause) = &claimed {
+            error!(%gid, "The stored history or headers of {gid} cannot be read, it is left where it is: {cause}");
+        }
+        claimed.ok()
+    };
+    Ok(due.into_iter().filter_map(readable).collect())
 }
 
 /// What a failed try, or a decision, makes of claimed work.
@@ -254,7 +261,7 @@ pub async fn replay_held(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bo
     Ok(written.rows_affected() == 1)
 }
 
-/// Whether this transaction is known, in whatever state.
+/// Whether this transaction is known, in whatever state: taken in, it is; another one of the same generation is not.
 ///
 /// # Errors
 /// What the database says.

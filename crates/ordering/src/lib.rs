@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod replay;
 pub mod sale_lock;
 pub mod sales;
+pub mod standing;
 mod status;
 pub mod stock;
 mod work;

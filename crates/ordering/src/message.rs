@@ -4,11 +4,13 @@ use crate::ids::{OrderId, Quantity, SaleId};
 use chrono::{DateTime, Datelike as _, Utc};
 use coordinator::Gid;
 use identity::UserId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de};
 
 /// The version this build writes, and the newest it reads.
 pub const VERSION: u32 = 1;
 
+/// Nobody replays an order so often.
+const GENERATIONS_AT_MOST: u32 = 1_000_000;
 /// What the columns take, in characters.
 const REMARK_AT_MOST: usize = 500;
 const KEY_AT_MOST: usize = 128;
@@ -80,7 +82,12 @@ impl OrderMessage {
         if version > VERSION {
             return Err(BadMessage::NewerVersion(version));
         }
-        serde_json::from_slice(bytes).map_err(BadMessage::Poison)
+        let message: Self = serde_json::from_slice(bytes).map_err(BadMessage::Poison)?;
+        if message.generation > GENERATIONS_AT_MOST {
+            let too_many = format!("generation is above {GENERATIONS_AT_MOST}");
+            return Err(BadMessage::Poison(de::Error::custom(too_many)));
+        }
+        Ok(message)
     }
 
     /// The bytes that are published, and kept with the reservation.

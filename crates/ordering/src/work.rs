@@ -7,6 +7,7 @@ use crate::{
 use coordinator::{Gid, Transaction, Work};
 use identity::UserId;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// What a transaction does to its order.
@@ -21,6 +22,11 @@ pub enum Act {
     Archive,
     /// Takes a confirmed order back: its units are given back. Under a gid derived from the one that placed it.
     Cancel,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Place, Self::Archive, Self::Cancel];
 }
 
 /// The work on one order. Cheap to clone.
@@ -115,11 +121,14 @@ impl Work for OrderWork {
     }
 }
 
-/// The one transaction that may take back what `placed` placed: the same id as a UUID of version 8, which nothing else mints.
+/// The one transaction that may take back what `placed` placed: a digest of it, so that everyone who asks names the same.
 fn give_back_gid(placed: Gid) -> Gid {
-    let mut bytes = placed.as_uuid().into_bytes();
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    Gid::from_uuid(uuid::Uuid::from_bytes(bytes))
+    let mut digest = Sha256::new();
+    digest.update("give back ");
+    digest.update(placed.as_uuid().as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.finalize()[..16]);
+    Gid::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 #[cfg(test)]

@@ -169,6 +169,23 @@ pub async fn exists(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<bool> {
     )
 }
 
+/// The history of an order that came here before; an empty one for any other.
+///
+/// # Errors
+/// What the database says.
+pub async fn history_of(db: &mut MySqlConnection, order: Uuid) -> sqlx::Result<History> {
+    let stored = sqlx::query_scalar!(
+        "select history from failed_order_archives where id = ?",
+        order
+    )
+    .fetch_optional(db)
+    .await?;
+    stored.map_or_else(
+        || Ok(History::default()),
+        |text| History::from_json(&text).map_err(unreadable),
+    )
+}
+
 /// Closes an order's row: a replay settled it so. Nothing happens to an order that was never archived.
 ///
 /// # Errors

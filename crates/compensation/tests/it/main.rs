@@ -1,3 +1,4 @@
 //! Work that failed, on real servers.
 
 mod alerts;
+mod queue;

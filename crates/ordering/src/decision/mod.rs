@@ -60,7 +60,7 @@ async fn rule(
     };
     let of_buyers = open(&[Act::Place, Act::Cancel]);
     let placed = open(&[Act::Place]);
-    let of_sales = open(&[Act::Place, Act::Cancel, Act::Archive]);
+    let of_sales = open(&Act::ALL);
     if of_sales.is_empty() {
         return Ok(standing.into_iter().filter_map(Standing::settled).collect());
     }
@@ -75,6 +75,10 @@ async fn rule(
     for (ballot, standing) in ballots.iter().zip(standing) {
         let work = &ballot.transaction.work;
         let takes_over = matches!(standing, Standing::Replay);
+        if matches!(standing, Standing::Superseded) {
+            rulings.push(superseded(&shelves, work.message()));
+            continue;
+        }
         if let Some(ruling) = standing.settled() {
             rulings.push(ruling);
             continue;
@@ -104,6 +108,8 @@ enum Standing {
     Replay,
     /// It is confirmed, and is to be cancelled.
     Confirmed,
+    /// Another transaction settled it: what this one reserved is given back.
+    Superseded,
     /// Decided before.
     Settled(Outcome),
 }
@@ -119,7 +125,7 @@ impl Standing {
                 verdict: Verdict::AlreadySettled(outcome),
                 epoch: 0,
             }),
-            Self::New | Self::Replay | Self::Confirmed => None,
+            Self::New | Self::Replay | Self::Confirmed | Self::Superseded => None,
         }
     }
 }
@@ -143,7 +149,7 @@ fn stand(
                     Standing::Settled(row.status.outcome(row.reason.as_deref()))
                 }
                 // Two transactions of one order in one batch: the first one decides.
-                _ if !seen.insert(message.order_id) => superseded(),
+                _ if !seen.insert(message.order_id) => Standing::Superseded,
                 None => Standing::New,
                 Some(row)
                     if row.status == OrderStatus::Failed
@@ -151,7 +157,7 @@ fn stand(
                 {
                     Standing::Replay
                 }
-                Some(_) => superseded(),
+                Some(_) => Standing::Superseded,
             }
         })
         .collect()
@@ -160,7 +166,9 @@ fn stand(
 /// Only what this very transaction placed, and nobody paid for, can be taken back.
 fn cancellable(message: &OrderMessage, row: Option<&ExistingOrder>) -> Standing {
     match row {
-        Some(row) if row.gid != message.gid => superseded(),
+        Some(row) if row.gid != message.gid => Standing::Settled(Outcome::RolledBack {
+            reason: SUPERSEDED.to_owned(),
+        }),
         Some(row) if row.status == OrderStatus::Confirmed => Standing::Confirmed,
         // Retention removed the transaction that cancelled it.
         Some(row) if row.status == OrderStatus::Cancelled => Standing::Settled(Outcome::Committed),
@@ -170,10 +178,19 @@ fn cancellable(message: &OrderMessage, row: Option<&ExistingOrder>) -> Standing 
     }
 }
 
-fn superseded() -> Standing {
-    Standing::Settled(Outcome::RolledBack {
-        reason: SUPERSEDED.to_owned(),
-    })
+/// The order's row stays as it is. Of a sale nobody knows nothing was reserved.
+fn superseded(shelves: &Shelves, message: &OrderMessage) -> Ruling {
+    let reason = SUPERSEDED.to_owned();
+    match shelves.inventory.get(&message.sale_id) {
+        Some(inventory) => Ruling {
+            verdict: Verdict::Refused(reason),
+            epoch: inventory.epoch,
+        },
+        None => Ruling {
+            verdict: Verdict::AlreadySettled(Outcome::RolledBack { reason }),
+            epoch: 0,
+        },
+    }
 }
 
 fn judge(shelves: &mut Shelves, ballot: &Ballot<OrderWork>) -> sqlx::Result<Ruling> {

@@ -268,3 +268,42 @@ async fn an_operator_is_told_why_a_failed_order_would_be_refused() {
         .await;
     assert_eq!(refusal().await, Some("already_resolved"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_transactions_of_one_generation_the_second_gives_back_what_it_reserved() {
+    let shop = Shop::open().await;
+    let sale = shop.sale(10, 10).await;
+    let engine = shop.engine();
+    let order = shop.reserve(sale, UserId::fresh(), 2).await;
+    assert_eq!(
+        engine.archive(order.clone()).await,
+        Ok(OrderOutcome::Failed)
+    );
+    until_finished(&shop).await;
+    let replays = [shop.fresh_gid(), shop.fresh_gid()].map(|gid| OrderMessage {
+        gid,
+        generation: 1,
+        ..order.clone()
+    });
+    for replay in &replays {
+        ordering::replay::reserve(&shop.stock, replay)
+            .await
+            .unwrap();
+    }
+    until_stock(&shop, sale, (6, 4, 0)).await;
+    assert_eq!(
+        engine.submit(replays[0].clone()).await,
+        Ok(OrderOutcome::Confirmed)
+    );
+    assert_eq!(
+        engine.submit(replays[1].clone()).await,
+        Ok(OrderOutcome::Superseded)
+    );
+    until_stock(&shop, sale, (8, 0, 2)).await;
+    assert_eq!(shop.inventory(sale).await, (8, 2));
+    assert_eq!(
+        engine.submit(replays[1].clone()).await,
+        Ok(OrderOutcome::Superseded)
+    );
+    until_stock(&shop, sale, (8, 0, 2)).await;
+}
