@@ -5,7 +5,7 @@
 //! is archived. A process that died after it finds the order `failed` and goes on from there.
 
 use super::{
-    Tools,
+    Step, Tools,
     orders::{NoOutcome, told},
     settling::Try,
     telling,
@@ -108,6 +108,7 @@ impl ArchiveLane {
                 Err(NoOutcome::NotNow(why)) => return Ok(GivenUp::NotNow(why)),
             }
         };
+        tools.passed(Step::GivenUp).await;
         match decided {
             None | Some(OrderOutcome::Failed) => self.put_away(work, &order, decided).await,
             Some(settled) => Ok(GivenUp::SettledBefore(settled)),
@@ -157,6 +158,7 @@ impl ArchiveLane {
                 return Ok(GivenUp::Failed(format!("{:#}", anyhow::Error::new(cause))));
             }
         };
+        tools.passed(Step::Kept).await;
         let becomes = if held {
             Outcome::Held
         } else {

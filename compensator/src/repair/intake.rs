@@ -4,7 +4,7 @@
 //! An order goes into the retry queue, or is found there; one that only the dead-letter topic knows begins as a dead letter. What
 //! is no order is archived as it came. Taken in again it changes nothing.
 
-use super::{Tools, telling};
+use super::{Step, Tools, telling};
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, Utc};
 use compensation::{
@@ -40,6 +40,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct Intake {
     consumer: StreamConsumer,
     compensation_topic: String,
+    dead_letter_topic: String,
     tools: Tools,
 }
 
@@ -49,28 +50,31 @@ pub struct Intake {
 struct Newer(u32);
 
 impl Intake {
-    /// Joins the group.
+    /// It joins the group once it runs.
     ///
     /// # Errors
     /// When the settings make no consumer.
     pub fn new(settings: &Settings, tools: Tools) -> anyhow::Result<Self> {
-        let consumer: StreamConsumer =
-            consumer_config(&settings.kafka.brokers, &settings.compensator.group, None)
-                .create()
-                .context("kafka.brokers make no consumer")?;
+        let group = &settings.compensator.group;
+        let consumer: StreamConsumer = consumer_config(&settings.kafka.brokers, group, None)
+            .create()
+            .context("kafka.brokers make no consumer")?;
         let compensation = &settings.compensation;
-        consumer
-            .subscribe(&[&compensation.topic, &compensation.dlq_topic])
-            .context("subscribing to what was handed on")?;
         Ok(Self {
             consumer,
             compensation_topic: compensation.topic.clone(),
+            dead_letter_topic: compensation.dlq_topic.clone(),
             tools,
         })
     }
 
     /// Takes messages in until `stop`; the batch in hand is finished first, unless MySQL does not take it.
     pub async fn run(self, stop: CancellationToken) {
+        let topics = [&self.compensation_topic[..], &self.dead_letter_topic];
+        if let Err(cause) = self.consumer.subscribe(&topics) {
+            error!("Nothing that failed is taken in, the topics' names are refused: {cause}");
+            return;
+        }
         let mut batches = self.consumer.stream().ready_chunks(BATCH);
         while let Some(Some(batch)) = stop.run_until_cancelled(batches.next()).await {
             let mut messages = Vec::with_capacity(batch.len());
@@ -93,6 +97,7 @@ impl Intake {
                     return;
                 }
             }
+            self.tools.passed(Step::TakenIn).await;
             self.commit(&messages);
         }
     }

@@ -11,6 +11,7 @@ mod orders;
 mod replays;
 mod retry_lane;
 mod settling;
+mod step;
 mod telling;
 mod worker;
 
@@ -20,6 +21,7 @@ pub use intake::Intake;
 pub use open_work::OpenCompensations;
 pub use replays::Replays;
 pub use retry_lane::RetryLane;
+pub use step::{Observer, Step};
 
 use crate::servers::Servers;
 use anyhow::Context as _;
@@ -59,6 +61,7 @@ pub struct Parts {
     hold_stock: bool,
     /// This process, for people.
     worker: String,
+    observer: Option<Observer>,
 }
 
 impl std::ops::Deref for Tools {
@@ -90,6 +93,18 @@ impl Repair {
     /// # Errors
     /// When a setting makes no client, or a folder for logs or archives cannot be made.
     pub fn new(settings: &Settings, servers: &Servers) -> anyhow::Result<Self> {
+        Self::observed_by(None, settings, servers)
+    }
+
+    /// The same, telling `observer` of each step.
+    ///
+    /// # Errors
+    /// As [`Repair::new`].
+    pub fn observed_by(
+        observer: Option<Observer>,
+        settings: &Settings,
+        servers: &Servers,
+    ) -> anyhow::Result<Self> {
         let Servers {
             db,
             redis,
@@ -109,6 +124,7 @@ impl Repair {
             dlq_topic: settings.compensation.dlq_topic.clone(),
             hold_stock: settings.dlq.hold_stock,
             worker: worker.clone(),
+            observer,
             db: db.clone(),
             stock,
             producer,

@@ -3,7 +3,7 @@
 //!
 //! The new gid was stored with the request, so a replay that died after its reservation finds it again.
 
-use super::{Tools, orders::told};
+use super::{Step, Tools, orders::told};
 use anyhow::{Context as _, bail};
 use compensation::{
     archive::{self, Archived, StoreError},
@@ -89,7 +89,10 @@ impl Replays {
             ..order
         };
         match replay::reserve(&self.0.stock, &order).await {
-            Ok(()) => self.enqueue(item, &archived, &order, kept.headers).await,
+            Ok(()) => {
+                self.0.passed(Step::Reserved).await;
+                self.enqueue(item, &archived, &order, kept.headers).await
+            }
             Err(NotReserved::Refused(reason)) => self.refuse(item, reason).await,
             Err(NotReserved::AskAgain(why)) => {
                 let mut db = db.acquire().await?;

@@ -4,7 +4,7 @@
 //! fails for everyone (MySQL is away) is no try, and is counted nowhere.
 
 use super::{
-    Tools,
+    Step, Tools,
     orders::{NoOutcome, told},
     settling::Try,
     telling,
@@ -70,10 +70,10 @@ impl RetryLane {
         Ok(found)
     }
 
-    async fn try_again(&self, work: Claimed) -> anyhow::Result<()> {
+    async fn try_again(&self, mut work: Claimed) -> anyhow::Result<()> {
         // A dead letter that Kafka did not take at once is published before it is tried: people watch that topic.
         if work.state == State::Dead && !work.published {
-            self.0.publish_dead_letter(&work, work.attempts).await;
+            work.published = self.0.publish_dead_letter(&work, work.attempts).await;
         }
         let (started_at, started) = (Utc::now(), Instant::now());
         let tried = match OrderMessage::parse(&work.payload) {
@@ -86,6 +86,7 @@ impl RetryLane {
             started_at,
             took: started.elapsed(),
         };
+        self.0.passed(Step::Tried).await;
         match tried {
             Ok(outcome) => self.settled(&work, clocked, &outcome).await,
             Err(NoOutcome::Failed(why)) => self.failed(&work, clocked, &why).await,
@@ -139,6 +140,7 @@ impl RetryLane {
         tx.commit().await?;
         counter!(COMPENSATION_ATTEMPT_TOTAL, "outcome" => FAILED).increment(1);
         warn!(order.id = %work.order_id, gid = %work.gid, "Order {} failed in its try {number}: {why}", work.order_id);
+        tools.passed(Step::WrittenDown).await;
         if is_dead && !work.published {
             tools.publish_dead_letter(work, number).await;
         }
@@ -212,6 +214,7 @@ impl Tools {
             warn!(order.id = %work.order_id, "Kafka did not take the dead letter of order {}, it is sent again: {cause}", work.order_id);
             return false;
         }
+        self.passed(Step::Published).await;
         match queue::published(&self.db, work.gid).await {
             Ok(()) => true,
             Err(cause) => {

@@ -7,6 +7,7 @@ mod overdue;
 mod process;
 mod repair;
 mod repair_crashes;
+mod repair_steps;
 mod repaired;
 mod unfinished;
 mod world;

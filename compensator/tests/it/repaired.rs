@@ -56,6 +56,17 @@ impl World {
         .unwrap()
     }
 
+    /// As when the claims of a process that died have ended.
+    pub async fn let_claims_end(&self) {
+        for table in ["compensations", "operation_items"] {
+            self.schema
+                .execute(&format!(
+                    "update {table} set due_at = utc_timestamp(3) - interval 1 second"
+                ))
+                .await;
+        }
+    }
+
     /// Makes everything that waits due.
     pub async fn let_time_pass(&self) {
         self.schema

@@ -1,7 +1,12 @@
 //! A shop with compensators: schema, topics and Redis of a test's own, a sale, orders as the API would reserve and publish them.
 
 use chrono::Utc;
-use compensator::{Scans, repair::Repair, schedule::Scan, servers::Servers};
+use compensator::{
+    Scans,
+    repair::{Observer, Repair},
+    schedule::Scan,
+    servers::Servers,
+};
 use coordinator::Limits;
 use identity::UserId;
 use ordering::{
@@ -107,6 +112,12 @@ impl World {
     /// The lanes of one more compensator, with these faults.
     pub async fn repair(&self, settings: &Settings) -> Repair {
         Repair::new(settings, &self.servers(settings).await).unwrap()
+    }
+
+    /// The same, telling `observer` of each step.
+    pub async fn repair_observed(&self, settings: &Settings, observer: Observer) -> Repair {
+        let servers = self.servers(settings).await;
+        Repair::observed_by(Some(observer), settings, &servers).unwrap()
     }
 
     async fn servers(&self, settings: &Settings) -> Servers {

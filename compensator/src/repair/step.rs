@@ -1,0 +1,48 @@
+//! The moments between which a process may die. A test stops the lanes at each of them in turn; in production nobody watches.
+
+use super::Tools;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// What was just done, and is not followed up yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// MySQL has what was handed on; its offset is not committed.
+    TakenIn,
+    /// A try was made; nothing about it is written.
+    Tried,
+    /// A failed try is written; the dead letter is not published.
+    WrittenDown,
+    /// The dead letter is on its topic; MySQL does not know.
+    Published,
+    /// The order is `failed`; the archive has no row.
+    GivenUp,
+    /// The archive keeps the message; no row names it.
+    Kept,
+    /// A replay has its units; it is in no queue.
+    Reserved,
+}
+
+impl Step {
+    /// All of them, in the order of an order's way.
+    pub const ALL: [Self; 7] = [
+        Self::TakenIn,
+        Self::Tried,
+        Self::WrittenDown,
+        Self::Published,
+        Self::GivenUp,
+        Self::Kept,
+        Self::Reserved,
+    ];
+}
+
+/// Told of each step, and waited for.
+pub type Observer = Arc<dyn Fn(Step) -> BoxFuture<'static, ()> + Send + Sync>;
+
+impl Tools {
+    pub(super) async fn passed(&self, step: Step) {
+        if let Some(observer) = &self.observer {
+            observer(step).await;
+        }
+    }
+}
