@@ -136,6 +136,17 @@ fn a_text_that_looks_like_a_number_stays_a_text() {
 }
 
 #[test]
+fn waits_may_be_numbers_or_come_from_the_environment() {
+    let settings = read(
+        "compensation: { retry_delay: [10, 0.5] }",
+        &[("REDRESS__DLQ__RETRY_DELAY", "1, 2.5")],
+    )
+    .unwrap();
+    assert_eq!(settings.compensation.retry_delay, ["10", "0.5"]);
+    assert_eq!(settings.dlq.retry_delay, ["1", "2.5"]);
+}
+
+#[test]
 fn a_password_that_yaml_takes_for_a_number_is_refused_rather_than_changed() {
     let line = refused("database: { mysql: { password: 00123 } }", &[]);
     assert!(line.contains("quotes"), "{line}");
@@ -196,6 +207,29 @@ fn whatever_cannot_be_used_stops_the_start_with_one_line_that_names_it() {
             &[],
             "kafka.orders_partitions",
         ),
+        (
+            "{ environment: production, auth: { token_secret: \"0123456789abcdef0123456789abcdef\" }, faults: [\"decide:remark=x:1\"] }",
+            &[],
+            "faults",
+        ),
+        (
+            "compensation: { topic: compensation_dlq }",
+            &[],
+            "compensation.topic",
+        ),
+        (
+            "compensation: { retry_delay: [] }",
+            &[],
+            "compensation.retry_delay",
+        ),
+        ("dlq: { retry_delay: [soon] }", &[], "dlq.retry_delay"),
+        (
+            "compensation: { max_retries: 21 }",
+            &[],
+            "compensation.max_retries",
+        ),
+        ("compensation: { jitter: 1 }", &[], "compensation.jitter"),
+        ("dlq: { archive_storage: tape }", &[], "tape"),
         (
             "compensation: { dlq_topic: orders }",
             &[],
