@@ -5,7 +5,7 @@ use compensation::attempt::{Attempt, Lane};
 use ordering::{SaleId, message::OrderMessage};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use std::{collections::HashSet, time::Duration};
-use testkit::{eventually, process::Process};
+use testkit::{eventually, process::Process, proxy::Proxy};
 use tokio::time::{Instant, sleep};
 
 const FAULTS: &str = "faults: [\"decide:remark=heals:3\", \"decide_lost:remark=lost:2\", \"decide:remark=breaks:6\", \
@@ -68,6 +68,55 @@ async fn three_compensators_that_are_killed_at_any_moment_lose_and_double_nothin
     for mut process in processes {
         process.end(SOON).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_mysql_is_away_nothing_is_tried_and_afterwards_nothing_is_missing() {
+    let (world, sale) = World::open(100).await;
+    let proxy = Proxy::start(world.schema.address()).await;
+    let direct = format!("port: {}", world.schema.settings.port);
+    let behind = format!("port: {}", proxy.address().port());
+    let yaml = world.yaml_with(
+        &[(&direct, &behind)],
+        "faults: [\"decide:remark=heals:3\"]\n",
+    );
+    let mut process = Process::start(env!("CARGO_BIN_EXE_compensator"), &yaml);
+    process.ready(SOON).await;
+    let mut orders = Vec::new();
+    for _ in 0..20 {
+        orders.push(world.reserve_with(sale, Some("heals")).await);
+    }
+    let (before, during) = orders.split_at(10);
+    for order in before {
+        world.hand_on(order).await;
+    }
+    eventually("half of them are taken in", SOON, || async {
+        (!world.compensations(&before[9]).await.is_empty()).then_some(())
+    })
+    .await;
+    proxy.cut();
+    for order in during {
+        world.hand_on(order).await;
+    }
+    eventually("the process says that MySQL is away", SOON, || async {
+        process
+            .get("/health/ready")
+            .await
+            .filter(|answer| answer.starts_with("HTTP/1.1 503"))
+    })
+    .await;
+    proxy.open();
+    for order in &orders {
+        eventually("it is confirmed", SOON, || async {
+            (world.status(order).await == "confirmed").then_some(())
+        })
+        .await;
+        eventually("its compensation is closed", SOON, || async {
+            (world.compensations(order).await == [("closed".to_owned(), 4)]).then_some(())
+        })
+        .await;
+    }
+    process.end(SOON).await;
 }
 
 /// As an operator would: whatever the archive shows as open.
