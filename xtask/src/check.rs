@@ -121,7 +121,8 @@ fn compile_queries(workspace: &Workspace, folder: &Folder, stop: &Stop) -> anyho
     }
     .only_mysql(&mut services)?;
     let database = mysql.to_string();
-    let config = config::write(folder, &secrets, &only(mysql), &Listen::choose(&mut ports)?)?;
+    let listen = Listen::choose(&mut ports)?;
+    let config = config::write(folder, "data", &secrets, &only(mysql), &listen, None)?;
     processes::migrate(&workspace.debug_binary("migrations"), folder, &config, stop)?;
 
     let queries = folder.join("queries");

@@ -1,11 +1,14 @@
-//! `cargo xtask demo`: two flash sales, told act by act on the terminal. In each something is killed half-way; at the end the
-//! auditor, which knows only what buyers were told and what is stored, says whether the promises were kept.
+//! `cargo xtask demo`: three flash sales, told act by act on the terminal. In two of them something is killed half-way, in the third
+//! some orders fail on purpose; at the end the auditor, which knows only what buyers were told and what is stored, says whether the
+//! promises were kept.
 //!
 //! It starts from empty beside the data of `up`: the auditor must know of every request there ever was.
 
 mod audit;
 mod breakage;
 mod buyers;
+mod failures;
+mod receiver;
 mod table;
 
 use std::process::ExitCode;
@@ -13,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 
 use crate::{
+    config::Rehearsal,
     files,
     folder::Folder,
     processes,
@@ -25,6 +29,7 @@ use crate::{
 use audit::Audit;
 use breakage::{Breakage, Victim};
 use buyers::{Crowd, Sold};
+use receiver::Receiver;
 
 /// What `demo` was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +55,14 @@ pub fn run(workspace: &Workspace, wanted: Wanted, stop: &Stop) -> anyhow::Result
     files::make_private_dir(&folder.join(KEPT))?;
 
     terminal::heading("Act 1. Servers and processes come up");
-    let mut stack = Stack::start(workspace, folder, &format!("{KEPT}/data"), stop)?;
+    let receiver = Receiver::start()?;
+    let rehearsal = Rehearsal {
+        faults: failures::faults(),
+        webhook_url: receiver.url.clone(),
+        webhook_secret: receiver.secret.clone(),
+    };
+    let data = format!("{KEPT}/data");
+    let mut stack = Stack::start(workspace, folder, &data, Some(&rehearsal), stop)?;
     let audit = Audit::begin(workspace, &stack)?;
 
     let crowds = [
@@ -58,22 +70,26 @@ pub fn run(workspace: &Workspace, wanted: Wanted, stop: &Stop) -> anyhow::Result
             name: "A",
             units: 1_000,
             buyers: 20_000,
+            remarks: Vec::new(),
             seed: wanted.seed,
         },
         Crowd {
             name: "B",
             units: 5_000,
             buyers: 5_000,
+            remarks: Vec::new(),
             seed: wanted.seed + 1,
         },
+        failures::crowd(wanted.seed + 2),
     ];
+    let [a, b, c] = crowds;
     terminal::heading(
         "Act 2. Sale A: 20,000 buyers want 1,000 units; order-consumer is killed half-way",
     );
     let a = sell(
         workspace,
         &mut stack,
-        crowds[0],
+        a,
         Victim::process(processes::ORDER_CONSUMER),
         stop,
     )?;
@@ -83,17 +99,20 @@ pub fn run(workspace: &Workspace, wanted: Wanted, stop: &Stop) -> anyhow::Result
     let b = sell(
         workspace,
         &mut stack,
-        crowds[1],
+        b,
         Victim::server(servers::REDIS_STOCK),
         stop,
     )?;
+    terminal::heading(&failures::heading());
+    let c = failures::play(workspace, &mut stack, c, &receiver, stop)?;
 
-    terminal::heading("Act 4. All is settled, and the auditor looks");
+    terminal::heading("Act 5. All is settled, and the auditor looks");
     let found = audit.finish(stop)?;
-    table::show(&[("sale A", &a), ("sale B", &b)], &found);
+    let sales = [("sale A", &a), ("sale B", &b), ("sale C", &c)];
+    table::show(&sales, &found);
     stack.endpoints.show(&stack.endpoints_file);
 
-    let kept = found.all_hold() && a.everyone_was_answered() && b.everyone_was_answered();
+    let kept = found.all_hold() && sales.iter().all(|(_, sold)| sold.everyone_was_answered());
     if !kept {
         terminal::complain("a promise was broken");
     }

@@ -13,20 +13,22 @@ use crate::{
 #[derive(Debug, Clone, Serialize)]
 pub struct Endpoints {
     pub api: String,
+    pub admin: String,
     order_consumer: String,
     compensator: String,
     mysql: String,
     redis_stock: String,
     redis_lock: Vec<String>,
     kafka: String,
-    admin_user: String,
-    admin_password: String,
+    pub admin_user: String,
+    pub admin_password: String,
 }
 
 impl Endpoints {
     pub fn new(servers: &Addresses, listen: &Listen, secrets: &Secrets) -> Self {
         Self {
             api: format!("http://{}", listen.seckill_api),
+            admin: format!("http://{}", listen.admin),
             order_consumer: format!("http://{}", listen.order_consumer),
             compensator: format!("http://{}", listen.compensator),
             mysql: servers.mysql.to_string(),
@@ -44,6 +46,7 @@ impl Endpoints {
         for (name, address) in [
             ("API", &self.api),
             ("API docs", &format!("{}/api-docs", self.api)),
+            ("operators' web", &self.admin),
             ("order-consumer", &self.order_consumer),
             ("compensator", &self.compensator),
             ("all, with users", &file.0.display().to_string()),

@@ -12,6 +12,7 @@ mod endpoints;
 mod exec;
 mod files;
 mod folder;
+mod http;
 mod kafka_jars;
 mod mysql_url;
 mod packages;

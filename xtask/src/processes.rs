@@ -17,10 +17,14 @@ use crate::{
 /// The process that writes orders, among [`Services`].
 pub const ORDER_CONSUMER: &str = "order-consumer";
 
+/// The process that repairs, among [`Services`].
+pub const COMPENSATOR: &str = "compensator";
+
 /// Where the processes listen.
 #[derive(Debug, Clone, Copy)]
 pub struct Listen {
     pub seckill_api: SocketAddr,
+    pub admin: SocketAddr,
     pub order_consumer: SocketAddr,
     pub compensator: SocketAddr,
 }
@@ -38,6 +42,7 @@ impl Listen {
         };
         Ok(Self {
             seckill_api: choose(8080)?,
+            admin: choose(8081)?,
             order_consumer: choose(8082)?,
             compensator: choose(8083)?,
         })
@@ -82,7 +87,8 @@ pub fn start(
     for (name, address) in [
         ("seckill-api", listen.seckill_api),
         (ORDER_CONSUMER, listen.order_consumer),
-        ("compensator", listen.compensator),
+        (COMPENSATOR, listen.compensator),
+        ("admin", listen.admin),
     ] {
         let program = program_on(name, &workspace.release_binary(name), folder, config)?;
         processes.add(Service::start(program, address.port(), Probe::Http)?);

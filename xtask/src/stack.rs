@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 
 use crate::{
-    config,
+    config::{self, Rehearsal},
     endpoints::{Endpoints, EndpointsFile},
     folder::Folder,
     packages,
@@ -40,12 +40,12 @@ pub fn up(workspace: &Workspace, wanted: Wanted, stop: &Stop) -> anyhow::Result<
     }
     if wanted.servers_only {
         terminal::heading("Servers");
-        let mut servers = Servers::start(workspace, &folder, "data", stop)?;
+        let mut servers = Servers::start(workspace, &folder, "data", None, stop)?;
         servers.show();
         stay_up(&mut [&mut servers.services], stop)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stack = Stack::start(workspace, folder, "data", stop)?;
+    let mut stack = Stack::start(workspace, folder, "data", None, stop)?;
     stack.endpoints.show(&stack.endpoints_file);
     stack.stay_up(stop)?;
     Ok(ExitCode::SUCCESS)
@@ -76,6 +76,7 @@ impl Servers {
         workspace: &Workspace,
         folder: &Folder,
         data: &str,
+        rehearsal: Option<&Rehearsal>,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let given = Given::in_environment()?;
@@ -93,7 +94,7 @@ impl Servers {
         };
         let addresses = starting.all(given, &mut services)?;
         let listen = Listen::choose(&mut ports)?;
-        let config = config::write(folder, &secrets, &addresses, &listen)?;
+        let config = config::write(folder, data, &secrets, &addresses, &listen, rehearsal)?;
         Ok(Self {
             config,
             addresses,
@@ -134,7 +135,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Builds, starts everything and waits until all of it is ready.
+    /// Builds, starts everything and waits until all of it is ready. A rehearsal has failures of its own, and hears of them.
     ///
     /// # Errors
     /// When something does not come up, or a signal asks to stop; what was started is ended.
@@ -142,6 +143,7 @@ impl Stack {
         workspace: &Workspace,
         folder: Folder,
         data: &str,
+        rehearsal: Option<&Rehearsal>,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let endpoints_file = EndpointsFile::absent(&folder)?;
@@ -149,7 +151,7 @@ impl Stack {
         packages::ensure(packages::BUILDING, stop)?;
         processes::build(workspace, stop)?;
         terminal::heading("Servers");
-        let servers = Servers::start(workspace, &folder, data, stop)?;
+        let servers = Servers::start(workspace, &folder, data, rehearsal, stop)?;
         terminal::heading("Processes");
         processes::migrate(
             &workspace.release_binary("migrations"),
@@ -171,6 +173,13 @@ impl Stack {
             config: servers.config,
             folder,
         })
+    }
+
+    /// # Errors
+    /// When a server or process has ended by itself.
+    pub fn ensure_running(&mut self) -> anyhow::Result<()> {
+        self.processes.ensure_running()?;
+        self.servers.ensure_running()
     }
 
     /// Stays until a signal comes.

@@ -32,6 +32,7 @@ pub struct Audit {
 pub struct Found {
     pub verdicts: Vec<Verdict>,
     pub orders: Orders,
+    pub failures: Failures,
     #[serde(default)]
     pub settled_after_s: f64,
 }
@@ -54,6 +55,17 @@ pub struct Orders {
     pub failed: u64,
 }
 
+/// Orders that failed on the way, and who was told.
+#[derive(Debug, Deserialize)]
+pub struct Failures {
+    pub handed_on: u64,
+    pub healed: u64,
+    pub archived: u64,
+    pub resolved: u64,
+    pub alerts_delivered: u64,
+    pub alerts_undelivered: u64,
+}
+
 impl Found {
     pub fn all_hold(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.holds)
@@ -72,6 +84,7 @@ impl Audit {
             format!("--endpoints={}", stack.endpoints_file.path()),
             format!("--journal={}", kept("journal-a").display()),
             format!("--journal={}", kept("journal-b").display()),
+            format!("--journal={}", kept("journal-c").display()),
             format!("--settle-within={SETTLE_WITHIN_S}"),
             format!("--json={}", report.display()),
             "--watch".to_owned(),

@@ -94,8 +94,7 @@ impl Breakage {
             _ => {}
         }
         if !matches!(self.state, State::Killed { .. }) {
-            stack.processes.ensure_running()?;
-            stack.servers.ensure_running()?;
+            stack.ensure_running()?;
         }
         Ok(())
     }

@@ -18,11 +18,13 @@ use crate::{
 const IN_FLIGHT: u32 = 300;
 
 /// Who comes to a sale.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Crowd {
     pub name: &'static str,
     pub units: u64,
     pub buyers: u64,
+    /// What the first of them write on their orders, and how many.
+    pub remarks: Vec<(&'static str, u64)>,
     pub seed: u64,
 }
 
@@ -47,9 +49,13 @@ struct Reached {
 /// How a sale went.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Sold {
+    pub sale_id: String,
     pub requests: u64,
     pub answers: u64,
     pub accepted: u64,
+    /// Orders with a remark, by the remark.
+    #[serde(default)]
+    pub remarked: BTreeMap<String, Vec<String>>,
     pub rejected: BTreeMap<String, u64>,
     /// Buyers who got no final answer.
     #[serde(default)]
@@ -85,7 +91,7 @@ impl Crowd {
         let name = self.name.to_lowercase();
         let report = stack.folder.join(&format!("{KEPT}/report-{name}.json"));
         let log = stack.folder.new_log(&format!("buyers-{name}"))?;
-        let words = [
+        let mut words = vec![
             "buyers".to_owned(),
             format!("--endpoints={}", stack.endpoints_file.path()),
             format!("--config={}", stack.config.display()),
@@ -102,10 +108,12 @@ impl Crowd {
             ),
             format!("--report={}", report.display()),
         ];
+        let remarks = self.remarks.iter();
+        words.extend(remarks.map(|(text, buyers)| format!("--remark={text}:{buyers}")));
         let program = Program {
             name: "bench".to_owned(),
             path: workspace.release_binary("bench"),
-            args: words.to_vec(),
+            args: words,
             log: log.clone(),
         };
         let line = Step::begin(&format!("sale {}", self.name));

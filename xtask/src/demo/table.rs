@@ -63,7 +63,9 @@ fn aligned(name: &str, cells: impl Iterator<Item = String>) -> String {
 }
 
 fn judgement(found: &Found) -> Vec<String> {
-    let orders = &found.orders;
+    let Found {
+        orders, failures, ..
+    } = found;
     let mut lines = vec![
         String::new(),
         format!(
@@ -71,6 +73,18 @@ fn judgement(found: &Found) -> Vec<String> {
             count(orders.confirmed),
             count(orders.rejected),
             count(orders.failed)
+        ),
+        format!(
+            "failed on the way: {}; healed by a retry: {}; archived: {}, settled by a replay: {}",
+            count(failures.handed_on),
+            count(failures.healed),
+            count(failures.archived),
+            count(failures.resolved)
+        ),
+        format!(
+            "alerts: {} delivered, {} undelivered",
+            count(failures.alerts_delivered),
+            count(failures.alerts_undelivered)
         ),
         String::new(),
         format!("{:NAME$}{:>CELL$}   verdict", "promise", "facts checked"),
@@ -106,13 +120,15 @@ mod tests {
             {"promise":1,"title":"Never oversold","holds":true,"checked":12,"violations":[]},
             {"promise":2,"title":"Settled","holds":false,"checked":2,"violations":["order x"]},
             {"promise":4,"title":"No silent failure","holds":true,"checked":0,"violations":[]}],
-            "orders":{"confirmed":1,"rejected":0,"failed":0}}"#;
+            "orders":{"confirmed":1,"rejected":0,"failed":0},
+            "failures":{"handed_on":5,"healed":3,"archived":2,"resolved":1,"alerts_delivered":4,"alerts_undelivered":0}}"#;
         let lines = judgement(&serde_json::from_str(found).unwrap()).join("\n");
         for part in [
             "12   holds",
             "2   BROKEN",
             "order x",
             "0   nothing to look at yet",
+            "healed by a retry: 3; archived: 2, settled by a replay: 1",
         ] {
             assert!(lines.contains(part), "{part} in\n{lines}");
         }
