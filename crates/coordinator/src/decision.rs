@@ -99,30 +99,45 @@ async fn rule<W: Work>(
         .collect();
     log::claim(db, token, &rows).await?;
     let gids: Vec<Gid> = rows.iter().map(|row| row.0).collect();
-    let known: HashMap<Gid, Stored> = log::read(db, &gids)
-        .await?
-        .into_iter()
-        .map(|row| (row.gid, row))
-        .collect();
-
-    let (ours, others): (Vec<_>, Vec<_>) = ballots.into_iter().partition(|ballot| {
-        known
-            .get(&ballot.transaction.gid)
-            .is_some_and(|row| row.token == token)
-    });
-    let mut decided: Vec<Decided> = others
-        .iter()
-        .filter_map(|ballot| stored(known.get(&ballot.transaction.gid)?, token))
-        .collect();
+    let known = log::read(db, &gids).await?;
+    let (ours, mut decided) = share_out(ballots, &known, token);
     if !ours.is_empty() {
         let rulings = last_resource.rule(db, &ours).await?;
+        // A row nobody ruled on would stay as it was claimed: committing.
+        if rulings.len() != ours.len() {
+            return Err(sqlx::Error::Protocol(format!(
+                "the last resource ruled on {} of {} transactions",
+                rulings.len(),
+                ours.len()
+            )));
+        }
         decided.extend(record(db, &ours, rulings).await?);
     }
     Ok(decided)
 }
 
+/// Shares a batch out once its rows are locked and read: what this attempt is to rule on, and what was decided before. The token
+/// is the guard: a row that carries another one was decided by somebody else, and is theirs to complete.
+pub(crate) fn share_out<W>(
+    ballots: Vec<Ballot<W>>,
+    known: &[Stored],
+    token: Token,
+) -> (Vec<Ballot<W>>, Vec<Decided>) {
+    let known: HashMap<Gid, &Stored> = known.iter().map(|row| (row.gid, row)).collect();
+    let (ours, others): (Vec<_>, Vec<_>) = ballots.into_iter().partition(|ballot| {
+        known
+            .get(&ballot.transaction.gid)
+            .is_some_and(|row| row.token == token)
+    });
+    let decided = others
+        .iter()
+        .filter_map(|ballot| stored(known.get(&ballot.transaction.gid)?, token))
+        .collect();
+    (ours, decided)
+}
+
 /// A row as its callers are told: only what was decided under `token` is for them to complete.
-fn stored(row: &Stored, token: Token) -> Option<Decided> {
+pub(crate) fn stored(row: &Stored, token: Token) -> Option<Decided> {
     let unfinished = matches!(row.state, TxState::Committing | TxState::RollingBack);
     let to_complete = (row.token == token && unfinished).then_some(row.epoch);
     Some(Decided {
@@ -168,7 +183,8 @@ async fn record<W: Work>(
     Ok(decided)
 }
 
-fn became(
+/// What a ruling makes of its transaction: the state of its row, what its callers are told, and the epoch to complete it with.
+pub(crate) fn became(
     verdict: Verdict,
     epoch: i64,
 ) -> Result<(TxState, Outcome, Option<i64>), crate::state::IllegalMove> {

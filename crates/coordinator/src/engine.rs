@@ -248,28 +248,21 @@ pub(crate) async fn complete_branches<W: Work>(
     participants: &[Arc<dyn Participant<W>>],
     branches: &[Completion<W::Branch>],
 ) -> Completed {
-    let mut missing: HashMap<Gid, String> = HashMap::new();
-    for answers in join_all(
+    let answers = join_all(
         participants
             .iter()
             .map(|participant| participant.complete(branches)),
     )
-    .await
-    {
-        for (branch, answer) in branches.iter().zip(answers) {
-            if let Answer::NotYet(why) = answer {
-                missing.entry(branch.gid).or_insert(why);
-            }
-        }
-    }
+    .await;
+    let answers = joined(branches.len(), answers);
     let mut completed = Completed {
         done: HashMap::new(),
         not_yet: Vec::new(),
     };
-    for branch in branches {
-        match missing.remove(&branch.gid) {
-            Some(why) => completed.not_yet.push((branch.gid, why)),
-            None => completed
+    for (branch, answer) in branches.iter().zip(answers) {
+        match answer {
+            Answer::NotYet(why) => completed.not_yet.push((branch.gid, why)),
+            Answer::Done => completed
                 .done
                 .entry(branch.direction)
                 .or_default()
@@ -277,6 +270,20 @@ pub(crate) async fn complete_branches<W: Work>(
         }
     }
     completed
+}
+
+/// What all participants together say of each branch: done once all of them are. Whoever says nothing of a branch is not.
+pub(crate) fn joined(branches: usize, answers: Vec<Vec<Answer>>) -> Vec<Answer> {
+    let mut all = vec![Answer::Done; branches];
+    for answers in answers {
+        let silence = std::iter::repeat(Answer::NotYet("no answer".to_owned()));
+        for (so_far, answer) in all.iter_mut().zip(answers.into_iter().chain(silence)) {
+            if *so_far == Answer::Done {
+                *so_far = answer;
+            }
+        }
+    }
+    all
 }
 
 const fn outcome_label(result: &Result<Outcome, SubmitError>) -> &'static str {

@@ -17,6 +17,8 @@ pub mod metrics;
 mod participant;
 mod recovery;
 mod sessions;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod transaction;
 
