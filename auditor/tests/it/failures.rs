@@ -230,6 +230,15 @@ async fn a_replay_that_is_called_confirmed_and_was_rolled_back_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_was_refused_because_another_was_faster_is_no_violation() {
+    let world = World::clean().await;
+    world
+        .sql("update operation_items set state = 'refused', reason = 'superseded'")
+        .await;
+    world.violates(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_was_given_up_and_committed_is_seen() {
     let world = World::clean().await;
     world
