@@ -23,6 +23,19 @@ pub enum Step {
     Archive,
 }
 
+impl Step {
+    const ALL: [Self; 3] = [Self::Decide, Self::DecideLost, Self::Archive];
+
+    /// As it is written in the settings.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decide => "decide",
+            Self::DecideLost => "decide_lost",
+            Self::Archive => "archive",
+        }
+    }
+}
+
 /// The faults of a process. Without any, asking costs nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
@@ -78,7 +91,12 @@ impl Faults {
                     && fault.times.is_none_or(|times| attempt <= times)
                     && fault.of.names(order)
             })
-            .map(|_| format!("the fault switch fails this step on purpose ({step:?})"))
+            .map(|_| {
+                format!(
+                    "the fault switch fails the step {} on purpose",
+                    step.as_str()
+                )
+            })
     }
 }
 
@@ -99,12 +117,7 @@ impl FromStr for Fault {
         let read = || {
             let (step, rest) = text.split_once(':')?;
             let (of, times) = rest.rsplit_once(':')?;
-            let step = match step {
-                "decide" => Step::Decide,
-                "decide_lost" => Step::DecideLost,
-                "archive" => Step::Archive,
-                _ => return None,
-            };
+            let step = Step::ALL.into_iter().find(|known| known.as_str() == step)?;
             let of = match of.split_once('=')? {
                 ("order", id) => Selector::Order(id.parse().ok()?),
                 ("user", id) => Selector::User(id.parse().ok()?),
