@@ -2,8 +2,11 @@
 //! connection, come again when told to, and write down in the auditor's journal what they asked and what they were told.
 //!
 //! It judges nothing: that is the auditor's.
+//!
+//! Beside the buyers, who know only HTTP, stand the coordinator's scenarios, which drive the product's crates directly.
 
 pub mod buyers;
+pub mod coordinator;
 pub mod http;
 pub mod report;
 pub mod secrets;

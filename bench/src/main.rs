@@ -1,4 +1,4 @@
-//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale.
+//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use auditor::journal::Journal;
 use bench::{
     buyers::{self, Load, Progress, Remark},
+    coordinator::{self, Scenario},
     secrets::Minter,
     stage::{self, Endpoints, SaleTerms},
 };
@@ -29,6 +30,24 @@ struct Options {
 enum Loads {
     /// Opens a sale and sends buyers to it. Prints a JSON line of progress a few times a second.
     Buyers(Buyers),
+    /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
+    Coordinator(Coordinator),
+}
+
+#[derive(Args)]
+struct Coordinator {
+    /// What to measure; everything when nothing is named.
+    #[arg(value_enum)]
+    scenarios: Vec<Scenario>,
+    /// The settings of the processes.
+    #[arg(long)]
+    config: PathBuf,
+    /// Where a JSON row is appended for each scenario.
+    #[arg(long)]
+    results: PathBuf,
+    /// Seconds of product time a scenario; fewer than 10 are for trying out.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
 }
 
 #[derive(Args)]
@@ -80,8 +99,11 @@ struct Buyers {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Loads::Buyers(options) = Options::parse().load;
-    match send_buyers(options).await {
+    let loaded = match Options::parse().load {
+        Loads::Buyers(options) => send_buyers(options).await,
+        Loads::Coordinator(options) => measure_coordinator(options).await,
+    };
+    match loaded {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             eprintln!("bench: {cause:#}");
@@ -130,6 +152,22 @@ async fn send_buyers(options: Buyers) -> anyhow::Result<()> {
         report.gave_up
     );
     Ok(())
+}
+
+async fn measure_coordinator(options: Coordinator) -> anyhow::Result<()> {
+    ensure!(options.seconds > 0.0, "--seconds must be above 0");
+    let scenarios = if options.scenarios.is_empty() {
+        Scenario::ALL.to_vec()
+    } else {
+        options.scenarios
+    };
+    let wanted = coordinator::Wanted {
+        scenarios,
+        config: options.config,
+        results: options.results,
+        seconds: options.seconds,
+    };
+    coordinator::run(&wanted, |line| println!("{line}")).await
 }
 
 async fn print(progress: Arc<Progress>) {

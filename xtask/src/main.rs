@@ -3,6 +3,7 @@
 //! Synchronous and small on purpose: it is built before anything else and must run in seconds. It knows programs, ports and
 //! files; what an order is it does not know: buyers come from the program `bench`, verdicts from the program `auditor`.
 
+mod bench;
 mod cargo;
 mod check;
 mod child;
@@ -70,6 +71,14 @@ enum Command {
         #[arg(last = true)]
         cargo_args: Vec<String>,
     },
+    /// Measure the coordinator beside bare calls on the same servers, as ratios; the rows go to `target/bench/results.jsonl`
+    Bench {
+        /// For example `coordinator latency-1`; all when nothing is named
+        scenarios: Vec<String>,
+        /// Seconds of product time a scenario; fewer than 10 are for trying out
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
     /// Check format, lints and documentation, and that `.sqlx` is up to date
     Check {
         /// Write `.sqlx` anew instead of comparing, and check nothing else
@@ -112,6 +121,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         ),
         Command::Demo { exit, seed } => demo::run(&workspace, demo::Wanted { exit, seed }, &stop),
         Command::Test { cargo_args } => test::run(&workspace, &cargo_args, &stop),
+        Command::Bench { scenarios, seconds } => {
+            bench::run(&workspace, &bench::Wanted { scenarios, seconds }, &stop)
+        }
         Command::Check { write_sqlx: true } => check::write_sqlx(&workspace, &stop),
         Command::Check { write_sqlx: false } => check::run(&workspace, &stop),
         Command::Install => packages::ensure(packages::ALL, &stop).map(|()| ExitCode::SUCCESS),

@@ -1,0 +1,103 @@
+//! `cargo xtask bench`: servers of its own, from empty, and the program `bench` on them. The processes stay out of it: the scenarios
+//! drive the coordinator in one process, so that it is measured and nothing else.
+
+use std::{fs, process::ExitCode};
+
+use anyhow::{Context as _, ensure};
+
+use crate::{
+    cargo, config,
+    exec::{self, Tie},
+    folder::Folder,
+    packages,
+    ports::Ports,
+    processes::{self, Listen},
+    secrets::Secrets,
+    servers::{Given, Starting},
+    service::Services,
+    stop::Stop,
+    terminal,
+    workspace::Workspace,
+};
+
+/// The folder below `target/` the servers live in.
+const FOLDER: &str = "bench-stack";
+/// Kept from run to run, so that runs can be compared.
+const RESULTS: &str = "bench";
+
+/// What `bench` was asked for.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Names of scenarios; all when there are none.
+    pub scenarios: Vec<String>,
+    /// Seconds of product time a scenario.
+    pub seconds: f64,
+}
+
+/// Measures, prints a table and appends to `target/bench/results.jsonl`.
+///
+/// # Errors
+/// When something does not come up or a signal asks to stop. A scenario that failed is the exit code's matter.
+pub fn run(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> anyhow::Result<ExitCode> {
+    let given = Given::in_environment()?;
+    ensure!(
+        given.is_nothing(),
+        "the bench empties its servers, so it starts its own: unset REDRESS_MYSQL_URL, REDRESS_REDIS_STOCK, REDRESS_REDIS_LOCK \
+         and REDRESS_KAFKA"
+    );
+    let folder = Folder::lock(&workspace.kept(FOLDER))?;
+    folder.wipe()?;
+    terminal::heading("Programs");
+    packages::ensure(packages::BUILDING, stop)?;
+    given.ensure_programs(workspace, stop)?;
+    processes::build(workspace, stop)?;
+
+    terminal::heading("Servers");
+    let secrets = Secrets::kept_in(&folder)?;
+    let mut ports = Ports::new()?;
+    let mut services = Services::default();
+    let addresses = Starting {
+        workspace,
+        folder: &folder,
+        data: "data",
+        secrets: &secrets,
+        ports: &mut ports,
+        stop,
+    }
+    .all(given, &mut services)?;
+    let listen = Listen::choose(&mut ports)?;
+    let config = config::write(&folder, "data", &secrets, &addresses, &listen, None)?;
+    processes::migrate(
+        &workspace.release_binary("migrations"),
+        &folder,
+        &config,
+        stop,
+    )?;
+
+    terminal::heading("Bench");
+    let results = workspace.kept(RESULTS);
+    fs::create_dir_all(&results)
+        .with_context(|| format!("cannot make the folder {}", results.display()))?;
+    let results = results.join("results.jsonl");
+    let program = workspace.release_binary("bench");
+    let mut bench = exec::command(Tie::Child, &program.to_string_lossy());
+    bench
+        .arg("coordinator")
+        .args(&wanted.scenarios)
+        .arg(format!("--config={}", config.display()))
+        .arg(format!("--results={}", results.display()))
+        .arg(format!("--seconds={}", wanted.seconds));
+    let status = cargo::status(&mut bench, stop)?;
+    services.ensure_running()?;
+    drop(services);
+    terminal::line(&format!("\nRows were appended to {}", results.display()));
+    if status.success() {
+        folder.wipe()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    terminal::complain(&format!(
+        "the bench failed; the servers' logs are in {}",
+        folder.join("logs").display()
+    ));
+    Ok(ExitCode::FAILURE)
+}
