@@ -15,14 +15,14 @@ pub mod unfinished;
 
 use anyhow::Context as _;
 use comparison::Comparison;
-use coordinator::Pace;
+use coordinator::{Pace, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
 use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
 use repair::Figures;
 use schedule::Schedule;
 use servers::Servers;
-use service_kit::settings::Settings;
+use service_kit::settings::{Settings, Transaction};
 use std::time::Duration;
 use unfinished::Unfinished;
 
@@ -80,7 +80,7 @@ impl Scans {
             ),
             overdue: Overdue::new(db.clone(), stock.clone(), orders, producer, leases.clone()),
             unfinished: Unfinished::new(
-                Recovery::new(db.clone(), stock.clone(), Pace::default()),
+                Recovery::new(db.clone(), stock.clone(), pace(&settings.transaction)),
                 leases.clone(),
             ),
             figures: Figures::new(db.clone()),
@@ -120,5 +120,19 @@ impl Scans {
             .await?;
         schedule.every(FIGURES, self.figures).await?;
         Ok(schedule)
+    }
+}
+
+fn pace(settings: &Transaction) -> Pace {
+    let policy = &settings.retry_policy;
+    Pace {
+        retry: RetryPolicy {
+            max_attempts: policy.max_attempts,
+            first_wait: Duration::from_millis(policy.first_wait_ms),
+            backoff_factor: policy.backoff_factor,
+            max_wait: Duration::from_secs(policy.max_wait_s),
+            jitter: policy.jitter,
+        },
+        ..Pace::default()
     }
 }

@@ -9,8 +9,12 @@ use crate::{
     state::{Event, TxState},
     transaction::{Decided, Outcome, Ruling, Verdict, Work},
 };
+use futures::FutureExt as _;
 use sqlx::{Executor, MySqlConnection};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    panic::AssertUnwindSafe,
+};
 use tokio::time::timeout;
 
 /// A lock was waited for too long: the statement was undone, the transaction was not.
@@ -29,13 +33,14 @@ pub(crate) async fn try_once<W: Work>(
         Ok(session) => session,
         Err(cause) => return Tried::Unavailable(cause.to_string()),
     };
-    match timeout(
-        ANSWER_WITHIN,
-        rule(&mut session, last_resource, token, ballots),
-    )
-    .await
-    {
-        // Dropping the session ends its transaction: COMMIT was never sent.
+    // Nothing was sent that commits: whatever breaks in here, dropping the session undoes it.
+    let ruling = AssertUnwindSafe(rule(&mut session, last_resource, token, ballots)).catch_unwind();
+    let ruled = match timeout(ANSWER_WITHIN, ruling).await {
+        Ok(Ok(ruled)) => Ok(ruled),
+        Ok(Err(_)) => return Tried::BadData("the last resource panicked".to_owned()),
+        Err(elapsed) => Err(elapsed),
+    };
+    match ruled {
         Err(_) => Tried::Unavailable(format!(
             "no answer from the database within {} s",
             ANSWER_WITHIN.as_secs()

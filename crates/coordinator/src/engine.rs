@@ -8,11 +8,12 @@ use crate::{
     metrics::{TX_COMMIT_SECONDS, TX_TOTAL},
     participant::{LastResource, Participant},
     sessions::Sessions,
+    state::Direction,
     transaction::{Answer, Completion, Outcome, SubmitError, Transaction, Vote, Work},
 };
-use futures::future::join_all;
+use futures::{FutureExt as _, future::join_all};
 use metrics::{counter, histogram};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -183,13 +184,13 @@ impl<W: Work> Hands<W> {
     /// All participants at once; the first no of each transaction counts.
     async fn prepare(&self, batch: &[Transaction<W>]) -> Vec<Vote> {
         let mut votes = vec![Vote::Yes; batch.len()];
-        for answers in join_all(
-            self.participants
-                .iter()
-                .map(|participant| participant.prepare(batch)),
-        )
-        .await
-        {
+        let asked = self.participants.iter().map(async |participant| {
+            AssertUnwindSafe(participant.prepare(batch))
+                .catch_unwind()
+                .await
+                .unwrap_or_default()
+        });
+        for answers in join_all(asked).await {
             for (vote, answer) in votes.iter_mut().zip(answers) {
                 if *vote == Vote::Yes {
                     *vote = answer;
@@ -214,15 +215,18 @@ impl<W: Work> Hands<W> {
                 branch: transaction.work.branch(),
             })
             .collect();
-        let finished = complete_branches(&self.participants, &branches).await;
-        if let Err(cause) = self.mark(&finished.done).await {
+        let answers = complete(&self.participants, &branches).await;
+        if let Err(cause) = self.mark(&done_of(&branches, &answers)).await {
             debug!("Finished transactions could not be marked, recovery will: {cause}");
         }
         histogram!(TX_COMMIT_SECONDS).record(started.elapsed());
         Event::Completed(id)
     }
 
-    async fn mark(&self, done: &HashMap<crate::state::Direction, Vec<Gid>>) -> sqlx::Result<()> {
+    async fn mark(&self, done: &HashMap<Direction, Vec<Gid>>) -> sqlx::Result<()> {
+        if done.is_empty() {
+            return Ok(());
+        }
         let mut session = self.sessions.take().await?;
         for (direction, gids) in done {
             tokio::time::timeout(
@@ -237,53 +241,54 @@ impl<W: Work> Hands<W> {
     }
 }
 
-/// Which branches every participant has answered for, and why others are not done.
-pub(crate) struct Completed {
-    pub done: HashMap<crate::state::Direction, Vec<Gid>>,
-    pub not_yet: Vec<(Gid, String)>,
-}
-
-/// Asks all participants to complete all branches.
-pub(crate) async fn complete_branches<W: Work>(
+/// Asks all participants to complete all branches: what they say together, in the order of the branches.
+pub(crate) async fn complete<W: Work>(
     participants: &[Arc<dyn Participant<W>>],
     branches: &[Completion<W::Branch>],
-) -> Completed {
-    let answers = join_all(
-        participants
-            .iter()
-            .map(|participant| participant.complete(branches)),
-    )
-    .await;
-    let answers = joined(branches.len(), answers);
-    let mut completed = Completed {
-        done: HashMap::new(),
-        not_yet: Vec::new(),
-    };
-    for (branch, answer) in branches.iter().zip(answers) {
-        match answer {
-            Answer::NotYet(why) => completed.not_yet.push((branch.gid, why)),
-            Answer::Done => completed
-                .done
-                .entry(branch.direction)
-                .or_default()
-                .push(branch.gid),
-        }
-    }
-    completed
+) -> Vec<Answer> {
+    let asked = participants.iter().map(async |participant| {
+        let answers = AssertUnwindSafe(participant.complete(branches))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| vec![Answer::Failed("it panicked".to_owned()); branches.len()]);
+        (participant.name(), answers)
+    });
+    joined(branches.len(), join_all(asked).await)
 }
 
-/// What all participants together say of each branch: done once all of them are. Whoever says nothing of a branch is not.
-pub(crate) fn joined(branches: usize, answers: Vec<Vec<Answer>>) -> Vec<Answer> {
+/// What all participants together say of each branch: done once all of them are, failed where one of them did. Whoever says
+/// nothing of a branch is not done.
+pub(crate) fn joined(branches: usize, answers: Vec<(&str, Vec<Answer>)>) -> Vec<Answer> {
     let mut all = vec![Answer::Done; branches];
-    for answers in answers {
+    for (name, answers) in answers {
         let silence = std::iter::repeat(Answer::NotYet("no answer".to_owned()));
         for (so_far, answer) in all.iter_mut().zip(answers.into_iter().chain(silence)) {
-            if *so_far == Answer::Done {
-                *so_far = answer;
+            match (&*so_far, answer) {
+                (Answer::Done, Answer::NotYet(why)) => {
+                    *so_far = Answer::NotYet(format!("{name}: {why}"));
+                }
+                (Answer::Done | Answer::NotYet(_), Answer::Failed(why)) => {
+                    *so_far = Answer::Failed(format!("{name}: {why}"));
+                }
+                _ => {}
             }
         }
     }
     all
+}
+
+/// The branches that are done, by direction.
+pub(crate) fn done_of<B>(
+    branches: &[Completion<B>],
+    answers: &[Answer],
+) -> HashMap<Direction, Vec<Gid>> {
+    let mut done: HashMap<Direction, Vec<Gid>> = HashMap::new();
+    for (branch, answer) in branches.iter().zip(answers) {
+        if *answer == Answer::Done {
+            done.entry(branch.direction).or_default().push(branch.gid);
+        }
+    }
+    done
 }
 
 const fn outcome_label(result: &Result<Outcome, SubmitError>) -> &'static str {
@@ -292,5 +297,34 @@ const fn outcome_label(result: &Result<Outcome, SubmitError>) -> &'static str {
         Ok(Outcome::RolledBack { .. }) => "rolled_back",
         Err(SubmitError::CannotDecide(_)) => "cannot_decide",
         Err(SubmitError::Unavailable(_) | SubmitError::Stopped) => "unavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_is_done_once_everybody_is_and_failed_where_one_failed() {
+        let not_yet = || Answer::NotYet("away".to_owned());
+        let failed = || Answer::Failed("refused".to_owned());
+        let stock = vec![
+            Answer::Done,
+            Answer::Done,
+            not_yet(),
+            failed(),
+            Answer::Done,
+        ];
+        let coupon = vec![Answer::Done, not_yet(), failed(), not_yet()];
+        assert_eq!(
+            joined(5, vec![("stock", stock), ("coupon", coupon)]),
+            [
+                Answer::Done,
+                Answer::NotYet("coupon: away".to_owned()),
+                Answer::Failed("coupon: refused".to_owned()),
+                Answer::Failed("stock: refused".to_owned()),
+                Answer::NotYet("coupon: no answer".to_owned()),
+            ]
+        );
     }
 }

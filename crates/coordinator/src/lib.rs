@@ -16,6 +16,8 @@ mod log;
 pub mod metrics;
 mod participant;
 mod recovery;
+mod resume;
+mod retry;
 mod sessions;
 #[cfg(test)]
 mod simulation;
@@ -28,6 +30,8 @@ pub use ids::{Gid, Label, Token};
 pub use log::{Backlog, SUPERSEDED, backlog};
 pub use participant::{Ballot, LastResource, Participant};
 pub use recovery::{Pace, Recovered, Recovery};
+pub use resume::{ResumeError, resume};
+pub use retry::RetryPolicy;
 pub use sessions::Sessions;
 pub use state::{Direction, Event, IllegalMove, TxState, UnknownState};
 pub use transaction::{

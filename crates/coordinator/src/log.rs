@@ -2,7 +2,8 @@
 
 use crate::{
     ids::{Gid, Label, Token},
-    state::{Direction, TxState},
+    retry::Next,
+    state::{Direction, Event, TxState},
     transaction::{Outcome, Work},
 };
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row, mysql::MySqlRow};
@@ -181,6 +182,7 @@ pub(crate) struct Unfinished {
     pub gid: Gid,
     pub epoch: i64,
     pub payload: String,
+    pub attempts: i32,
 }
 
 /// Claims up to `limit` unfinished transactions of one direction that are due by the database's clock, oldest first, for
@@ -194,44 +196,108 @@ pub(crate) async fn claim_due(
     let mut tx = db.begin().await?;
     let due = sqlx::query_as!(
         Unfinished,
-        r#"select gid as "gid: Gid", epoch, payload from transactions
+        r#"select gid as "gid: Gid", epoch, payload, attempts from transactions
            where state = ? and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
         direction.decided().as_str(),
         limit
     )
     .fetch_all(&mut *tx)
     .await?;
-    postpone(
-        &mut tx,
-        &due.iter().map(|row| row.gid).collect::<Vec<_>>(),
-        lease,
-        None,
-    )
-    .await?;
+    let gids: Vec<Gid> = due.iter().map(|row| row.gid).collect();
+    postpone(&mut tx, &gids, &due_in(lease), None).await?;
     tx.commit().await?;
     Ok(due)
 }
 
-/// Lets recovery look at these again after `after`, and keeps why they are not finished.
-pub(crate) async fn postpone(
+/// Lets recovery look at these again after about `after`, and keeps why they are not finished. Counts nothing.
+pub(crate) async fn not_now(
     db: &mut MySqlConnection,
     gids: &[Gid],
     after: Duration,
+    jitter: f64,
+    why: &str,
+) -> sqlx::Result<()> {
+    postpone(db, gids, &due_about(after, jitter), Some(why)).await
+}
+
+async fn postpone(
+    db: &mut MySqlConnection,
+    gids: &[Gid],
+    due_at: &str,
     why: Option<&str>,
 ) -> sqlx::Result<()> {
     for gids in gids.chunks(ROWS_A_STATEMENT) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set due_at = ");
-        query.push(due_in(after));
+        query.push(due_at);
         if let Some(why) = why {
-            query
-                .push(", last_error = ")
-                .push_bind(why.chars().take(500).collect::<String>());
+            query.push(", last_error = ").push_bind(evidence(why));
         }
         query.push(" where state in ('committing', 'rolling_back') and gid in ");
         push_gids(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
     Ok(())
+}
+
+/// A completing attempt that failed: how often it had failed before, which way it was decided, and why it failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Failure {
+    pub attempts: i32,
+    pub why: String,
+}
+
+/// Counts a failed attempt of each of these and says when the next one is, or that there is none. Guarded by the state and the count
+/// they were claimed with: one who was overtaken counts nothing.
+pub(crate) async fn failed(
+    db: &mut MySqlConnection,
+    direction: Direction,
+    gids: &[Gid],
+    failure: &Failure,
+    next: Next,
+    jitter: f64,
+) -> sqlx::Result<()> {
+    let decided = direction.decided();
+    let (state, due_at) = match next {
+        Next::After(wait) => (decided, due_about(wait, jitter)),
+        Next::Stuck => (given_up(decided)?, "due_at".to_owned()),
+    };
+    for gids in gids.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
+        query
+            .push_bind(state.as_str())
+            .push(", attempts = attempts + 1, due_at = ")
+            .push(&due_at)
+            .push(", last_error = ")
+            .push_bind(evidence(&failure.why))
+            .push(" where state = ")
+            .push_bind(decided.as_str())
+            .push(" and attempts = ")
+            .push_bind(failure.attempts)
+            .push(" and gid in ");
+        push_gids(&mut query, gids.iter().copied());
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+fn given_up(decided: TxState) -> sqlx::Result<TxState> {
+    decided
+        .on(Event::AttemptsExhausted)
+        .map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))
+}
+
+/// As much of a reason as a row holds.
+fn evidence(why: &str) -> String {
+    why.chars().take(500).collect()
+}
+
+/// An SQL expression for about a time from now, another one for each row.
+fn due_about(after: Duration, jitter: f64) -> String {
+    let share = jitter.clamp(0.0, 0.9);
+    format!(
+        "utc_timestamp(3) + interval round({} * (1 + {share} * (2 * rand() - 1))) microsecond",
+        after.as_micros()
+    )
 }
 
 /// How many transactions are in one state that is not final, and how long the oldest has been there.
@@ -243,6 +309,8 @@ pub struct Backlog {
     pub count: i64,
     /// Age of the oldest, in seconds.
     pub oldest_s: i64,
+    /// How many are older than a minute.
+    pub late: i64,
 }
 
 /// Counts what is not finished, by state. Reads the index only.
@@ -253,7 +321,8 @@ pub async fn backlog(db: &MySqlPool) -> sqlx::Result<Vec<Backlog>> {
     sqlx::query_as!(
         Backlog,
         r#"select state, count(*) as count,
-                  cast(coalesce(timestampdiff(second, min(created_at), utc_timestamp(3)), 0) as signed) as "oldest_s!: i64"
+                  cast(coalesce(timestampdiff(second, min(created_at), utc_timestamp(3)), 0) as signed) as "oldest_s!: i64",
+                  cast(coalesce(sum(created_at < utc_timestamp(3) - interval 1 minute), 0) as signed) as "late!: i64"
            from transactions
            where state in ('begun', 'prepared', 'committing', 'rolling_back', 'stuck_committing', 'stuck_rolling_back')
            group by state"#

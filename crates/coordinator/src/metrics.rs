@@ -11,6 +11,9 @@ pub const TX_UNFINISHED: &str = "tx_unfinished";
 /// Age in seconds of the oldest unfinished transaction.
 pub const TX_OLDEST_UNFINISHED_SECONDS: &str = "tx_oldest_unfinished_seconds";
 
+/// Transactions a person should know of: those that are stuck, and those unfinished for longer than a minute.
+pub const TX_HANGING: &str = "tx_hanging";
+
 /// Names, units and help of the engine's metrics. Once a process.
 pub fn describe() {
     describe_counter!(TX_TOTAL, "Transactions answered, by outcome");
@@ -24,5 +27,9 @@ pub fn describe() {
         TX_OLDEST_UNFINISHED_SECONDS,
         Unit::Seconds,
         "Age of the oldest unfinished transaction"
+    );
+    describe_gauge!(
+        TX_HANGING,
+        "Transactions that are stuck, or unfinished for longer than a minute"
     );
 }

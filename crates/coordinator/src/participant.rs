@@ -11,10 +11,11 @@ pub trait Participant<W: Work>: Send + Sync + 'static {
     /// Its name in logs and metrics.
     fn name(&self) -> &'static str;
 
-    /// Asks for promises. Where the last resource decides alone, no answer is [`Vote::Yes`].
+    /// Asks for promises. Where the last resource decides alone, no answer is [`Vote::Yes`], and so is a panic.
     fn prepare<'a>(&'a self, batch: &'a [Transaction<W>]) -> BoxFuture<'a, Vec<Vote>>;
 
-    /// Applies or undoes branches that were decided.
+    /// Applies or undoes branches that were decided. What it gives no answer for is [`Answer::NotYet`]; a panic is
+    /// [`Answer::Failed`].
     fn complete<'a>(&'a self, batch: &'a [Completion<W::Branch>]) -> BoxFuture<'a, Vec<Answer>>;
 }
 
@@ -34,7 +35,7 @@ pub trait LastResource<W: Work>: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever the database says; the engine classes it, rolls back and tries again as a whole or in smaller parts. A row that
-    /// has to be there and is not ([`sqlx::Error::RowNotFound`]) is blamed on the ballots.
+    /// has to be there and is not ([`sqlx::Error::RowNotFound`]) is blamed on the ballots, and so is a panic.
     fn rule<'a>(
         &'a self,
         db: &'a mut MySqlConnection,

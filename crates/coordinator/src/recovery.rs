@@ -4,16 +4,26 @@
 //! completing call that was applied before changes nothing.
 
 use crate::{
-    engine::complete_branches,
-    log,
-    metrics::{TX_OLDEST_UNFINISHED_SECONDS, TX_UNFINISHED},
+    engine::{self, done_of},
+    ids::Gid,
+    log::{self, Failure, Unfinished},
+    metrics::{TX_HANGING, TX_OLDEST_UNFINISHED_SECONDS, TX_UNFINISHED},
     participant::Participant,
-    state::{Direction, TxState},
-    transaction::{Completion, Work},
+    resume::ResumeError,
+    retry::{Next, RetryPolicy},
+    state::{Direction, Event, TxState},
+    transaction::{Answer, Completion, Work},
 };
+use futures::future::try_join_all;
 use metrics::gauge;
+use serde::de::DeserializeOwned;
 use sqlx::MySqlPool;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Add,
+    sync::Arc,
+    time::Duration,
+};
 use tracing::error;
 
 /// Transactions claimed at once.
@@ -24,15 +34,18 @@ const BATCH: u32 = 500;
 pub struct Pace {
     /// How long claimed rows are left alone by others: longer than a participant may take to answer.
     pub lease: Duration,
-    /// When a row that could not be finished is looked at again.
-    pub again_after: Duration,
+    /// Batches of one direction that are completed at the same time.
+    pub lanes: usize,
+    /// When what could not be finished is looked at again, and how often.
+    pub retry: RetryPolicy,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(10),
-            again_after: Duration::from_secs(1),
+            lanes: 4,
+            retry: RetryPolicy::default(),
         }
     }
 }
@@ -45,12 +58,14 @@ pub struct Recovery<W: Work> {
 }
 
 /// What a run of [`Recovery::run_batch`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// Transactions that are finished now.
     pub finished: usize,
     /// Transactions that stay unfinished for now.
     pub waiting: usize,
+    /// Transactions that were given up: they stay as they are until [`Recovery::resume`].
+    pub stuck: usize,
 }
 
 impl<W: Work> Recovery<W> {
@@ -64,7 +79,8 @@ impl<W: Work> Recovery<W> {
         }
     }
 
-    /// Claims due transactions of both directions, oldest first, and completes them. Call it again while it finishes any.
+    /// Claims due transactions of both directions, oldest first, some batches of each, and completes them in parallel. Call it
+    /// again while it finishes any.
     ///
     /// # Errors
     /// What the database says; what was claimed comes back after its lease.
@@ -73,10 +89,15 @@ impl<W: Work> Recovery<W> {
             self.run_direction(Direction::Commit),
             self.run_direction(Direction::RollBack)
         )?;
-        Ok(Recovered {
-            finished: commits.finished + rollbacks.finished,
-            waiting: commits.waiting + rollbacks.waiting,
-        })
+        Ok(commits + rollbacks)
+    }
+
+    /// Lets a stuck transaction go on: see [`resume`](crate::resume()).
+    ///
+    /// # Errors
+    /// [`ResumeError`]
+    pub async fn resume(&self, gid: Gid) -> Result<TxState, ResumeError> {
+        crate::resume::resume(&self.db, gid).await
     }
 
     /// Publishes how much is unfinished, and for how long.
@@ -101,47 +122,149 @@ impl<W: Work> Recovery<W> {
             .max()
             .unwrap_or_default();
         gauge!(TX_OLDEST_UNFINISHED_SECONDS).set(oldest as f64);
+        let hanging: i64 = backlog
+            .iter()
+            .map(|row| {
+                if row.state.starts_with("stuck") {
+                    row.count
+                } else {
+                    row.late
+                }
+            })
+            .sum();
+        gauge!(TX_HANGING).set(hanging as f64);
         Ok(())
     }
 
     async fn run_direction(&self, direction: Direction) -> sqlx::Result<Recovered> {
-        let due = log::claim_due(&self.db, direction, self.pace.lease, BATCH).await?;
-        if due.is_empty() {
-            return Ok(Recovered {
-                finished: 0,
-                waiting: 0,
-            });
-        }
-        let mut unreadable = Vec::new();
-        let mut branches = Vec::with_capacity(due.len());
-        for row in due {
-            match serde_json::from_str::<W::Branch>(&row.payload) {
-                Ok(branch) => branches.push(Completion {
-                    gid: row.gid,
-                    direction,
-                    epoch: row.epoch,
-                    branch,
-                }),
-                Err(cause) => {
-                    error!(gid = %row.gid, "The payload of transaction {} cannot be read: {cause}", row.gid);
-                    unreadable.push((row.gid, format!("unreadable payload: {cause}")));
-                }
+        let mut batches = Vec::with_capacity(self.pace.lanes);
+        while batches.len() < self.pace.lanes.max(1) {
+            let due = log::claim_due(&self.db, direction, self.pace.lease, BATCH).await?;
+            let is_last = due.len() < BATCH as usize;
+            batches.push(due);
+            if is_last {
+                break;
             }
         }
-        let completed = complete_branches(&self.participants, &branches).await;
+        let completed = batches.into_iter().map(|due| self.complete(direction, due));
+        Ok(try_join_all(completed)
+            .await?
+            .into_iter()
+            .fold(Recovered::default(), |all, one| all + one))
+    }
+
+    async fn complete(
+        &self,
+        direction: Direction,
+        due: Vec<Unfinished>,
+    ) -> sqlx::Result<Recovered> {
+        if due.is_empty() {
+            return Ok(Recovered::default());
+        }
+        let (branches, mut trouble) = read::<W::Branch>(direction, &due);
+        let answers = engine::complete(&self.participants, &branches).await;
         let mut session = self.db.acquire().await?;
-        let finished = completed.done.values().map(Vec::len).sum();
-        for (direction, gids) in &completed.done {
+        let mut recovered = Recovered::default();
+        for (direction, gids) in &done_of(&branches, &answers) {
             log::finish(&mut session, *direction, gids).await?;
+            recovered.finished += gids.len();
         }
-        let not_yet: Vec<_> = completed.not_yet.into_iter().chain(unreadable).collect();
-        if let Some((_, why)) = not_yet.first() {
-            let gids: Vec<_> = not_yet.iter().map(|(gid, _)| *gid).collect();
-            log::postpone(&mut session, &gids, self.pace.again_after, Some(why)).await?;
+        let attempts: HashMap<Gid, i32> = due.iter().map(|row| (row.gid, row.attempts)).collect();
+        for (branch, answer) in branches.iter().zip(answers) {
+            trouble.add(branch.gid, attempts[&branch.gid], answer);
         }
-        Ok(Recovered {
-            finished,
-            waiting: not_yet.len(),
-        })
+        recovered.waiting += trouble.not_now.values().map(Vec::len).sum::<usize>();
+        let RetryPolicy {
+            first_wait, jitter, ..
+        } = self.pace.retry;
+        for (why, gids) in &trouble.not_now {
+            log::not_now(&mut session, gids, first_wait, jitter, why).await?;
+        }
+        for (failure, gids) in &trouble.failed {
+            let next = self.after(failure);
+            log::failed(&mut session, direction, gids, failure, next, jitter).await?;
+            if next == Next::Stuck {
+                recovered.stuck += gids.len();
+                tell_stuck(direction, gids, failure);
+            } else {
+                recovered.waiting += gids.len();
+            }
+        }
+        Ok(recovered)
+    }
+
+    fn after(&self, failure: &Failure) -> Next {
+        self.pace
+            .retry
+            .after_failure(u32::try_from(failure.attempts).unwrap_or_default())
+    }
+}
+
+/// The branches as they were stored; those that cannot be read have failed.
+fn read<B: DeserializeOwned>(
+    direction: Direction,
+    due: &[Unfinished],
+) -> (Vec<Completion<B>>, Trouble) {
+    let mut trouble = Trouble::default();
+    let mut branches = Vec::with_capacity(due.len());
+    for row in due {
+        match serde_json::from_str(&row.payload) {
+            Ok(branch) => branches.push(Completion {
+                gid: row.gid,
+                direction,
+                epoch: row.epoch,
+                branch,
+            }),
+            Err(cause) => {
+                let why = format!("unreadable payload: {cause}");
+                trouble.add(row.gid, row.attempts, Answer::Failed(why));
+            }
+        }
+    }
+    (branches, trouble)
+}
+
+/// What is not done, by what is written of it: rows that are alike are written together.
+#[derive(Default)]
+struct Trouble {
+    not_now: BTreeMap<String, Vec<Gid>>,
+    failed: BTreeMap<Failure, Vec<Gid>>,
+}
+
+impl Trouble {
+    fn add(&mut self, gid: Gid, attempts: i32, answer: Answer) {
+        match answer {
+            Answer::Done => {}
+            Answer::NotYet(why) => self.not_now.entry(why).or_default().push(gid),
+            Answer::Failed(why) => self
+                .failed
+                .entry(Failure { attempts, why })
+                .or_default()
+                .push(gid),
+        }
+    }
+}
+
+fn tell_stuck(direction: Direction, gids: &[Gid], failure: &Failure) {
+    let Failure { attempts, why } = failure;
+    for gid in gids {
+        error!(
+            gid = %gid,
+            "Transaction {gid} is {}: it failed {} times, at last with: {why}",
+            direction.decided().on(Event::AttemptsExhausted).map_or("stuck", TxState::as_str),
+            attempts + 1
+        );
+    }
+}
+
+impl Add for Recovered {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            finished: self.finished + other.finished,
+            waiting: self.waiting + other.waiting,
+            stuck: self.stuck + other.stuck,
+        }
     }
 }

@@ -100,8 +100,12 @@ pub struct Completion<B> {
 pub enum Answer {
     /// Applied, now or before.
     Done,
-    /// No answer, or the participant is being repaired: asked again later, counted as nothing.
+    /// Not now, whatever the branch: no answer, or the participant is away or being repaired. Asked again, counted as nothing, and
+    /// never a reason to give up.
     NotYet(String),
+    /// It was tried and failed, and why. Asked again with growing waits; after
+    /// [`RetryPolicy::max_attempts`](crate::RetryPolicy::max_attempts) the transaction is stuck.
+    Failed(String),
 }
 
 /// What became of one submitted transaction in a decision.

@@ -6,7 +6,7 @@ use crate::{
     ids::{Gid, Label, Token},
     log::Stored,
     participant::Ballot,
-    state::{Direction, TxState},
+    state::{Direction, Event, TxState},
     transaction::{Decided, Outcome, Ruling, Verdict},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,7 @@ pub(super) struct Blocked;
 pub(super) struct Row {
     pub stored: Stored,
     pub due_at: u64,
+    pub attempts: u32,
 }
 
 /// A transaction of the database that is open.
@@ -190,7 +191,14 @@ impl Database {
                 .entry(stored.gid)
                 .or_default()
                 .push(stored.token);
-            self.rows.insert(stored.gid, Row { stored, due_at });
+            self.rows.insert(
+                stored.gid,
+                Row {
+                    stored,
+                    due_at,
+                    attempts: 0,
+                },
+            );
         }
         for (gid, label, outcome) in session.ruled {
             if outcome == Outcome::Committed {
@@ -207,6 +215,15 @@ impl Database {
             && row.stored.state == direction.decided()
         {
             row.stored.state = direction.finished();
+        }
+    }
+
+    /// As `resume` does: the way it was decided.
+    pub(super) fn resume(&mut self, gid: Gid, now: u64) {
+        if let Some(row) = self.rows.get_mut(&gid)
+            && let Ok(state) = row.stored.state.on(Event::Resumed)
+        {
+            (row.stored.state, row.attempts, row.due_at) = (state, 0, now);
         }
     }
 

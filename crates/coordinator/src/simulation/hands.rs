@@ -26,6 +26,9 @@ const LIMITS: Limits = Limits {
     queue: 20,
 };
 
+/// The participants' names.
+pub(super) const NAMES: [&str; 2] = ["one", "other"];
+
 /// Names a caller.
 pub(super) type CallerId = usize;
 
@@ -227,7 +230,7 @@ impl Doing {
                     answers.push(ask(answers.len(), &calls, around));
                     return Err(Self::Complete(decided, answers));
                 }
-                let answers = joined(calls.len(), answers);
+                let answers = joined(calls.len(), NAMES.into_iter().zip(answers).collect());
                 // Marking may be lost as well: recovery does it again.
                 if !around.luck.is_bad(6) {
                     for ((gid, direction), answer) in calls.into_iter().zip(answers) {

@@ -83,6 +83,7 @@ fn go(world: &mut World) -> Result<(), String> {
 /// - `share_out` takes every row for its own, whatever its token (the decision's guard): seed 0 decides a transaction twice
 /// - `Core::tried` takes a lost reply for a rollback and tells its callers so: seed 1 decides it after all
 /// - `Core::read_back` takes a log that cannot be read for a rollback: the same at seed 3
+/// - `joined` takes who is away for one who failed: at seed 71 a transaction is stuck that never failed so often
 /// - `joined` takes silence for done: at seed 4 a participant is never told
 ///
 /// What breaks nothing but makes work twice is not seen here, and need not be: `stored` letting anybody complete what it finds.

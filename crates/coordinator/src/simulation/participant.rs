@@ -13,6 +13,10 @@ pub(super) struct Participant {
     pub unwilling: BTreeSet<Gid>,
     /// Says "not now" to every completion.
     pub is_away: bool,
+    /// Fails what it is asked to do.
+    pub is_failing: bool,
+    /// How often it failed at each transaction.
+    pub failures: BTreeMap<Gid, u32>,
     /// What it was told of each transaction first, and did.
     pub done: BTreeMap<Gid, Direction>,
 }
@@ -31,6 +35,10 @@ impl Participant {
     pub(super) fn complete(&mut self, gid: Gid, direction: Direction) -> Result<Answer, String> {
         if self.is_away {
             return Ok(Answer::NotYet("away".to_owned()));
+        }
+        if self.is_failing && !self.done.contains_key(&gid) {
+            *self.failures.entry(gid).or_default() += 1;
+            return Ok(Answer::Failed("failing".to_owned()));
         }
         match self.done.get(&gid) {
             Some(before) if *before == direction => Ok(Answer::Done),

@@ -3,19 +3,27 @@
 use super::{
     LEASE,
     database::Database,
-    hands::{Surroundings, ask},
+    hands::{NAMES, Surroundings, ask},
 };
 use crate::{
     engine::joined,
     ids::Gid,
-    state::{Direction, TxState},
+    retry::{Next, RetryPolicy},
+    state::{Direction, Event, TxState},
     transaction::Answer,
 };
+use std::time::Duration;
 
 /// Rows claimed at once.
 const BATCH: usize = 3;
-/// When a row that could not be finished is looked at again, in milliseconds.
-const AGAIN_AFTER: u64 = 1_000;
+/// Few attempts, so that many are used up.
+pub(super) const POLICY: RetryPolicy = RetryPolicy {
+    max_attempts: 3,
+    first_wait: Duration::from_secs(1),
+    backoff_factor: 2.0,
+    max_wait: Duration::from_secs(3),
+    jitter: 0.0,
+};
 
 #[derive(Default)]
 pub(super) struct Recoverer {
@@ -25,6 +33,7 @@ pub(super) struct Recoverer {
 
 struct Claimed {
     calls: Vec<(Gid, Direction)>,
+    attempts: Vec<u32>,
     answers: Vec<Vec<Answer>>,
 }
 
@@ -41,8 +50,11 @@ impl Recoverer {
     pub(super) fn step(&mut self, around: &mut Surroundings<'_>) {
         let Some(mut claimed) = self.claimed.take() else {
             let calls = claim_due(around.database, around.now);
+            let rows = &around.database.rows;
+            let attempts = calls.iter().map(|(gid, _)| rows[gid].attempts).collect();
             self.claimed = (!calls.is_empty()).then(|| Claimed {
                 calls,
+                attempts,
                 answers: Vec::new(),
             });
             return;
@@ -56,17 +68,43 @@ impl Recoverer {
         if around.luck.is_bad(8) {
             return;
         }
-        let answers = joined(claimed.calls.len(), claimed.answers);
-        for ((gid, direction), answer) in claimed.calls.into_iter().zip(answers) {
-            match answer {
-                Answer::Done => around.database.finish(gid, direction),
-                Answer::NotYet(_) => {
-                    if let Some(row) = around.database.rows.get_mut(&gid) {
-                        row.due_at = around.now + AGAIN_AFTER;
-                    }
+        let answers = NAMES.into_iter().zip(claimed.answers).collect();
+        let answers = joined(claimed.calls.len(), answers);
+        for ((call, attempts), answer) in
+            claimed.calls.into_iter().zip(claimed.attempts).zip(answers)
+        {
+            write(around.database, around.now, call, attempts, &answer);
+        }
+    }
+}
+
+/// What `Recovery::complete` writes, under the guards of its statements.
+fn write(
+    database: &mut Database,
+    now: u64,
+    (gid, direction): (Gid, Direction),
+    attempts: u32,
+    answer: &Answer,
+) {
+    let Some(row) = database.rows.get_mut(&gid) else {
+        return;
+    };
+    if row.stored.state != direction.decided() {
+        return;
+    }
+    match answer {
+        Answer::Done => row.stored.state = direction.finished(),
+        Answer::NotYet(_) => row.due_at = now + POLICY.first_wait.as_secs() * 1_000,
+        Answer::Failed(_) if row.attempts == attempts => {
+            row.attempts += 1;
+            match POLICY.after_failure(attempts) {
+                Next::After(wait) => row.due_at = now + wait.as_secs() * 1_000,
+                Next::Stuck => {
+                    row.stored.state = row.stored.state.on(Event::AttemptsExhausted).unwrap();
                 }
             }
         }
+        Answer::Failed(_) => {}
     }
 }
 

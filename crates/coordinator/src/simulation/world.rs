@@ -7,7 +7,7 @@ use super::{
     gid_of,
     hands::{CallerId, Process, Surroundings},
     participant::Participant,
-    recovery::Recoverer,
+    recovery::{POLICY, Recoverer},
     transaction,
 };
 use crate::{
@@ -117,7 +117,7 @@ impl World {
             sleeper.asleep_until = 0;
         }
         for participant in &mut self.participants {
-            participant.is_away = false;
+            (participant.is_away, participant.is_failing) = (false, false);
         }
         let untold = (0..TRANSACTIONS).filter(|number| !self.told.contains_key(&gid_of(*number)));
         self.wishes.extend(untold);
@@ -131,7 +131,8 @@ impl World {
             0..=39 => self.work(),
             40..=49 => self.submit(),
             50..=64 => self.recover(),
-            65..=69 => self.stray_arrives(),
+            65..=68 => self.stray_arrives(),
+            69 => self.somebody_resumes(),
             70..=74 => self.orphan_ends(),
             75..=79 => self.tick(),
             _ if self.is_calm => self.work(),
@@ -140,7 +141,8 @@ impl World {
             88..=90 => self.the_server_ends_sessions_of_sleepers(),
             91..=93 => self.the_clock_jumps(),
             94..=95 => self.a_participant_goes_or_comes(),
-            96..=97 => self.next_epoch(),
+            96 => self.next_epoch(),
+            97 => self.a_participant_fails_or_works(),
             98 => {
                 self.database.forget_finished();
                 self.tell(|| "retention".to_owned());
@@ -352,6 +354,19 @@ impl World {
         self.tell(|| format!("participant {at} is away: {is_away}"));
     }
 
+    fn a_participant_fails_or_works(&mut self) {
+        let at = self.chance.place(2);
+        let participant = &mut self.participants[at];
+        participant.is_failing = !participant.is_failing;
+        let is_failing = participant.is_failing;
+        self.tell(|| format!("participant {at} fails: {is_failing}"));
+    }
+
+    fn somebody_resumes(&mut self) {
+        let number = self.chance.below(8).into();
+        self.database.resume(gid_of(number), self.clock);
+    }
+
     fn next_epoch(&mut self) {
         let label = transaction(self.chance.below(3).into(), false).label;
         self.database.next_epoch(label);
@@ -375,6 +390,14 @@ impl World {
                 return Err(format!(
                     "{gid} was decided after a caller was told it was not"
                 ));
+            }
+        }
+        for (gid, row) in &self.database.rows {
+            let failures = |participant: &Participant| participant.failures.get(gid).copied();
+            let failed: u32 = self.participants.iter().filter_map(failures).sum();
+            let is_stuck = row.stored.state.as_str().starts_with("stuck");
+            if is_stuck && failed < POLICY.max_attempts {
+                return Err(format!("{gid} is stuck, but failed {failed} times"));
             }
         }
         self.database

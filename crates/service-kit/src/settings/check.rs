@@ -5,6 +5,11 @@ use super::{Auth, Environment, Settings, SettingsError, seconds};
 /// Beyond it a schedule is longer than anyone waits.
 const RETRIES_AT_MOST: u32 = 20;
 
+/// Hours for which Kafka keeps messages, unless it is told otherwise. A transaction must be known for longer than its message.
+const KAFKA_KEEPS_H: u64 = 168;
+/// Ten years: beyond it a time cannot be reckoned.
+const KEPT_AT_MOST_H: u64 = 87_600;
+
 /// The first complaint, or none.
 type Complaint = Option<String>;
 
@@ -17,6 +22,8 @@ impl Settings {
             .or_else(|| self.redis_nodes())
             .or_else(|| self.topics())
             .or_else(|| self.batches())
+            .or_else(|| self.completions())
+            .or_else(|| self.retention())
             .or_else(|| self.retries())
             .or_else(|| self.faults_in_production())
             .or_else(|| self.alerts.complaint(self.environment))
@@ -149,6 +156,46 @@ impl Settings {
         }
         (transaction.queue < transaction.batch_size).then(|| {
             "transaction.queue must hold a batch: at least transaction.batch_size".to_owned()
+        })
+    }
+
+    fn completions(&self) -> Complaint {
+        let policy = &self.transaction.retry_policy;
+        let key = |name| format!("transaction.retry_policy.{name}");
+        if !(1..=1000).contains(&policy.max_attempts) {
+            return Some(format!(
+                "{} must be between 1 and 1000",
+                key("max_attempts")
+            ));
+        }
+        if !(50..=3_600_000).contains(&policy.first_wait_ms) {
+            return Some(format!(
+                "{} must be between 50 and 3600000",
+                key("first_wait_ms")
+            ));
+        }
+        if !(1.0..=10.0).contains(&policy.backoff_factor) {
+            return Some(format!(
+                "{} must be between 1 and 10",
+                key("backoff_factor")
+            ));
+        }
+        if policy.max_wait_s > 86_400 || policy.max_wait_s * 1000 < policy.first_wait_ms {
+            return Some(format!(
+                "{} must be at most 86400, and at least the first wait",
+                key("max_wait_s")
+            ));
+        }
+        (!(0.0..=0.9).contains(&policy.jitter))
+            .then(|| format!("{} must be between 0 and 0.9", key("jitter")))
+    }
+
+    fn retention(&self) -> Complaint {
+        let kept = KAFKA_KEEPS_H..=KEPT_AT_MOST_H;
+        (!kept.contains(&self.transaction.keep_finished_h)).then(|| {
+            format!(
+                "transaction.keep_finished_h must be between {KAFKA_KEEPS_H}, for so long Kafka may deliver an order again, and {KEPT_AT_MOST_H}"
+            )
         })
     }
 

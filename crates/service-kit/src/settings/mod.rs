@@ -17,7 +17,7 @@ pub use secret::Secret;
 pub use sections::{
     Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,
     Log, LogFormat, LogStorage, Mysql, Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi,
-    Transaction, seconds,
+    Transaction, TransactionRetries, seconds,
 };
 
 use serde::Deserialize;

@@ -278,6 +278,38 @@ pub struct Transaction {
     pub batches_in_flight: usize,
     /// Transactions that may wait for their batch.
     pub queue: usize,
+    /// How completions that failed are tried again.
+    pub retry_policy: TransactionRetries,
+    /// How long a finished transaction is kept, in hours; at least as long as Kafka keeps messages, 168.
+    pub keep_finished_h: u64,
+}
+
+/// How completions that a participant failed are tried again. One that is away counts as nothing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransactionRetries {
+    /// Failed attempts before a transaction is stuck, until a person resumes it.
+    pub max_attempts: u32,
+    /// The wait after the first failed attempt, and between looks at a participant that is away, in milliseconds.
+    pub first_wait_ms: u64,
+    /// By how much each wait is longer than the one before.
+    pub backoff_factor: f64,
+    /// The longest wait, in seconds.
+    pub max_wait_s: u64,
+    /// By how much a wait is longer or shorter, as a share of it.
+    pub jitter: f64,
+}
+
+impl Default for TransactionRetries {
+    fn default() -> Self {
+        Self {
+            max_attempts: 20,
+            first_wait_ms: 1000,
+            backoff_factor: 2.0,
+            max_wait_s: 60,
+            jitter: 0.2,
+        }
+    }
 }
 
 impl Default for Transaction {
@@ -288,6 +320,8 @@ impl Default for Transaction {
             batch_wait_ms: 2,
             batches_in_flight: 4,
             queue: 10_000,
+            retry_policy: TransactionRetries::default(),
+            keep_finished_h: 336,
         }
     }
 }

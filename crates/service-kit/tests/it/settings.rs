@@ -274,6 +274,35 @@ fn whatever_cannot_be_used_stops_the_start_with_one_line_that_names_it() {
 }
 
 #[test]
+fn transactions_that_would_be_tried_or_forgotten_senselessly_stop_the_start() {
+    for (yaml, variables, named) in [
+        (
+            "transaction: { retry_policy: { max_attempts: 0 } }",
+            &[][..],
+            "transaction.retry_policy.max_attempts",
+        ),
+        (
+            "transaction: { retry_policy: { first_wait_ms: 5000, max_wait_s: 4 } }",
+            &[],
+            "transaction.retry_policy.max_wait_s",
+        ),
+        (
+            "",
+            &[("REDRESS__TRANSACTION__RETRY_POLICY__BACKOFF_FACTOR", "0.5")],
+            "transaction.retry_policy.backoff_factor",
+        ),
+        (
+            "transaction: { keep_finished_h: 167 }",
+            &[],
+            "transaction.keep_finished_h",
+        ),
+    ] {
+        let line = refused(yaml, variables);
+        assert!(line.contains(named), "{yaml} {variables:?}: {line}");
+    }
+}
+
+#[test]
 fn a_secret_is_in_no_complaint_and_in_no_log() {
     let line = refused("auth: { token_secret: hush }", &[]);
     assert!(!line.contains("hush"), "{line}");

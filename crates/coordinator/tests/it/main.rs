@@ -1,0 +1,4 @@
+//! The engine on a real database, with participants and a last resource that have nothing to do with orders.
+
+mod recovery;
+mod theatre;
