@@ -8,6 +8,7 @@
 //! The engine is generic: it knows nothing of orders, sales, Redis or Kafka. It leaves out participants that must be logged
 //! before they are asked (foreign ones over a network) and giving up on a completion (`stuck`); its states are ready for both.
 
+pub mod control;
 mod core;
 mod decision;
 mod engine;

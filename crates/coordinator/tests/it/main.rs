@@ -1,4 +1,5 @@
 //! The engine on a real database, with participants and a last resource that have nothing to do with orders.
 
+mod control;
 mod recovery;
 mod theatre;
