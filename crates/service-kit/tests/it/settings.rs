@@ -136,6 +136,41 @@ fn a_text_that_looks_like_a_number_stays_a_text() {
 }
 
 #[test]
+fn retries_and_faults_that_make_no_sense_stop_the_start() {
+    for (yaml, variables, named) in [
+        (
+            "{ environment: production, auth: { token_secret: \"0123456789abcdef0123456789abcdef\" }, faults: [\"decide:remark=x:1\"] }",
+            &[],
+            "faults",
+        ),
+        (
+            "compensation: { topic: compensation_dlq }",
+            &[],
+            "compensation.topic",
+        ),
+        (
+            "compensation: { retry_delay: [] }",
+            &[],
+            "compensation.retry_delay",
+        ),
+        ("dlq: { retry_delay: [soon] }", &[], "dlq.retry_delay"),
+        (
+            "compensation: { max_retries: 21 }",
+            &[],
+            "compensation.max_retries",
+        ),
+        ("compensation: { jitter: 1 }", &[], "compensation.jitter"),
+        ("dlq: { archive_storage: tape }", &[], "tape"),
+    ] {
+        let line = refused(yaml, variables);
+        assert!(
+            line.contains(named),
+            "{yaml} {variables:?} was refused without naming {named}: {line}"
+        );
+    }
+}
+
+#[test]
 fn waits_may_be_numbers_or_come_from_the_environment() {
     let settings = read(
         "compensation: { retry_delay: [10, 0.5] }",
@@ -207,29 +242,6 @@ fn whatever_cannot_be_used_stops_the_start_with_one_line_that_names_it() {
             &[],
             "kafka.orders_partitions",
         ),
-        (
-            "{ environment: production, auth: { token_secret: \"0123456789abcdef0123456789abcdef\" }, faults: [\"decide:remark=x:1\"] }",
-            &[],
-            "faults",
-        ),
-        (
-            "compensation: { topic: compensation_dlq }",
-            &[],
-            "compensation.topic",
-        ),
-        (
-            "compensation: { retry_delay: [] }",
-            &[],
-            "compensation.retry_delay",
-        ),
-        ("dlq: { retry_delay: [soon] }", &[], "dlq.retry_delay"),
-        (
-            "compensation: { max_retries: 21 }",
-            &[],
-            "compensation.max_retries",
-        ),
-        ("compensation: { jitter: 1 }", &[], "compensation.jitter"),
-        ("dlq: { archive_storage: tape }", &[], "tape"),
         (
             "compensation: { dlq_topic: orders }",
             &[],
