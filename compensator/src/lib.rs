@@ -9,17 +9,19 @@ pub mod fence_watch;
 pub mod metrics;
 pub mod overdue;
 pub mod repair;
+pub mod retention;
 pub mod schedule;
 pub mod servers;
 pub mod unfinished;
 
 use anyhow::Context as _;
 use comparison::Comparison;
-use coordinator::{Pace, RetryPolicy};
+use coordinator::{Pace, Retention, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
 use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
 use repair::Figures;
+use retention::OldTransactions;
 use schedule::Schedule;
 use servers::Servers;
 use service_kit::settings::{Settings, Transaction};
@@ -28,6 +30,8 @@ use unfinished::Unfinished;
 
 /// How often the figures of what is open are read.
 const FIGURES: Duration = Duration::from_secs(5);
+/// How often finished transactions that are too old are looked for.
+const OLD_TRANSACTIONS: Duration = Duration::from_mins(1);
 
 /// All scans of one process, not running yet.
 pub struct Scans {
@@ -37,6 +41,8 @@ pub struct Scans {
     pub overdue: Overdue,
     /// Completes what was decided.
     pub unfinished: Unfinished,
+    /// Forgets what was completed long ago.
+    pub old_transactions: OldTransactions,
     /// Tells what differs.
     pub comparison: Comparison,
     /// Tells how much is open.
@@ -83,6 +89,10 @@ impl Scans {
                 Recovery::new(db.clone(), stock.clone(), pace(&settings.transaction)),
                 leases.clone(),
             ),
+            old_transactions: OldTransactions::new(
+                Retention::new(db.clone(), kept(&settings.transaction)),
+                leases.clone(),
+            ),
             figures: Figures::new(db.clone()),
             comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
         })
@@ -118,9 +128,16 @@ impl Scans {
         schedule
             .every(Duration::from_secs(pace.compare_s), self.comparison)
             .await?;
+        schedule
+            .every(OLD_TRANSACTIONS, self.old_transactions)
+            .await?;
         schedule.every(FIGURES, self.figures).await?;
         Ok(schedule)
     }
+}
+
+const fn kept(settings: &Transaction) -> Duration {
+    Duration::from_hours(settings.keep_finished_h)
 }
 
 fn pace(settings: &Transaction) -> Pace {

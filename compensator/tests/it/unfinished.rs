@@ -1,4 +1,4 @@
-//! What was decided is completed, whoever died before.
+//! What was decided is completed, whoever died before; what was completed long ago is forgotten.
 
 use crate::world::World;
 use compensator::schedule::Scan as _;
@@ -40,6 +40,24 @@ async fn a_transaction_left_committing_is_completed_once_by_two_compensators() {
         (levels.available, levels.held, levels.sold, levels.owed),
         (6, 0, 4, 0)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_are_forgotten_two_weeks_after_they_finished() {
+    let (world, sale) = World::open(10).await;
+    let (old, young) = (world.reserve(sale).await, world.reserve(sale).await);
+    let engine = world.engine();
+    engine.submit(old.clone()).await.unwrap();
+    engine.submit(young).await.unwrap();
+    engine.drain().await;
+    sqlx::query("update transactions set finished_at = finished_at - interval 337 hour, due_at = due_at - interval 337 hour where gid = ?")
+        .bind(old.gid)
+        .execute(&world.schema.pool)
+        .await
+        .unwrap();
+    let mut scans = world.scans().await;
+    scans.old_transactions.run_once().await.unwrap();
+    assert_eq!(count(&world, "committed").await, 1);
 }
 
 async fn count(world: &World, state: &str) -> i64 {

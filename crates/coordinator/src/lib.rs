@@ -18,6 +18,7 @@ pub mod metrics;
 mod participant;
 mod recovery;
 mod resume;
+mod retention;
 mod retry;
 mod sessions;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use log::{Backlog, SUPERSEDED, backlog};
 pub use participant::{Ballot, LastResource, Participant};
 pub use recovery::{Pace, Recovered, Recovery};
 pub use resume::{ResumeError, resume};
+pub use retention::Retention;
 pub use retry::RetryPolicy;
 pub use sessions::Sessions;
 pub use state::{Direction, Event, IllegalMove, TxState, UnknownState};

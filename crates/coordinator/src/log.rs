@@ -331,6 +331,50 @@ pub async fn backlog(db: &MySqlPool) -> sqlx::Result<Vec<Backlog>> {
     .await
 }
 
+/// Some transactions that ended one way longer ago than `keep`, about the oldest. Locks nothing.
+///
+/// A finished row was due last shortly before it ended, so that the index by which recovery goes finds it here too.
+pub(crate) async fn finished_before(
+    db: &MySqlPool,
+    direction: Direction,
+    keep: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Gid>> {
+    let keep_s = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+    sqlx::query_scalar!(
+        r#"select gid as "gid: Gid" from transactions
+           where state = ? and due_at < utc_timestamp(3) - interval ? second and finished_at < utc_timestamp(3) - interval ? second
+           order by due_at limit ?"#,
+        direction.finished().as_str(),
+        keep_s,
+        keep_s,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes these by primary key, where they still are as they were found. Tells how many.
+pub(crate) async fn forget(
+    db: &MySqlPool,
+    direction: Direction,
+    keep: Duration,
+    gids: &[Gid],
+) -> sqlx::Result<u64> {
+    if gids.is_empty() {
+        return Ok(0);
+    }
+    let mut query = QueryBuilder::<MySql>::new("delete from transactions where gid in ");
+    push_gids(&mut query, gids.iter().copied());
+    query
+        .push(" and state = ")
+        .push_bind(direction.finished().as_str())
+        .push(" and finished_at < utc_timestamp(3) - interval ")
+        .push_bind(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX))
+        .push(" second");
+    Ok(query.build().execute(db).await?.rows_affected())
+}
+
 fn push_gids(query: &mut QueryBuilder<MySql>, gids: impl Iterator<Item = Gid>) {
     query.push("(");
     let mut list = query.separated(", ");

@@ -2,4 +2,5 @@
 
 mod control;
 mod recovery;
+mod retention;
 mod theatre;

@@ -132,7 +132,7 @@ async fn a_backlog_is_completed_once_by_many_at_once() {
 
 /// The cost of recovery does not grow with what is finished.
 #[tokio::test(flavor = "multi_thread")]
-async fn recovery_goes_by_the_index_alone() {
+async fn recovery_and_retention_go_by_the_index_alone() {
     let theatre = Theatre::with_seats(0).await;
     theatre.left_behind(5_000, "committing").await;
     for (query, extra) in [
@@ -144,6 +144,11 @@ async fn recovery_goes_by_the_index_alone() {
         (
             "select count(*), min(created_at) from transactions where state in ('begun', 'committing') group by state",
             "Using index",
+        ),
+        (
+            "select gid from transactions where state = 'committed' and due_at < utc_timestamp(3) - interval 336 hour
+             and finished_at < utc_timestamp(3) - interval 336 hour order by due_at limit 500",
+            "Using where",
         ),
     ] {
         let plan: Vec<(String, String)> = explain(&theatre, query).await;
