@@ -2,6 +2,7 @@
 
 use crate::schedule::Scan;
 use anyhow::Context as _;
+use coordinator::Recovered;
 use ordering::{
     engine::Recovery,
     leases::{Held, Leases},
@@ -12,6 +13,9 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(5);
 /// Batches a turn, at most: beyond it the backlog's figures would grow old.
 const BATCHES: usize = 40;
+
+/// Batches a turn that may finish nothing: what waits for one participant does not hide what another would do at once.
+const FRUITLESS: usize = 3;
 
 /// Completes unfinished transactions.
 pub struct Unfinished {
@@ -32,8 +36,13 @@ impl Scan for Unfinished {
 
     async fn run_once(&mut self) -> anyhow::Result<()> {
         let work = async {
+            let mut fruitless = 0;
             for _ in 0..BATCHES {
-                if self.recovery.run_batch().await?.finished == 0 {
+                let recovered = self.recovery.run_batch().await?;
+                if recovered.finished == 0 {
+                    fruitless += 1;
+                }
+                if recovered == Recovered::default() || fruitless == FRUITLESS {
                     break;
                 }
             }
