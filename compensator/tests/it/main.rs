@@ -6,8 +6,6 @@ mod leases;
 mod overdue;
 mod process;
 mod repair;
-mod repair_crashes;
-mod repair_steps;
 mod repaired;
 mod unfinished;
 mod world;

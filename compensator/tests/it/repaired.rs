@@ -8,13 +8,40 @@ use compensation::{
     operations::{self, Operation},
 };
 use compensator::repair::Repair;
-use ordering::message::OrderMessage;
+use ordering::{SaleId, message::OrderMessage};
 use rdkafka::message::{OwnedHeaders, OwnedMessage};
 use service_kit::kafka::Producer;
 use testkit::eventually;
 use uuid::Uuid;
 
 impl World {
+    /// Lanes with more settings at their end.
+    pub async fn repair_with(&self, more: &str) -> Repair {
+        self.repair(&self.settings(&[], more)).await
+    }
+
+    /// An order with this remark that was handed on, and went its way until nothing is open.
+    pub async fn failed(&self, sale: SaleId, remark: &str, repair: &Repair) -> OrderMessage {
+        let order = self.reserve_with(sale, Some(remark)).await;
+        self.enqueue(&order).await;
+        self.drive(repair).await;
+        order
+    }
+
+    /// Units of the sale in Redis: available, held, sold.
+    pub async fn units(&self, sale: SaleId) -> (i64, i64, i64) {
+        let levels = self.levels(sale).await;
+        (levels.available, levels.held, levels.sold)
+    }
+
+    /// Waits until Redis was told what MySQL decided.
+    pub async fn until_units(&self, sale: SaleId, are: (i64, i64, i64)) {
+        eventually(&format!("the units are {are:?}"), SOON, || async {
+            (self.units(sale).await == are).then_some(())
+        })
+        .await;
+    }
+
     /// Puts an order where order-consumer puts those that fail alone.
     pub async fn hand_on(&self, order: &OrderMessage) {
         let topic = self.topics.compensation.clone();

@@ -1,6 +1,7 @@
 //! A process that dies at each step in turn: whoever comes next finds what it did, and does the rest once.
 
 use crate::{
+    repair::BREAKS,
     repaired::tries,
     world::{SOON, World},
 };
@@ -12,8 +13,6 @@ use std::sync::Arc;
 use testkit::eventually;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-const BREAKS: &str = "faults: [\"decide:remark=breaks:6\"]\n";
 
 /// Runs a compensator that never comes back from `step`, and ends it there.
 async fn die_at(step: Step, world: &World) {
@@ -60,7 +59,7 @@ async fn die_at(step: Step, world: &World) {
 }
 
 async fn until_taken_in(world: &World, order: &OrderMessage) {
-    let repair = world.repair(&world.settings(&[], BREAKS)).await;
+    let repair = world.repair_with(BREAKS).await;
     let stop = CancellationToken::new();
     let taking_in = tokio::spawn(repair.intake.run(stop.clone()));
     eventually("it is taken in", SOON, || async {
@@ -73,7 +72,7 @@ async fn until_taken_in(world: &World, order: &OrderMessage) {
 
 /// An order that fails six times, is archived, and replayed; with a process that dies at `step` on the way.
 async fn through(step: Step, world: &World, sale: SaleId) {
-    let repair = world.repair(&world.settings(&[], BREAKS)).await;
+    let repair = world.repair_with(BREAKS).await;
     let order = world.reserve_with(sale, Some("breaks")).await;
     world.hand_on(&order).await;
     if step == Step::Reserved {

@@ -1,0 +1,12 @@
+//! What failed alone: tried again, given up, archived, told of, put back.
+
+mod archive;
+mod held;
+mod intake;
+mod kills;
+mod replays;
+mod retries;
+mod steps;
+
+/// Orders that fail three times and heal, and orders that fail as often as they are tried.
+pub const BREAKS: &str = "faults: [\"decide:remark=breaks:6\", \"decide:remark=heals:3\"]\n";
