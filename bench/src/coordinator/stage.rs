@@ -14,7 +14,7 @@ use ordering::{
     sales::{self, NewSale},
     stock::{Create, Stock},
 };
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use service_kit::{mysql, settings::Settings};
 use sqlx::{Executor, MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
 use std::time::Duration;
@@ -26,6 +26,8 @@ const PRODUCT: &str = "Bench";
 const UNITS: u32 = 100_000_000;
 /// Reservations made in one round trip.
 const PIPELINE: usize = 500;
+/// Longer than any pipeline takes on a machine that is busy with other things.
+const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// The epoch of a sale that was just made.
 pub const EPOCH: i64 = 1;
 
@@ -68,7 +70,10 @@ impl Stage {
             .await
             .context("opening the stock node")?;
         let stock = Stock::new(service_kit::redis::connect(url).await?);
-        let mut redis = client.get_multiplexed_async_connection().await?;
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(REDIS_ANSWERS_WITHIN));
+        let mut redis = client
+            .get_multiplexed_async_connection_with_config(&patient)
+            .await?;
         let scripts = Scripts::load(&mut redis).await?;
         let product = products::create(
             &db,

@@ -9,7 +9,9 @@ use crate::coordinator::{
     stage::Stage,
 };
 use anyhow::{Context, ensure};
-use coordinator::{Answer, Completion, Pace, Participant, Recovery, Transaction, Vote, Work};
+use coordinator::{
+    Answer, Completion, Pace, Participant, Recovery, RetryPolicy, Transaction, Vote, Work,
+};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::{Map, Value, json};
 use std::{
@@ -71,7 +73,12 @@ pub async fn run(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
     let bystander = Arc::new(Bystander::default());
     let at_once = Pace {
         lease: Duration::ZERO,
-        again_after: Duration::ZERO,
+        lanes: 1,
+        retry: RetryPolicy {
+            first_wait: Duration::ZERO,
+            jitter: 0.0,
+            ..RetryPolicy::default()
+        },
     };
     let recovery = Recovery::new(
         stage.db.clone(),
