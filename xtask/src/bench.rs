@@ -25,6 +25,20 @@ const FOLDER: &str = "bench-stack";
 /// Kept from run to run, so that runs can be compared.
 const RESULTS: &str = "bench";
 
+/// The names of the scenarios, so that a wrong one is refused before anything is built.
+pub const SCENARIOS: [&str; 9] = [
+    "coordinator",
+    "coordinator-batch-1",
+    "latency-1",
+    "latency-500",
+    "contended",
+    "recover",
+    FOREIGN,
+    "backlog",
+    "modes",
+];
+const FOREIGN: &str = "recover-foreign";
+
 /// What `bench` was asked for.
 #[derive(Debug)]
 pub struct Wanted {
@@ -39,6 +53,10 @@ pub struct Wanted {
 /// # Errors
 /// When something does not come up or a signal asks to stop. A scenario that failed is the exit code's matter.
 pub fn run(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> anyhow::Result<ExitCode> {
+    ensure!(
+        !wanted.scenarios.iter().any(|name| name == FOREIGN),
+        "{FOREIGN} is left out: there are no foreign participants yet"
+    );
     let given = Given::in_environment()?;
     ensure!(
         given.is_nothing(),

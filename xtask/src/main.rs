@@ -73,7 +73,8 @@ enum Command {
     },
     /// Measure the coordinator beside bare calls on the same servers, as ratios; the rows go to `target/bench/results.jsonl`
     Bench {
-        /// For example `coordinator latency-1`; all when nothing is named
+        /// What to measure; everything when nothing is named
+        #[arg(value_parser = bench::SCENARIOS)]
         scenarios: Vec<String>,
         /// Seconds of product time a scenario; fewer than 10 are for trying out
         #[arg(long, default_value_t = 10.0)]

@@ -55,7 +55,7 @@ pub async fn run(wanted: &Wanted, show: impl Fn(&str)) -> anyhow::Result<()> {
         let mut row = scenario
             .run(&stage, Budget::of(wanted.seconds))
             .await
-            .with_context(|| format!("{scenario:?}"))?;
+            .with_context(|| scenario.to_string())?;
         show(&row.line());
         for (name, value) in &row.settings {
             if !matches!(name.as_str(), "engine" | "floor_spread" | "rounds") {

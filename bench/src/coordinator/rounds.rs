@@ -3,10 +3,12 @@
 use super::results::Round;
 use std::time::{Duration, Instant};
 
-/// Alternations at least: five would do, more make the median steadier where others use the machine.
+/// Alternations at least, however slow the machine is.
+const ROUNDS_AT_LEAST: usize = 5;
+/// Alternations that are planned: more of them make the median steadier where others use the machine.
 const ROUNDS: usize = 8;
 /// Beyond this a scenario takes no further round: with preparation and warm-up it then ends within 3 minutes.
-const NO_NEW_ROUND_AFTER: Duration = Duration::from_secs(130);
+const NO_NEW_ROUND_AFTER: Duration = Duration::from_mins(2);
 /// Rounds are made a little longer than they need to be, so that no more than these are needed.
 const MARGIN: f64 = 1.1;
 
@@ -42,8 +44,9 @@ impl Budget {
 
     fn is_spent(&self, product: &[Round]) -> bool {
         let measured: Duration = product.iter().map(|round| round.took).sum();
-        product.len() >= ROUNDS
-            && (measured.as_secs_f64() >= self.seconds || self.begun.elapsed() > NO_NEW_ROUND_AFTER)
+        let enough = product.len() >= ROUNDS && measured.as_secs_f64() >= self.seconds;
+        let late = product.len() >= ROUNDS_AT_LEAST && self.begun.elapsed() > NO_NEW_ROUND_AFTER;
+        enough || late
     }
 }
 

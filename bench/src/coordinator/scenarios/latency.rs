@@ -28,7 +28,8 @@ const ALONE_A_SECOND: f64 = 300.0;
 /// One order after the other, each until all its branches are complete.
 pub async fn one_alone(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
     let completions = Completions::watched();
-    let orders = budget.orders_at(ALONE_A_SECOND);
+    let trial = one_list(stage, budget.trial_at(ALONE_A_SECOND)).await?;
+    let orders = budget.orders_at(alone_bare(stage, &trial).await?.rate());
     let rounds = alternate(
         budget,
         async || alone_in_the_engine(stage, completions, one_list(stage, orders).await?).await,

@@ -8,6 +8,7 @@ mod saturated;
 
 use super::{results::Row, rounds::Budget, stage::Stage};
 use clap::ValueEnum;
+use std::fmt;
 
 /// One way to look at the coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,5 +65,12 @@ impl Scenario {
             Self::Backlog => backlog::run(stage, budget).await,
             Self::Modes => modes::run(stage, budget).await,
         }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.to_possible_value();
+        f.write_str(name.as_ref().map_or("", |name| name.get_name()))
     }
 }
