@@ -116,6 +116,12 @@ async fn people_are_told_once_that_mysql_is_silent_and_once_that_it_answers() {
         })
         .await;
     }
+    // Before the stop: what arrived is written down, and moved, by the courier alone.
+    eventually("all of it is in the outbox", SOON, || async {
+        let all = of_subject(desk.db(), "mysql").await.unwrap();
+        (all.len() == 4 && all.iter().all(|it| it.state == State::Delivered)).then_some(())
+    })
+    .await;
     stop.cancel();
     running.await.unwrap();
     let texts: Vec<_> = hook.requests().iter().map(Request::text).collect();
@@ -129,11 +135,6 @@ async fn people_are_told_once_that_mysql_is_silent_and_once_that_it_answers() {
             "{text}"
         );
     }
-    eventually("all of it is in the outbox", SOON, || async {
-        let all = of_subject(desk.db(), "mysql").await.unwrap();
-        (all.len() == 4 && all.iter().all(|it| it.state == State::Delivered)).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
