@@ -179,7 +179,8 @@ async fn serve(stream: TcpStream, seen: &Mutex<Seen>) {
     }
 }
 
-async fn read(stream: &mut BufStream<TcpStream>) -> io::Result<Request> {
+/// The next request of a connection.
+pub(crate) async fn read(stream: &mut BufStream<TcpStream>) -> io::Result<Request> {
     let first = line(stream).await?;
     let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut headers = Vec::new();
