@@ -1,6 +1,6 @@
 //! Values that are fine alone and wrong together, or outside what makes sense.
 
-use super::{Auth, Environment, Settings, SettingsError, seconds};
+use super::{Auth, Environment, Settings, SettingsError, participants, seconds};
 
 /// Beyond it a schedule is longer than anyone waits.
 const RETRIES_AT_MOST: u32 = 20;
@@ -26,6 +26,7 @@ impl Settings {
             .or_else(|| self.retention())
             .or_else(|| self.retries())
             .or_else(|| self.faults_in_production())
+            .or_else(|| participants::complaint(&self.participants, self.environment))
             .or_else(|| self.alerts.complaint(self.environment))
             .or_else(|| self.alerts.dlq_complaint(&self.dlq, self.environment))
             .or_else(|| self.admin.complaint(self.environment));

@@ -7,12 +7,14 @@ mod admin;
 mod alerts;
 mod check;
 mod load;
+mod participants;
 mod secret;
 mod sections;
 
 pub use admin::{Admin, FirstAdmin};
 pub use alerts::{Alerts, ChannelKind, ChannelSettings};
 pub use load::SettingsError;
+pub use participants::{ParticipantSales, ParticipantSettings, ParticipantStyle};
 pub use secret::Secret;
 pub use sections::{
     Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,
@@ -61,6 +63,8 @@ pub struct Settings {
     pub admission: Admission,
     /// How transactions are decided.
     pub transaction: Transaction,
+    /// Services outside this system that take part in orders.
+    pub participants: Vec<ParticipantSettings>,
     /// How work that failed is tried again.
     pub compensation: Compensation,
     /// What happens once its retries are used up.
