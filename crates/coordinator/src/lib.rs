@@ -172,6 +172,7 @@ pub mod control;
 mod core;
 mod decision;
 mod engine;
+pub mod foreign;
 mod ids;
 mod log;
 pub mod metrics;
@@ -188,6 +189,10 @@ mod transaction;
 
 pub use crate::core::Limits;
 pub use engine::Engine;
+pub use foreign::{
+    BadParticipant, Called, ForeignParticipants, HttpParticipant, HttpSettings, Op, Phase, Reply,
+    SameName, Style,
+};
 pub use ids::{Gid, Label, Token};
 pub use log::{Backlog, SUPERSEDED, backlog};
 pub use participant::{Ballot, LastResource, Participant};
