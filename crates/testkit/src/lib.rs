@@ -1,5 +1,5 @@
-//! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis servers and processes
-//! as children that a test may kill, pause and start again, receivers of webhooks, a participant outside the system.
+//! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis and MariaDB servers and
+//! processes as children that a test may kill, pause and start again, receivers of webhooks, a participant outside the system.
 //!
 //! `cargo xtask test` starts the shared servers and tells where they are; nothing here pretends to be one.
 
@@ -12,6 +12,8 @@ mod eventually;
 pub mod foreign_participant;
 pub mod kafka;
 pub mod mysql;
+pub mod mysql_proxy;
+pub mod mysql_server;
 mod ports;
 pub mod process;
 pub mod proxy;

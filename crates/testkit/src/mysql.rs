@@ -18,11 +18,15 @@ pub struct Schema {
 
 /// Makes a fresh schema on the shared server.
 pub async fn schema() -> Schema {
-    let address = super::shared_server("REDRESS_TEST_MYSQL");
+    schema_on(&super::shared_server("REDRESS_TEST_MYSQL")).await
+}
+
+/// Makes a fresh schema on the server at `address`, which is `mysql://user:password@host:port`.
+pub(crate) async fn schema_on(address: &str) -> Schema {
     let name = format!("test_{}", Uuid::new_v4().simple());
     let server: MySqlConnectOptions = address
         .parse()
-        .expect("REDRESS_TEST_MYSQL is mysql://user:password@host:port");
+        .expect("the address is mysql://user:password@host:port");
     let mut connection = MySqlConnection::connect_with(&server)
         .await
         .expect("the test MySQL answers");
@@ -30,7 +34,7 @@ pub async fn schema() -> Schema {
         .execute(sqlx::AssertSqlSafe(format!("create database {name}")))
         .await
         .expect("a schema can be made");
-    let settings = settings_of(&address, &name);
+    let settings = settings_of(address, &name);
     let pool = service_kit::mysql::connect(&settings)
         .await
         .expect("the schema can be used");
