@@ -1,9 +1,14 @@
 //! The consumer on real servers: `cargo xtask test` starts them.
 
+mod agreement;
 mod crashes;
 mod dead_letters;
 mod failures;
+mod mysql_killed;
 mod rebalances;
+mod redelivered;
+mod redis_gone;
 mod settling;
+mod sleepers;
 mod starting;
 mod world;

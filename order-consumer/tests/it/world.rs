@@ -50,11 +50,12 @@ impl Running {
 
 impl World {
     pub async fn open() -> Self {
-        let (schema, topics, redis) = tokio::join!(
-            testkit::mysql::schema(),
-            testkit::kafka::topics(),
-            RedisServer::start()
-        );
+        Self::open_with(testkit::mysql::schema().await).await
+    }
+
+    /// On a schema of any server.
+    pub async fn open_with(schema: Schema) -> Self {
+        let (topics, redis) = tokio::join!(testkit::kafka::topics(), RedisServer::start());
         let producer = Producer::new(&topics.brokers).unwrap();
         let world = Self {
             schema,
@@ -66,7 +67,7 @@ impl World {
         world
     }
 
-    fn rebuilder(&self) -> Rebuilder {
+    pub fn rebuilder(&self) -> Rebuilder {
         Rebuilder::new(
             self.schema.pool.clone(),
             redis::Client::open(self.redis.url()).unwrap(),
@@ -190,9 +191,14 @@ impl World {
 
     /// A real process that reaches MySQL through `proxy`.
     pub fn process_behind(&self, proxy: &Proxy) -> Process {
+        self.process_at(proxy.address())
+    }
+
+    /// A real process that reaches MySQL at `mysql`.
+    pub fn process_at(&self, mysql: SocketAddr) -> Process {
         Process::start(
             env!("CARGO_BIN_EXE_order-consumer"),
-            &self.yaml(proxy.address(), &self.topics.group),
+            &self.yaml(mysql, &self.topics.group),
         )
     }
 
