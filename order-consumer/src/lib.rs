@@ -59,7 +59,7 @@ impl Consumer {
             },
         ];
         ensure_topics(&settings.kafka.brokers, &topics).await?;
-        let engine = OrderEngine::of_process(settings, stock);
+        let engine = OrderEngine::of_process(settings, stock)?;
         let tools = Tools {
             engine: engine.clone(),
             producer: Producer::new(&settings.kafka.brokers)

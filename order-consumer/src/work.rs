@@ -20,6 +20,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Waits are up to this share longer or shorter, so that those that failed together do not come back together.
 const JITTER: f64 = 0.2;
+/// The header that says in which trace an order was asked for.
+const TRACE: &str = "traceparent";
 /// Which try of an order this process makes, whatever becomes of it.
 const FIRST_TRY: u32 = 1;
 
@@ -122,7 +124,8 @@ impl Tools {
     pub(crate) async fn work(self, job: Job) -> Done {
         match job {
             Job::Decide(in_hand) => {
-                let outcome = self.decide(&in_hand.order).await;
+                let trace = in_hand.original.header(TRACE);
+                let outcome = self.decide(&in_hand.order, trace).await;
                 Done::Decided(in_hand, outcome)
             }
             Job::HandOn(in_hand, why) => {
@@ -148,11 +151,15 @@ impl Tools {
         }
     }
 
-    async fn decide(&self, order: &OrderMessage) -> Result<OrderOutcome, SubmitError> {
+    async fn decide(
+        &self,
+        order: &OrderMessage,
+        trace: Option<&str>,
+    ) -> Result<OrderOutcome, SubmitError> {
         if let Some(why) = self.faults.hit(Step::Decide, order, FIRST_TRY) {
             return Err(SubmitError::CannotDecide(why));
         }
-        let outcome = self.engine.submit(order.clone()).await?;
+        let outcome = self.engine.submit_in(order.clone(), trace).await?;
         match self.faults.hit(Step::DecideLost, order, FIRST_TRY) {
             Some(why) => Err(SubmitError::CannotDecide(why)),
             None => Ok(outcome),

@@ -107,7 +107,7 @@ impl App {
                 settings,
             ),
             held_max: settings.admission.held_max,
-            engine: OrderEngine::of_process(settings, Stock::new(node.clone())),
+            engine: OrderEngine::of_process(settings, Stock::new(node.clone()))?,
             orders_topic: settings.kafka.orders_topic.clone(),
             db,
             node,

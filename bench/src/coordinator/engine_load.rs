@@ -7,7 +7,7 @@ use super::{
 use anyhow::ensure;
 use coordinator::Limits;
 use futures::future::join_all;
-use ordering::{OrderOutcome, engine::OrderEngine, message::OrderMessage};
+use ordering::{OrderOutcome, engine::OrderEngine, foreign::Foreign, message::OrderMessage};
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -26,6 +26,7 @@ type Orders = Arc<Mutex<vec::IntoIter<OrderMessage>>>;
 pub fn shown(limits: Limits) -> Value {
     json!({
         "batch_size": limits.batch_size,
+        "batch_at_most": limits.batch_at_most,
         "batch_wait_ms": micros(limits.batch_wait) as f64 / 1_000.0,
         "batches_in_flight": limits.batches_in_flight,
         "queue": limits.queue,
@@ -42,7 +43,12 @@ pub async fn saturate(
     callers: usize,
     lists: Vec<Vec<OrderMessage>>,
 ) -> anyhow::Result<Round> {
-    let engine = OrderEngine::start(limits, stage.mysql(), stage.stock.clone());
+    let engine = OrderEngine::start(
+        limits,
+        stage.mysql(),
+        stage.stock.clone(),
+        Foreign::default(),
+    );
     let callers_a_sale = callers.div_ceil(lists.len());
     let mut sales = Vec::with_capacity(lists.len());
     for mut list in lists {

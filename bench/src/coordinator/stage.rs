@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use coordinator::Limits;
 use identity::UserId;
 use ordering::{
-    OrderId, ProductId, Quantity, SaleId,
+    OrderId, ProductId, Quantity, SaleId, engine,
     keys::{self, Names},
     message::{OrderMessage, VERSION},
     products::{self, NewProduct},
@@ -104,13 +104,7 @@ impl Stage {
     /// The engine's bounds as the settings say.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let transaction = &self.settings.transaction;
-        Limits {
-            batch_size: transaction.batch_size,
-            batch_wait: Duration::from_millis(transaction.batch_wait_ms),
-            batches_in_flight: transaction.batches_in_flight,
-            queue: transaction.queue,
-        }
+        engine::limits(&self.settings)
     }
 
     /// A session like the engine's own, with nothing of the product around it.

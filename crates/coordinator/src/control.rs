@@ -1,18 +1,24 @@
 //! What operators see: transactions in pages, unfinished ones first, and one with everything that is known of it.
 //!
 //! Reads only, without locks, on any pool; the figures of a page are those of the moment. Every page is found by the index that
-//! recovery goes by, so its cost does not grow with what is finished. To let a stuck one go on see [`resume`](crate::resume()).
+//! recovery goes by, so its cost does not grow with what is finished. To let a stuck one go on see [`resume`](crate::resume()); to
+//! stop one, [`stop`].
 
+mod branches;
 mod cursor;
+mod stop;
 
+pub use branches::{BranchAttempt, BranchDetails};
 pub use cursor::{BadCursor, Cursor};
+pub use stop::{StopError, handed_over, stop, stuck_to_hand_over};
 
 use crate::{
     ids::{Gid, Label},
     state::{Direction, TxState},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{MySql, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
+use std::time::Duration;
 
 /// The order of the list: what a person must look at, what is on its way, what is finished.
 const ORDER: [TxState; 8] = [
@@ -43,6 +49,10 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Only those that contend for this.
     pub label: Option<Label>,
+    /// Only those with this participant among their written branches: a foreign one, or one that failed.
+    pub participant: Option<String>,
+    /// Only those that took, or have taken so far, at least so long.
+    pub older_than: Option<Duration>,
 }
 
 /// A transaction as it is stored.
@@ -83,6 +93,8 @@ pub struct Details {
     pub transaction: Listed,
     /// The stored branch, as JSON, whether it can be read or not.
     pub payload: String,
+    /// What is known of its participants, by name.
+    pub branches: Vec<BranchDetails>,
 }
 
 /// A part of the list.
@@ -108,7 +120,7 @@ pub async fn list(
     limit: usize,
 ) -> sqlx::Result<Page> {
     let limit = limit.clamp(1, PAGE_AT_MOST);
-    let is_whole = filter.kind.is_none() && filter.label.is_none();
+    let is_whole = filter.is_by_state_alone();
     let rows_at_once = if is_whole { limit } else { LOOK_AT };
     let mut items = Vec::new();
     let mut after = after.cloned();
@@ -116,12 +128,12 @@ pub async fn list(
     for state in states_after(filter, after.as_ref()) {
         loop {
             let from = after.as_ref().filter(|cursor| cursor.state == state);
-            let rows = read(db, state, from, rows_at_once).await?;
+            let rows = read(db, filter, state, from, rows_at_once).await?;
             looked += rows.len();
             let is_last = rows.len() < rows_at_once;
-            for row in rows {
+            for (row, is_wanted) in rows {
                 after = Some(Cursor::of(&row));
-                if filter.lets_through(&row) {
+                if is_wanted && filter.lets_through(&row) {
                     items.push(row);
                 }
                 if items.len() == limit {
@@ -144,19 +156,25 @@ pub async fn list(
 /// # Errors
 /// What the database says.
 pub async fn get(db: &MySqlPool, gid: Gid) -> sqlx::Result<Option<Details>> {
+    get_in(&mut *db.acquire().await?, gid).await
+}
+
+async fn get_in(db: &mut MySqlConnection, gid: Gid) -> sqlx::Result<Option<Details>> {
     let mut query = QueryBuilder::<MySql>::new("select payload, ");
     query
         .push(COLUMNS)
         .push(" from transactions where gid = ")
         .push_bind(gid);
-    let row = query.build().fetch_optional(db).await?;
-    row.map(|row| {
-        Ok(Details {
-            transaction: Listed::from_row(&row)?,
-            payload: row.try_get("payload")?,
-        })
-    })
-    .transpose()
+    let Some(row) = query.build().fetch_optional(&mut *db).await? else {
+        return Ok(None);
+    };
+    let transaction = Listed::from_row(&row)?;
+    let branches = branches::of(db, gid, transaction.state).await?;
+    Ok(Some(Details {
+        transaction,
+        payload: row.try_get("payload")?,
+        branches,
+    }))
 }
 
 /// The states still to be read, in the list's order.
@@ -171,10 +189,11 @@ fn states_after(filter: &Filter, after: Option<&Cursor>) -> impl Iterator<Item =
 
 async fn read(
     db: &MySqlPool,
+    filter: &Filter,
     state: TxState,
     after: Option<&Cursor>,
     limit: usize,
-) -> sqlx::Result<Vec<Listed>> {
+) -> sqlx::Result<Vec<(Listed, bool)>> {
     let is_finished = matches!(state, TxState::Committed | TxState::RolledBack);
     let (beyond, order) = if is_finished {
         ("<", "desc")
@@ -182,8 +201,18 @@ async fn read(
         (">", "asc")
     };
     let mut query = QueryBuilder::<MySql>::new("select ");
+    query.push(COLUMNS);
+    match &filter.participant {
+        None => query.push(", 1 as is_wanted"),
+        Some(name) => query
+            .push(
+                ", exists (select 1 from transaction_branches b \
+                 where b.gid = transactions.gid and b.participant = ",
+            )
+            .push_bind(name)
+            .push(") as is_wanted"),
+    };
     query
-        .push(COLUMNS)
         .push(" from transactions where state = ")
         .push_bind(state.as_str());
     if let Some(after) = after {
@@ -208,13 +237,24 @@ async fn read(
         " order by due_at {order}, created_at {order}, gid {order} limit {limit}"
     ));
     let rows = query.build().fetch_all(db).await?;
-    rows.iter().map(Listed::from_row).collect()
+    rows.iter()
+        .map(|row| Ok((Listed::from_row(row)?, row.try_get("is_wanted")?)))
+        .collect()
 }
 
 impl Filter {
+    const fn is_by_state_alone(&self) -> bool {
+        self.kind.is_none()
+            && self.label.is_none()
+            && self.participant.is_none()
+            && self.older_than.is_none()
+    }
+
     fn lets_through(&self, row: &Listed) -> bool {
+        let age = Duration::from_millis(u64::try_from(row.age_ms).unwrap_or_default());
         self.kind.as_ref().is_none_or(|kind| *kind == row.kind)
             && self.label.is_none_or(|label| label == row.label)
+            && self.older_than.is_none_or(|least| age >= least)
     }
 }
 

@@ -2,45 +2,94 @@
 //! simulation and the real driver run the same code.
 //!
 //! It gathers submitted transactions into batches (idle: at once; busy: until a batch is full or its oldest has waited long
-//! enough), lets no two batches of one label be decided at once, answers repeats with the first one's outcome, splits a batch
+//! enough), decides batches of one label one after another, answers repeats with the first one's outcome, splits a batch
 //! that fails on data, and reads back a decision whose reply was lost. Completion is started here and finished by recovery if need be.
 
 use crate::{
+    foreign::Called,
     ids::{Gid, Label, Token},
     participant::Ballot,
-    transaction::{Decided, Outcome, SubmitError, Transaction, Vote},
+    transaction::{Decided, Outcome, Owed, SubmitError, Transaction, Vote},
 };
+use asking::{Asking, Left};
+use line::Line;
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
+use turns::Turns;
 
-/// How often a batch is decided again after a deadlock or a lock-wait timeout before its callers are told.
-const CONTENDED_TRIES: u32 = 10;
+mod asking;
+mod line;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+pub use asking::{Begun, NotWritten, ToBegin, Votes, Written};
+
+/// How often something is tried again after a deadlock or a lock-wait timeout before its callers are told.
+const TRIES: u32 = 10;
 
 /// The bounds of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Transactions in one batch, at most.
+    /// Transactions a batch does not wait for more than: with so many it starts at once.
     pub batch_size: usize,
+    /// Transactions in one batch, at most: where more wait than `batch_size`, so many are taken together. At least `batch_size`.
+    pub batch_at_most: usize,
     /// How long the oldest may wait for company while other batches are in flight.
     pub batch_wait: Duration,
     /// Batches between their first prepare and their last completion, at most.
     pub batches_in_flight: usize,
-    /// Transactions waiting for a batch, at most; beyond it submitters wait.
+    /// Transactions submitted and not in a batch yet, at most; beyond it submitters wait.
     pub queue: usize,
+    /// How long a transaction with participants outside may stay undecided before it is overdue.
+    pub timeout: Duration,
+}
+
+/// What suits most.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch_size: 200,
+            batch_at_most: 500,
+            batch_wait: Duration::from_millis(2),
+            batches_in_flight: 4,
+            queue: 10_000,
+            timeout: Duration::from_mins(5),
+        }
+    }
 }
 
 /// Names a batch while it is in flight.
 pub type BatchId = u64;
 
+/// What somebody wants, told to the core.
+#[derive(Debug)]
+pub struct Wanted<W, T> {
+    /// The transaction; with a reason to refuse it, it is to be rolled back and nobody is asked.
+    pub ballot: Ballot<W>,
+    /// Its participants outside this system.
+    pub foreign: Vec<String>,
+    /// How whoever wants it is answered.
+    pub caller: T,
+}
+
 /// What happened, told to the core.
 #[derive(Debug)]
 pub enum Event<W, T> {
-    /// Somebody wants a transaction decided; `T` is how they are answered.
-    Submitted(Transaction<W>, T),
+    /// Somebody wants a transaction decided.
+    Submitted(Wanted<W, T>),
+    /// What was to be begun is written down, or not.
+    Begun(Written<HashMap<Gid, Begun>>),
+    /// The participants outside were asked for one transaction.
+    Asked(Gid, Vec<(String, Called)>),
+    /// Their votes are written down, or not.
+    Noted(Written<()>),
     /// The participants have voted, in the order of the batch.
     Prepared(BatchId, Vec<Vote>),
+    /// All that a batch writes is written, and its COMMIT on its way: who contends for the same may begin.
+    Committing(BatchId),
     /// The decision was tried.
     Decided(BatchId, Tried),
     /// The locking read after a lost reply: what the log holds now, or why it could not be read.
@@ -82,6 +131,12 @@ impl Tried {
 /// What is to be done, told to the driver.
 #[derive(Debug)]
 pub enum Effect<W, T> {
+    /// Write these down before their participants are asked.
+    Begin(Vec<ToBegin<W>>),
+    /// Ask participants outside, by name.
+    Ask(Transaction<W>, Vec<String>),
+    /// Write down what they said.
+    Note(Vec<Votes>),
     /// Ask the participants.
     Prepare(BatchId, Vec<Transaction<W>>),
     /// Try the decision under a fresh token.
@@ -89,18 +144,20 @@ pub enum Effect<W, T> {
     /// Read back under a lock what the log holds for these, on a fresh connection. Only entries under the token were decided here.
     ReadBack(BatchId, Token, Vec<Gid>),
     /// Complete what was decided.
-    Complete(BatchId, Vec<(Transaction<W>, Outcome, i64)>),
+    Complete(BatchId, Vec<Owed<W>>),
     /// Answer a caller.
     Answer(T, Result<Outcome, SubmitError>),
 }
 
-struct Waiting<W> {
-    transaction: Transaction<W>,
-    since: Duration,
+/// Why callers get no outcome.
+enum GiveUp {
+    Unavailable(String),
+    CannotDecide(String),
 }
 
 struct Batch<W> {
     labels: HashSet<Label>,
+    is_prepared: bool,
     /// What is being decided now, and what is left to decide after a split.
     deciding: Vec<Ballot<W>>,
     left: Vec<Vec<Ballot<W>>>,
@@ -113,13 +170,11 @@ struct Batch<W> {
 pub struct Core<W, T> {
     limits: Limits,
     next_batch: BatchId,
-    /// Labels with waiting transactions, in the order they came to wait; a label stands here once.
-    line: VecDeque<Label>,
-    waiting: HashMap<Label, VecDeque<Waiting<W>>>,
-    queued: usize,
+    asking: Asking<W>,
+    line: Line<W>,
+    turns: Turns,
     /// Everyone to be told, by transaction, from submission to answer.
     callers: HashMap<Gid, Vec<T>>,
-    busy: HashSet<Label>,
     batches: HashMap<BatchId, Batch<W>>,
 }
 
@@ -130,11 +185,10 @@ impl<W: Clone, T> Core<W, T> {
         Self {
             limits,
             next_batch: 0,
-            line: VecDeque::new(),
-            waiting: HashMap::new(),
-            queued: 0,
+            asking: Asking::new(),
+            line: Line::default(),
+            turns: Turns::default(),
             callers: HashMap::new(),
-            busy: HashSet::new(),
             batches: HashMap::new(),
         }
     }
@@ -142,20 +196,30 @@ impl<W: Clone, T> Core<W, T> {
     /// Whether it may be given another transaction.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.queued < self.limits.queue
+        self.line.len() + self.asking.len() < self.limits.queue
     }
 
     /// Whether nobody waits and nothing is in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.queued == 0 && self.batches.is_empty()
+        self.line.len() + self.asking.len() == 0 && self.batches.is_empty()
     }
 
     /// Takes one event. `now` is any monotonic time; it is only compared with itself.
     pub fn on(&mut self, event: Event<W, T>, now: Duration, effects: &mut Vec<Effect<W, T>>) {
         match event {
-            Event::Submitted(transaction, caller) => self.submitted(transaction, caller, now),
+            Event::Submitted(wanted) => self.submitted(wanted, now),
+            Event::Begun(written) => {
+                let left = self.asking.begun(written, effects);
+                self.go_on(left, now, effects);
+            }
+            Event::Asked(gid, calls) => self.asking.asked(gid, calls),
+            Event::Noted(written) => {
+                let left = self.asking.noted(written);
+                self.go_on(left, now, effects);
+            }
             Event::Prepared(batch, votes) => self.prepared(batch, votes, effects),
+            Event::Committing(batch) => self.committing(batch, effects),
             Event::Decided(batch, tried) => self.tried(batch, tried, effects),
             Event::ReadBack(batch, read) => self.read_back(batch, read, effects),
             Event::Completed(batch) => self.completed(batch),
@@ -163,111 +227,90 @@ impl<W: Clone, T> Core<W, T> {
         }
     }
 
-    /// Starts the batches that may start. Called after one or many events.
-    pub fn start_batches(&mut self, now: Duration, effects: &mut Vec<Effect<W, T>>) {
-        while self.batches.len() < self.limits.batches_in_flight && self.worth_starting(now) {
-            let batch = self.gather();
+    /// Starts what may start. Called after one or many events.
+    pub fn start(&mut self, now: Duration, effects: &mut Vec<Effect<W, T>>) {
+        self.asking.start_writes(&self.limits, effects);
+        while self.batches.len() < self.limits.batches_in_flight {
+            let Some(ballots) = self.gather(now) else {
+                return;
+            };
             let id = self.next_batch;
             self.next_batch += 1;
-            effects.push(Effect::Prepare(
-                id,
-                batch
-                    .deciding
-                    .iter()
-                    .map(|ballot| ballot.transaction.clone())
-                    .collect(),
-            ));
+            let transactions = ballots.iter().map(|ballot| ballot.transaction.clone());
+            effects.push(Effect::Prepare(id, transactions.collect()));
+            let labels = ballots.iter().map(|ballot| ballot.transaction.label);
+            let batch = Batch {
+                labels: labels.collect(),
+                is_prepared: false,
+                deciding: ballots,
+                left: Vec::new(),
+                token: Token::fresh(),
+                tries: 0,
+                completing: 0,
+            };
+            self.turns.wait(id, &batch.labels);
             self.batches.insert(id, batch);
         }
     }
 
-    /// When [`start_batches`](Self::start_batches) is to be called although nothing happened; `None` when only an event can change anything.
+    /// When [`start`](Self::start) is to be called although nothing happened; `None` when only an event can change anything.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
         if self.batches.len() >= self.limits.batches_in_flight {
             return None;
         }
-        self.free_labels()
-            .filter_map(|label| self.waiting[&label].front())
-            .map(|first| first.since + self.limits.batch_wait)
-            .min()
+        let (_, since) = self.line.free(&self.turns, usize::MAX);
+        Some(since? + self.limits.batch_wait)
     }
 
-    fn submitted(&mut self, transaction: Transaction<W>, caller: T, now: Duration) {
-        if let Some(callers) = self.callers.get_mut(&transaction.gid) {
+    fn submitted(&mut self, wanted: Wanted<W, T>, now: Duration) {
+        let Wanted {
+            ballot,
+            foreign,
+            caller,
+        } = wanted;
+        let gid = ballot.transaction.gid;
+        if let Some(callers) = self.callers.get_mut(&gid) {
             callers.push(caller);
             return;
         }
-        self.callers.insert(transaction.gid, vec![caller]);
-        let label = transaction.label;
-        let waiting = self.waiting.entry(label).or_default();
-        if waiting.is_empty() {
-            self.line.push_back(label);
+        self.callers.insert(gid, vec![caller]);
+        if foreign.is_empty() || ballot.refused.is_some() {
+            self.line.push(ballot, now);
+        } else {
+            let transaction = ballot.transaction;
+            self.asking.begin(ToBegin {
+                transaction,
+                foreign,
+            });
         }
-        waiting.push_back(Waiting {
-            transaction,
-            since: now,
-        });
-        self.queued += 1;
     }
 
-    fn free_labels(&self) -> impl Iterator<Item = Label> + '_ {
-        self.line
-            .iter()
-            .copied()
-            .filter(|label| !self.busy.contains(label))
+    fn go_on(&mut self, left: Vec<Left<W>>, now: Duration, effects: &mut Vec<Effect<W, T>>) {
+        for one in left {
+            match one {
+                Left::Ready(ballot) => self.line.push(ballot, now),
+                Left::Answered(gid, result) => answer(&mut self.callers, gid, &result, effects),
+            }
+        }
     }
 
-    fn worth_starting(&self, now: Duration) -> bool {
-        let mut ready = 0;
-        for label in self.free_labels() {
-            let waiting = &self.waiting[&label];
-            ready += waiting.len();
-            let waited_enough = waiting
-                .front()
-                .is_some_and(|first| now >= first.since + self.limits.batch_wait);
-            if self.batches.is_empty() || waited_enough || ready >= self.limits.batch_size {
-                return true;
-            }
+    /// The next batch: of labels that are free, once it is worth it; else the next full one of a label that another batch decides.
+    fn gather(&mut self, now: Duration) -> Option<Vec<Ballot<W>>> {
+        let Limits {
+            batch_size,
+            batch_at_most,
+            batch_wait,
+            ..
+        } = self.limits;
+        let turns = &self.turns;
+        let (count, since) = self.line.free(turns, batch_size);
+        let waited_enough = since.is_some_and(|since| now >= since + batch_wait);
+        if count >= batch_size || waited_enough || (count > 0 && self.batches.is_empty()) {
+            return Some(self.line.take(batch_at_most, |label| turns.is_free(label)));
         }
-        false
-    }
-
-    fn gather(&mut self) -> Batch<W> {
-        let mut taken = Vec::new();
-        let mut labels = HashSet::new();
-        let mut stay = VecDeque::with_capacity(self.line.len());
-        while let Some(label) = self.line.pop_front() {
-            let room = self.limits.batch_size - taken.len();
-            if room == 0 || self.busy.contains(&label) {
-                stay.push_back(label);
-                continue;
-            }
-            let Some(waiting) = self.waiting.get_mut(&label) else {
-                continue;
-            };
-            taken.extend(waiting.drain(..room.min(waiting.len())).map(|one| Ballot {
-                transaction: one.transaction,
-                refused: None,
-            }));
-            labels.insert(label);
-            if waiting.is_empty() {
-                self.waiting.remove(&label);
-            } else {
-                stay.push_back(label);
-            }
-        }
-        self.line = stay;
-        self.queued -= taken.len();
-        self.busy.extend(labels.iter().copied());
-        Batch {
-            labels,
-            deciding: taken,
-            left: Vec::new(),
-            token: Token::fresh(),
-            tries: 0,
-            completing: 0,
-        }
+        let crowded = self.line.crowded(turns, batch_size)?;
+        Some(self.line.take(batch_at_most, |label| label == crowded))
     }
 
     fn prepared(&mut self, id: BatchId, votes: Vec<Vote>, effects: &mut Vec<Effect<W, T>>) {
@@ -276,10 +319,20 @@ impl<W: Clone, T> Core<W, T> {
         };
         for (ballot, vote) in batch.deciding.iter_mut().zip(votes) {
             if let Vote::No(reason) = vote {
-                ballot.refused = Some(reason);
+                ballot.refused.get_or_insert(reason);
             }
         }
-        decide(id, batch, effects);
+        batch.is_prepared = true;
+        if self.turns.has_come(id, &batch.labels) {
+            decide(id, batch, effects);
+        }
+    }
+
+    fn committing(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
+        let is_last_part = |batch: &Batch<W>| batch.left.is_empty();
+        if self.batches.get(&id).is_some_and(is_last_part) {
+            self.let_go(id, effects);
+        }
     }
 
     fn tried(&mut self, id: BatchId, tried: Tried, effects: &mut Vec<Effect<W, T>>) {
@@ -291,13 +344,13 @@ impl<W: Clone, T> Core<W, T> {
             Tried::ReplyLost(_) => {
                 effects.push(Effect::ReadBack(id, batch.token, gids(&batch.deciding)));
             }
-            Tried::Contended(why) if batch.tries >= CONTENDED_TRIES => {
-                self.give_up(id, &SubmitError::Unavailable(why), effects);
+            Tried::Contended(why) if batch.tries >= TRIES => {
+                self.give_up(id, GiveUp::Unavailable(why), effects);
             }
             Tried::Contended(_) => decide(id, batch, effects),
-            Tried::Unavailable(why) => self.give_up(id, &SubmitError::Unavailable(why), effects),
+            Tried::Unavailable(why) => self.give_up(id, GiveUp::Unavailable(why), effects),
             Tried::BadData(why) if batch.deciding.len() == 1 => {
-                self.give_up(id, &SubmitError::CannotDecide(why), effects);
+                self.give_up(id, GiveUp::CannotDecide(why), effects);
             }
             Tried::BadData(_) => {
                 let half = batch.deciding.split_off(batch.deciding.len() / 2);
@@ -336,36 +389,32 @@ impl<W: Clone, T> Core<W, T> {
             .into_iter()
             .map(|ballot| (ballot.transaction.gid, ballot))
             .collect();
-        let mut to_complete = Vec::with_capacity(decided.len());
+        let mut owed = Vec::with_capacity(decided.len());
         for one in decided {
-            answer(
-                &mut self.callers,
-                one.gid,
-                &Ok(one.outcome.clone()),
-                effects,
-            );
-            if let (Some(epoch), Some(ballot)) = (one.to_complete, ballots.remove(&one.gid)) {
-                to_complete.push((ballot.transaction, one.outcome, epoch));
+            let result = Ok(one.outcome.clone());
+            answer(&mut self.callers, one.gid, &result, effects);
+            if let (Some(rest), Some(ballot)) = (one.to_complete, ballots.remove(&one.gid)) {
+                owed.push(Owed {
+                    transaction: ballot.transaction,
+                    direction: one.outcome.direction(),
+                    rest,
+                });
             }
         }
-        if !to_complete.is_empty() {
+        if !owed.is_empty() {
             batch.completing += 1;
-            effects.push(Effect::Complete(id, to_complete));
+            effects.push(Effect::Complete(id, owed));
         }
         self.next_part(id, effects);
     }
 
-    fn give_up(&mut self, id: BatchId, error: &SubmitError, effects: &mut Vec<Effect<W, T>>) {
+    fn give_up(&mut self, id: BatchId, why: GiveUp, effects: &mut Vec<Effect<W, T>>) {
         let Some(batch) = self.batches.get_mut(&id) else {
             return;
         };
+        let error = Err(SubmitError::from(why));
         for ballot in std::mem::take(&mut batch.deciding) {
-            answer(
-                &mut self.callers,
-                ballot.transaction.gid,
-                &Err(error.clone()),
-                effects,
-            );
+            answer(&mut self.callers, ballot.transaction.gid, &error, effects);
         }
         self.next_part(id, effects);
     }
@@ -381,11 +430,26 @@ impl<W: Clone, T> Core<W, T> {
             decide(id, batch, effects);
             return;
         }
-        for label in batch.labels.drain() {
-            self.busy.remove(&label);
-        }
-        if batch.completing == 0 {
+        let is_complete = batch.completing == 0;
+        self.let_go(id, effects);
+        if is_complete {
             self.batches.remove(&id);
+        }
+    }
+
+    /// Batches whose turn comes by this are decided, if they are prepared.
+    fn let_go(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        let labels = std::mem::take(&mut batch.labels);
+        for next in self.turns.let_go(&labels) {
+            let Some(batch) = self.batches.get_mut(&next) else {
+                continue;
+            };
+            if batch.is_prepared && self.turns.has_come(next, &batch.labels) {
+                decide(next, batch, effects);
+            }
         }
     }
 
@@ -396,6 +460,15 @@ impl<W: Clone, T> Core<W, T> {
         batch.completing -= 1;
         if batch.completing == 0 && batch.deciding.is_empty() && batch.left.is_empty() {
             self.batches.remove(&id);
+        }
+    }
+}
+
+impl From<GiveUp> for SubmitError {
+    fn from(why: GiveUp) -> Self {
+        match why {
+            GiveUp::Unavailable(why) => Self::Unavailable(why),
+            GiveUp::CannotDecide(why) => Self::CannotDecide(why),
         }
     }
 }
@@ -427,6 +500,3 @@ fn answer<W, T>(
             .map(|caller| Effect::Answer(caller, result.clone())),
     );
 }
-
-#[cfg(test)]
-mod tests;

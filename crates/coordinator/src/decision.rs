@@ -2,12 +2,13 @@
 
 use crate::{
     core::Tried,
-    ids::{Gid, Label, Token},
+    epochs::Epochs,
+    ids::{Gid, Token},
     log::{self, Stored},
     participant::{Ballot, LastResource},
     sessions::{ANSWER_WITHIN, Sessions},
     state::{Event, TxState},
-    transaction::{Decided, Outcome, Ruling, Verdict, Work},
+    transaction::{Decided, Outcome, Rest, Ruling, Verdict, Work},
 };
 use futures::FutureExt as _;
 use sqlx::{Executor, MySqlConnection};
@@ -22,19 +23,21 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// The transaction was chosen to break a deadlock, and undone.
 const DEADLOCK: u16 = 1213;
 
-/// Tries to decide the batch once.
+/// Tries to decide the batch once; tells when nothing is left of it but COMMIT.
 pub(crate) async fn try_once<W: Work>(
     sessions: &Sessions,
     last_resource: &dyn LastResource<W>,
-    token: Token,
-    ballots: Vec<Ballot<W>>,
+    epochs: &Epochs,
+    (token, ballots): (Token, Vec<Ballot<W>>),
+    committing: impl FnOnce(),
 ) -> Tried {
     let mut session = match sessions.take().await {
         Ok(session) => session,
         Err(cause) => return Tried::Unavailable(cause.to_string()),
     };
     // Nothing was sent that commits: whatever breaks in here, dropping the session undoes it.
-    let ruling = AssertUnwindSafe(rule(&mut session, last_resource, token, ballots)).catch_unwind();
+    let ruling =
+        AssertUnwindSafe(rule(&mut session, last_resource, epochs, token, ballots)).catch_unwind();
     let ruled = match timeout(ANSWER_WITHIN, ruling).await {
         Ok(Ok(ruled)) => Ok(ruled),
         Ok(Err(_)) => return Tried::BadData("the last resource panicked".to_owned()),
@@ -46,17 +49,24 @@ pub(crate) async fn try_once<W: Work>(
             ANSWER_WITHIN.as_secs()
         )),
         Ok(Err(cause)) => not_committed(sessions, session, &cause).await,
-        Ok(Ok(decided)) => match timeout(ANSWER_WITHIN, session.execute("commit")).await {
-            Ok(Ok(_)) => {
-                sessions.give_back(session);
-                Tried::Done(decided)
-            }
-            Ok(Err(cause)) => Tried::ReplyLost(cause.to_string()),
-            Err(_) => Tried::ReplyLost(format!(
-                "no answer to COMMIT within {} s",
-                ANSWER_WITHIN.as_secs()
-            )),
-        },
+        Ok(Ok(decided)) => {
+            committing();
+            commit(sessions, session, decided).await
+        }
+    }
+}
+
+async fn commit(sessions: &Sessions, mut session: MySqlConnection, decided: Vec<Decided>) -> Tried {
+    match timeout(ANSWER_WITHIN, session.execute("commit")).await {
+        Ok(Ok(_)) => {
+            sessions.give_back(session);
+            Tried::Done(decided)
+        }
+        Ok(Err(cause)) => Tried::ReplyLost(cause.to_string()),
+        Err(_) => Tried::ReplyLost(format!(
+            "no answer to COMMIT within {} s",
+            ANSWER_WITHIN.as_secs()
+        )),
     }
 }
 
@@ -87,23 +97,15 @@ pub(crate) async fn read_back(
 async fn rule<W: Work>(
     db: &mut MySqlConnection,
     last_resource: &dyn LastResource<W>,
+    epochs: &Epochs,
     token: Token,
     mut ballots: Vec<Ballot<W>>,
 ) -> sqlx::Result<Vec<Decided>> {
     db.execute("start transaction").await?;
     ballots.sort_unstable_by_key(|ballot| ballot.transaction.gid);
-    let rows: Vec<(Gid, Label, &W)> = ballots
-        .iter()
-        .map(|ballot| {
-            (
-                ballot.transaction.gid,
-                ballot.transaction.label,
-                &ballot.transaction.work,
-            )
-        })
-        .collect();
-    log::claim(db, token, &rows).await?;
-    let gids: Vec<Gid> = rows.iter().map(|row| row.0).collect();
+    let transactions: Vec<_> = ballots.iter().map(|it| &it.transaction).collect();
+    log::claim(db, token, &transactions, epochs).await?;
+    let gids: Vec<Gid> = transactions.iter().map(|it| it.gid).collect();
     let known = log::read(db, &gids).await?;
     let (ours, mut decided) = share_out(ballots, &known, token);
     if !ours.is_empty() {
@@ -116,7 +118,10 @@ async fn rule<W: Work>(
                 ours.len()
             )));
         }
-        decided.extend(record(db, &ours, rulings).await?);
+        for (ballot, ruling) in ours.iter().zip(&rulings) {
+            epochs.saw(ballot.transaction.label, ruling.epoch);
+        }
+        decided.extend(record(db, &ours, rulings, &known).await?);
     }
     Ok(decided)
 }
@@ -144,66 +149,89 @@ pub(crate) fn share_out<W>(
 /// A row as its callers are told: only what was decided under `token` is for them to complete.
 pub(crate) fn stored(row: &Stored, token: Token) -> Option<Decided> {
     let unfinished = matches!(row.state, TxState::Committing | TxState::RollingBack);
-    let to_complete = (row.token == token && unfinished).then_some(row.epoch);
+    let rest = Rest {
+        epoch: row.epoch,
+        branches: row.branches,
+    };
     Some(Decided {
         gid: row.gid,
         outcome: row.outcome()?,
-        to_complete,
+        to_complete: (row.token == token && unfinished).then_some(rest),
     })
 }
 
-/// The state, the reason and the epoch of a row: rows that are alike are written together.
-type Became = (&'static str, Option<String>, i64);
+/// What a row became, and whether it had been begun: rows that are alike are written together.
+type Became = (&'static str, Option<String>, i64, bool);
 
-/// Stores the rulings beside the rows they speak of: one statement for all that became alike.
+/// Stores the rulings beside the rows they speak of: one statement for all that became alike, none for those that were claimed as
+/// what they became.
 async fn record<W: Work>(
     db: &mut MySqlConnection,
     ballots: &[Ballot<W>],
     rulings: Vec<Ruling>,
+    known: &[Stored],
 ) -> sqlx::Result<Vec<Decided>> {
+    let known: HashMap<Gid, &Stored> = known.iter().map(|row| (row.gid, row)).collect();
     let mut alike: BTreeMap<Became, (TxState, Vec<Gid>)> = BTreeMap::new();
     let mut decided = Vec::with_capacity(rulings.len());
     for (ballot, Ruling { verdict, epoch }) in ballots.iter().zip(rulings) {
         let gid = ballot.transaction.gid;
-        let (state, outcome, to_complete) =
-            became(verdict, epoch).map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))?;
+        let row = known.get(&gid);
+        let branches = row.map_or(0, |row| row.branches);
+        let (state, outcome, to_complete) = became(verdict, epoch, branches)
+            .map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))?;
         let reason = match &outcome {
             Outcome::Committed => None,
             Outcome::RolledBack { reason } => Some(reason.clone()),
         };
-        alike
-            .entry((state.as_str(), reason, epoch))
-            .or_insert_with(|| (state, Vec::new()))
-            .1
-            .push(gid);
+        let epoch = to_complete.map_or(epoch, |rest| rest.epoch);
+        if !row.is_some_and(|row| row.says(state, reason.as_deref(), epoch)) {
+            let was_begun = row.is_some_and(|row| row.state.direction().is_none());
+            alike
+                .entry((state.as_str(), reason, epoch, was_begun))
+                .or_insert_with(|| (state, Vec::new()))
+                .1
+                .push(gid);
+        }
         decided.push(Decided {
             gid,
             outcome,
             to_complete,
         });
     }
-    for ((_, reason, epoch), (state, gids)) in &alike {
-        log::record(db, gids, *state, reason.as_deref(), *epoch).await?;
+    for ((_, reason, epoch, was_begun), (state, gids)) in &alike {
+        log::record(db, gids, *state, reason.as_deref(), *epoch, *was_begun).await?;
     }
     Ok(decided)
 }
 
-/// What a ruling makes of its transaction: the state of its row, what its callers are told, and the epoch to complete it with.
+/// Lower than any epoch: what is completed under it was counted before, whoever is told.
+const BEFORE_ALL: i64 = -1;
+
+/// What a ruling makes of its transaction: the state of its row, what its callers are told, and what is left to do.
+///
+/// What the last resource had settled before is over for participants that were told then; foreign ones that were asked once more
+/// are told once more.
 pub(crate) fn became(
     verdict: Verdict,
     epoch: i64,
-) -> Result<(TxState, Outcome, Option<i64>), crate::state::IllegalMove> {
+    branches: u8,
+) -> Result<(TxState, Outcome, Option<Rest>), crate::state::IllegalMove> {
+    let owed = |epoch| Some(Rest { epoch, branches });
     Ok(match verdict {
         Verdict::Granted => (
             TxState::Prepared.on(Event::DecidedToCommit)?,
             Outcome::Committed,
-            Some(epoch),
+            owed(epoch),
         ),
         Verdict::Refused(reason) => (
             TxState::Prepared.on(Event::Refused)?,
             Outcome::RolledBack { reason },
-            Some(epoch),
+            owed(epoch),
         ),
+        Verdict::AlreadySettled(outcome) if branches > 0 => {
+            (outcome.direction().decided(), outcome, owed(BEFORE_ALL))
+        }
         Verdict::AlreadySettled(outcome) => (outcome.direction().finished(), outcome, None),
     })
 }
@@ -226,7 +254,7 @@ async fn not_committed(
 }
 
 /// An error before COMMIT was sent: surely nothing was decided.
-fn classify(cause: &sqlx::Error) -> Tried {
+pub(crate) fn classify(cause: &sqlx::Error) -> Tried {
     let why = cause.to_string();
     match cause {
         sqlx::Error::Database(error) => {
@@ -291,11 +319,17 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_gid_is_stored_final_and_completed_by_nobody() {
+    fn a_settled_gid_is_stored_final_and_completed_by_nobody_but_those_outside() {
         let settled = Verdict::AlreadySettled(Outcome::RolledBack {
             reason: log::SUPERSEDED.to_owned(),
         });
-        let (state, _, to_complete) = became(settled, 3).unwrap();
+        let (state, _, to_complete) = became(settled.clone(), 3, 0).unwrap();
         assert_eq!((state, to_complete), (TxState::RolledBack, None));
+        let (state, _, to_complete) = became(settled, 3, 1).unwrap();
+        let rest = Rest {
+            epoch: BEFORE_ALL,
+            branches: 1,
+        };
+        assert_eq!((state, to_complete), (TxState::RollingBack, Some(rest)));
     }
 }

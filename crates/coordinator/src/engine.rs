@@ -1,15 +1,18 @@
 //! The core's hands: a task that feeds it events and carries out its effects on a real database and real participants.
 
 use crate::{
-    core::{BatchId, Core, Effect, Event, Limits},
+    core::{BatchId, Core, Effect, Event, Limits, ToBegin, Wanted},
     decision,
+    epochs::Epochs,
     ids::Gid,
     log,
     metrics::{TX_COMMIT_SECONDS, TX_TOTAL},
-    participant::{LastResource, Participant},
+    outside::{Outside, within},
+    participant::{Ballot, LastResource, Participant, Participants},
     sessions::Sessions,
-    state::Direction,
-    transaction::{Answer, Completion, Outcome, SubmitError, Transaction, Vote, Work},
+    state::{Direction, TxState},
+    trace::{Phase, span},
+    transaction::{Answer, Completion, Outcome, Owed, SubmitError, Transaction, Vote, Work},
 };
 use futures::{FutureExt as _, future::join_all};
 use metrics::{counter, histogram};
@@ -19,16 +22,19 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 /// The pause before a decision whose reply was lost is read again.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// The reason of a transaction that was rolled back without another one.
+const ROLLED_BACK: &str = "rolled_back";
 
 type Caller = oneshot::Sender<Result<Outcome, SubmitError>>;
 
 /// Decides transactions, gathered into batches. Cloning shares it; dropping the last clone lets it finish and end.
 pub struct Engine<W: Work> {
-    inbox: mpsc::Sender<(Transaction<W>, Caller)>,
+    inbox: mpsc::Sender<Wanted<W, Caller>>,
+    hands: Arc<Hands<W>>,
     tasks: TaskTracker,
 }
 
@@ -36,6 +42,7 @@ impl<W: Work> Clone for Engine<W> {
     fn clone(&self) -> Self {
         Self {
             inbox: self.inbox.clone(),
+            hands: Arc::clone(&self.hands),
             tasks: self.tasks.clone(),
         }
     }
@@ -47,18 +54,27 @@ impl<W: Work> Engine<W> {
     pub fn start(
         limits: Limits,
         sessions: Sessions,
-        participants: Vec<Arc<dyn Participant<W>>>,
+        participants: impl Into<Participants<W>>,
         last_resource: Arc<dyn LastResource<W>>,
     ) -> Self {
         let (inbox, submitted) = mpsc::channel(limits.batch_size.max(1));
         let tasks = TaskTracker::new();
+        let Participants { own, foreign } = participants.into();
         let hands = Arc::new(Hands {
+            outside: Outside::new(foreign, sessions.clone()),
             sessions,
-            participants,
+            participants: own,
             last_resource,
+            epochs: Epochs::default(),
+            overdue_after: limits.timeout,
+            tasks: tasks.clone(),
         });
-        tasks.spawn(drive(limits, hands, submitted));
-        Self { inbox, tasks }
+        tasks.spawn(drive(limits, Arc::clone(&hands), submitted));
+        Self {
+            inbox,
+            hands,
+            tasks,
+        }
     }
 
     /// Decides one transaction and gives its outcome once that is durable; its branches are completed afterwards, by the engine
@@ -67,35 +83,130 @@ impl<W: Work> Engine<W> {
     /// The decision goes on when the caller goes away.
     ///
     /// # Errors
-    /// [`SubmitError`]: nothing was decided, and the same transaction may be submitted again.
+    /// [`SubmitError`]: nothing was decided, and the same transaction may be submitted again. One with foreign participants is
+    /// begun then, until it is decided after all.
     pub async fn submit(&self, transaction: Transaction<W>) -> Result<Outcome, SubmitError> {
+        self.decide(Ballot {
+            transaction,
+            refused: None,
+        })
+        .await
+    }
+
+    /// Writes a transaction down and asks nobody yet: it is seen from now on, and overdue after [`Limits::timeout`]. Gives its state,
+    /// which is another one where it was known. To be followed by [`commit`](Self::commit) or [`roll_back`](Self::roll_back), by
+    /// whomever.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: it may be written down or not, and begun again.
+    pub async fn begin(&self, transaction: Transaction<W>) -> Result<TxState, SubmitError> {
+        let gid = transaction.gid;
+        let foreign = transaction.work.foreign();
+        let to_begin = ToBegin {
+            transaction,
+            foreign,
+        };
+        let Hands {
+            outside,
+            overdue_after,
+            ..
+        } = &*self.hands;
+        outside.begin(vec![to_begin], *overdue_after).await?;
+        let stored = self.hands.stored(gid).await?;
+        stored.map_or(Ok(TxState::Begun), |row| Ok(row.state))
+    }
+
+    /// Decides a transaction that was [begun](Self::begin): as [`submit`](Self::submit) with the same one. Of one that was decided, the
+    /// stored outcome.
+    ///
+    /// # Errors
+    /// [`DecideError`]
+    pub async fn commit(&self, gid: Gid) -> Result<Outcome, DecideError> {
+        match self.hands.find(gid).await? {
+            Found::Undecided(transaction) => Ok(self.submit(*transaction).await?),
+            Found::Decided(outcome) => Ok(outcome),
+        }
+    }
+
+    /// Rolls a transaction back that was [begun](Self::begin) or left undecided, for this reason (a short code); again, the same. The
+    /// last resource refuses it, and whoever may have promised is told.
+    ///
+    /// # Errors
+    /// [`DecideError`]; [`DecideError::AlreadyCommitted`] when it was decided before: what is decided is never turned round.
+    pub async fn roll_back(&self, gid: Gid, reason: Option<&str>) -> Result<(), DecideError> {
+        let outcome = match self.hands.find(gid).await? {
+            Found::Undecided(transaction) => {
+                let reason = reason.unwrap_or(ROLLED_BACK).chars().take(64).collect();
+                self.decide(Ballot {
+                    transaction: *transaction,
+                    refused: Some(reason),
+                })
+                .await?
+            }
+            Found::Decided(outcome) => outcome,
+        };
+        match outcome {
+            Outcome::Committed => Err(DecideError::AlreadyCommitted(gid)),
+            Outcome::RolledBack { .. } => Ok(()),
+        }
+    }
+
+    async fn decide(&self, ballot: Ballot<W>) -> Result<Outcome, SubmitError> {
         let (caller, answer) = oneshot::channel();
-        self.inbox
-            .send((transaction, caller))
-            .await
-            .map_err(|_| SubmitError::Stopped)?;
+        let foreign = ballot.transaction.work.foreign();
+        let wanted = Wanted {
+            ballot,
+            foreign,
+            caller,
+        };
+        let sent = self.inbox.send(wanted).await;
+        sent.map_err(|_| SubmitError::Stopped)?;
         answer.await.unwrap_or(Err(SubmitError::Stopped))
     }
 
     /// Takes no more, and returns once all that was taken is decided and its completion was tried.
     pub async fn drain(self) {
-        let Self { inbox, tasks } = self;
+        let Self { inbox, tasks, .. } = self;
         drop(inbox);
         tasks.close();
         tasks.wait().await;
     }
 }
 
+/// Why a transaction that was to be begun before was not decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// There is no such transaction, or retention removed it.
+    #[error("there is no transaction {0}")]
+    NotFound(Gid),
+    /// It was to be rolled back, and had been committed.
+    #[error("transaction {0} is committed")]
+    AlreadyCommitted(Gid),
+    /// Nothing was decided.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
 struct Hands<W: Work> {
     sessions: Sessions,
     participants: Vec<Arc<dyn Participant<W>>>,
+    outside: Outside,
     last_resource: Arc<dyn LastResource<W>>,
+    epochs: Epochs,
+    overdue_after: Duration,
+    tasks: TaskTracker,
+}
+
+/// A transaction that is known to the log.
+enum Found<W> {
+    Undecided(Box<Transaction<W>>),
+    Decided(Outcome),
 }
 
 async fn drive<W: Work>(
     limits: Limits,
     hands: Arc<Hands<W>>,
-    mut submitted: mpsc::Receiver<(Transaction<W>, Caller)>,
+    mut submitted: mpsc::Receiver<Wanted<W, Caller>>,
 ) {
     let mut core: Core<W, Caller> = Core::new(limits);
     let (done, mut happened) = mpsc::unbounded_channel();
@@ -107,8 +218,8 @@ async fn drive<W: Work>(
         let wake_at = core.wake_at();
         let event = tokio::select! {
             Some(event) = happened.recv() => event,
-            taken = submitted.recv(), if open && core.has_room() => if let Some((transaction, caller)) = taken {
-                Event::Submitted(transaction, caller)
+            taken = submitted.recv(), if open && core.has_room() => if let Some(wanted) = taken {
+                Event::Submitted(wanted)
             } else {
                 open = false;
                 Event::Tick
@@ -122,11 +233,11 @@ async fn drive<W: Work>(
             core.on(event, now, &mut effects);
         }
         while core.has_room()
-            && let Ok((transaction, caller)) = submitted.try_recv()
+            && let Ok(wanted) = submitted.try_recv()
         {
-            core.on(Event::Submitted(transaction, caller), now, &mut effects);
+            core.on(Event::Submitted(wanted), now, &mut effects);
         }
-        core.start_batches(now, &mut effects);
+        core.start(now, &mut effects);
         for effect in effects.drain(..) {
             carry_out(&hands, effect, &done);
         }
@@ -150,19 +261,57 @@ fn carry_out<W: Work>(
             // A caller that went away is told by the next repeat.
             let _ = caller.send(result);
         }
+        Effect::Begin(to_begin) => {
+            let span = span(
+                Phase::Begin,
+                None,
+                to_begin.iter().map(|one| &one.transaction),
+            );
+            let work = async move {
+                let written = hands.outside.begin(to_begin, hands.overdue_after).await;
+                report(Event::Begun(written));
+            };
+            tokio::spawn(work.instrument(span));
+        }
+        Effect::Ask(transaction, names) => {
+            let span = span(Phase::Ask, None, [&transaction]);
+            let work = async move {
+                let calls = hands.outside.ask(&transaction, names).await;
+                report(Event::Asked(transaction.gid, calls));
+            };
+            tokio::spawn(work.instrument(span));
+        }
+        Effect::Note(votes) => {
+            tokio::spawn(async move { report(Event::Noted(hands.outside.note(&votes).await)) });
+        }
         Effect::Prepare(id, batch) => {
-            tokio::spawn(async move { report(Event::Prepared(id, hands.prepare(&batch).await)) });
+            let span = span(Phase::Prepare, Some(id), &batch);
+            let work = async move { report(Event::Prepared(id, hands.prepare(&batch).await)) };
+            tokio::spawn(work.instrument(span));
         }
         Effect::Decide(id, token, ballots) => {
-            tokio::spawn(async move {
+            let span = span(
+                Phase::Decide,
+                Some(id),
+                ballots.iter().map(|it| &it.transaction),
+            );
+            let work = async move {
+                let Hands {
+                    sessions,
+                    last_resource,
+                    epochs,
+                    ..
+                } = &*hands;
+                let committing = || report(Event::Committing(id));
+                let batch = (token, ballots);
                 let tried =
-                    decision::try_once(&hands.sessions, &*hands.last_resource, token, ballots)
-                        .await;
+                    decision::try_once(sessions, &**last_resource, epochs, batch, committing).await;
                 if let Some(why) = tried.why_not() {
                     warn!("A decision did not go through: {why}");
                 }
                 report(Event::Decided(id, tried));
-            });
+            };
+            tokio::spawn(work.instrument(span));
         }
         Effect::ReadBack(id, token, gids) => {
             tokio::spawn(async move {
@@ -174,13 +323,55 @@ fn carry_out<W: Work>(
                 report(Event::ReadBack(id, read));
             });
         }
-        Effect::Complete(id, decided) => {
-            tokio::spawn(async move { report(hands.complete(id, decided).await) });
+        Effect::Complete(id, owed) => {
+            let span = span(
+                Phase::Complete,
+                Some(id),
+                owed.iter().map(|it| &it.transaction),
+            );
+            let work = async move { report(hands.complete(id, owed).await) };
+            tokio::spawn(work.instrument(span));
         }
     }
 }
 
 impl<W: Work> Hands<W> {
+    async fn stored(&self, gid: Gid) -> Result<Option<log::Stored>, SubmitError> {
+        let reading = async {
+            let mut session = self.sessions.take().await?;
+            let mut rows = within(log::read(&mut session, &[gid])).await?;
+            self.sessions.give_back(session);
+            Ok::<_, sqlx::Error>(rows.pop())
+        };
+        reading
+            .await
+            .map_err(|cause| SubmitError::Unavailable(cause.to_string()))
+    }
+
+    async fn find(&self, gid: Gid) -> Result<Found<W>, DecideError> {
+        let reading = async {
+            let mut session = self.sessions.take().await?;
+            let found = within(log::find_work(&mut session, gid)).await?;
+            self.sessions.give_back(session);
+            Ok::<_, sqlx::Error>(found)
+        };
+        match reading.await {
+            Ok(Some((label, work))) => {
+                Ok(Found::Undecided(Box::new(Transaction { gid, label, work })))
+            }
+            Ok(None) => {
+                let outcome = self.stored(gid).await?.and_then(|row| row.outcome());
+                outcome
+                    .map(Found::Decided)
+                    .ok_or(DecideError::NotFound(gid))
+            }
+            Err(cause @ sqlx::Error::Decode(_)) => {
+                Err(SubmitError::CannotDecide(cause.to_string()).into())
+            }
+            Err(cause) => Err(SubmitError::Unavailable(cause.to_string()).into()),
+        }
+    }
+
     /// All participants at once; the first no of each transaction counts.
     async fn prepare(&self, batch: &[Transaction<W>]) -> Vec<Vote> {
         let mut votes = vec![Vote::Yes; batch.len()];
@@ -200,52 +391,73 @@ impl<W: Work> Hands<W> {
         votes
     }
 
-    async fn complete(
-        &self,
-        id: BatchId,
-        decided: Vec<(Transaction<W>, Outcome, i64)>,
-    ) -> Event<W, Caller> {
+    /// Foreign participants are told once the others are done, and hold up no batch.
+    async fn complete(self: Arc<Self>, id: BatchId, owed: Vec<Owed<W>>) -> Event<W, Caller> {
         let started = Instant::now();
-        let branches: Vec<Completion<W::Branch>> = decided
+        let has_foreign: HashMap<Gid, bool> = owed
+            .iter()
+            .map(|it| (it.transaction.gid, it.rest.branches > 0))
+            .collect();
+        let branches: Vec<Completion<W::Branch>> = owed
             .into_iter()
-            .map(|(transaction, outcome, epoch)| Completion {
-                gid: transaction.gid,
-                direction: outcome.direction(),
-                epoch,
-                branch: transaction.work.branch(),
+            .map(|it| Completion {
+                gid: it.transaction.gid,
+                direction: it.direction,
+                epoch: it.rest.epoch,
+                branch: it.transaction.work.branch(),
             })
             .collect();
-        let answers = complete(&self.participants, &branches).await;
-        if let Err(cause) = self.mark(&done_of(&branches, &answers)).await {
-            debug!("Finished transactions could not be marked, recovery will: {cause}");
+        let answers = joined(
+            branches.len(),
+            complete(&self.participants, &branches).await,
+        );
+        for (direction, gids) in done_of(&branches, &answers) {
+            let (outside, here): (Vec<Gid>, Vec<Gid>) =
+                gids.into_iter().partition(|gid| has_foreign[gid]);
+            if let Err(cause) = self.finish(direction, &here).await {
+                debug!("Finished transactions could not be marked, recovery will: {cause}");
+            }
+            if !outside.is_empty() {
+                let hands = Arc::clone(&self);
+                let telling = async move { hands.tell(direction, outside).await };
+                self.tasks.spawn(telling);
+            }
         }
         histogram!(TX_COMMIT_SECONDS).record(started.elapsed());
         Event::Completed(id)
     }
 
-    async fn mark(&self, done: &HashMap<Direction, Vec<Gid>>) -> sqlx::Result<()> {
-        if done.is_empty() {
+    /// Who does not answer is told by recovery.
+    async fn tell(&self, direction: Direction, gids: Vec<Gid>) {
+        let telling = async {
+            let told = self.outside.tell(direction, &gids).await?;
+            let done = told.iter().filter(|told| told.answer == Answer::Done);
+            let done: Vec<Gid> = done.map(|told| told.gid).collect();
+            self.finish(direction, &done).await
+        };
+        if let Err(cause) = telling.await {
+            debug!(
+                "What foreign participants were told could not be written, recovery tells them: {cause}"
+            );
+        }
+    }
+
+    async fn finish(&self, direction: Direction, gids: &[Gid]) -> sqlx::Result<()> {
+        if gids.is_empty() {
             return Ok(());
         }
         let mut session = self.sessions.take().await?;
-        for (direction, gids) in done {
-            tokio::time::timeout(
-                crate::sessions::ANSWER_WITHIN,
-                log::finish(&mut session, *direction, gids),
-            )
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
-        }
+        within(log::finish(&mut session, direction, gids)).await?;
         self.sessions.give_back(session);
         Ok(())
     }
 }
 
-/// Asks all participants to complete all branches: what they say together, in the order of the branches.
-pub(crate) async fn complete<W: Work>(
-    participants: &[Arc<dyn Participant<W>>],
+/// Asks all participants to complete all branches: what each says of them, in their order.
+pub(crate) async fn complete<'a, W: Work>(
+    participants: &'a [Arc<dyn Participant<W>>],
     branches: &[Completion<W::Branch>],
-) -> Vec<Answer> {
+) -> Vec<(&'a str, Vec<Answer>)> {
     let asked = participants.iter().map(async |participant| {
         let answers = AssertUnwindSafe(participant.complete(branches))
             .catch_unwind()
@@ -253,7 +465,7 @@ pub(crate) async fn complete<W: Work>(
             .unwrap_or_else(|_| vec![Answer::Failed("it panicked".to_owned()); branches.len()]);
         (participant.name(), answers)
     });
-    joined(branches.len(), join_all(asked).await)
+    join_all(asked).await
 }
 
 /// What all participants together say of each branch: done once all of them are, failed where one of them did. Whoever says

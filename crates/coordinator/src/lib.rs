@@ -57,11 +57,12 @@
 //!     Ruling, Sessions, Transaction, Verdict, Vote, Work,
 //! };
 //! use futures::future::BoxFuture;
+//! use serde::{Deserialize, Serialize};
 //! use sqlx::{MySqlConnection, MySqlPool};
-//! use std::{sync::Arc, time::Duration};
+//! use std::sync::Arc;
 //! use uuid::Uuid;
 //!
-//! #[derive(Clone)]
+//! #[derive(Clone, Serialize, Deserialize)]
 //! struct Visit {
 //!     visitor: u32,
 //! }
@@ -141,14 +142,8 @@
 //!
 //! # async fn evening(play: Uuid) -> Result<(), Box<dyn std::error::Error>> {
 //! let participants: Vec<Arc<dyn Participant<Visit>>> = vec![Arc::new(Desk("cloakroom")), Arc::new(Desk("bar"))];
-//! let limits = Limits {
-//!     batch_size: 200,
-//!     batch_wait: Duration::from_millis(2),
-//!     batches_in_flight: 4,
-//!     queue: 10_000,
-//! };
 //! let server = "mysql://theatre@127.0.0.1/theatre";
-//! let engine = Engine::start(limits, Sessions::new(server.parse()?), participants.clone(), Arc::new(Seats));
+//! let engine = Engine::start(Limits::default(), Sessions::new(server.parse()?), participants.clone(), Arc::new(Seats));
 //! let visit = Transaction {
 //!     gid: Gid::from_uuid(Uuid::now_v7()),
 //!     label: Label::from_uuid(play),
@@ -172,10 +167,12 @@ pub mod control;
 mod core;
 mod decision;
 mod engine;
+mod epochs;
 pub mod foreign;
 mod ids;
 mod log;
 pub mod metrics;
+mod outside;
 mod participant;
 mod recovery;
 mod resume;
@@ -185,17 +182,18 @@ mod sessions;
 #[cfg(test)]
 mod simulation;
 mod state;
+mod trace;
 mod transaction;
 
 pub use crate::core::Limits;
-pub use engine::Engine;
+pub use engine::{DecideError, Engine};
 pub use foreign::{
     BadParticipant, Called, ForeignParticipants, HttpParticipant, HttpSettings, Op, Phase, Reply,
     SameName, Style,
 };
 pub use ids::{Gid, Label, Token};
-pub use log::{Backlog, SUPERSEDED, backlog};
-pub use participant::{Ballot, LastResource, Participant};
+pub use log::{Backlog, BranchState, SUPERSEDED, UnknownBranchState, backlog};
+pub use participant::{Ballot, LastResource, Participant, Participants};
 pub use recovery::{Pace, Recovered, Recovery};
 pub use resume::{ResumeError, resume};
 pub use retention::Retention;

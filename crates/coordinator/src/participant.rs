@@ -1,8 +1,12 @@
 //! What the engine needs from those it makes agree.
 
-use crate::transaction::{Answer, Completion, Ruling, Transaction, Vote, Work};
+use crate::{
+    foreign::ForeignParticipants,
+    transaction::{Answer, Completion, Ruling, Transaction, Vote, Work},
+};
 use futures::future::BoxFuture;
 use sqlx::MySqlConnection;
+use std::sync::Arc;
 
 /// One resource that takes part in transactions: it can promise, then apply or undo, each as often as it is asked.
 ///
@@ -17,6 +21,31 @@ pub trait Participant<W: Work>: Send + Sync + 'static {
     /// Applies or undoes branches that were decided. What it gives no answer for is [`Answer::NotYet`]; a panic is
     /// [`Answer::Failed`].
     fn complete<'a>(&'a self, batch: &'a [Completion<W::Branch>]) -> BoxFuture<'a, Vec<Answer>>;
+}
+
+/// Everyone an engine makes agree, but the last resource: an engine and its recoveries have the same.
+pub struct Participants<W: Work> {
+    pub(crate) own: Vec<Arc<dyn Participant<W>>>,
+    pub(crate) foreign: ForeignParticipants,
+}
+
+impl<W: Work> Participants<W> {
+    /// With these foreign ones besides; each takes part where [`Work::foreign`] names it.
+    #[must_use]
+    pub fn and_foreign(mut self, foreign: ForeignParticipants) -> Self {
+        self.foreign = foreign;
+        self
+    }
+}
+
+/// These take part in every transaction.
+impl<W: Work> From<Vec<Arc<dyn Participant<W>>>> for Participants<W> {
+    fn from(own: Vec<Arc<dyn Participant<W>>>) -> Self {
+        Self {
+            own,
+            foreign: ForeignParticipants::default(),
+        }
+    }
 }
 
 /// A transaction before the last resource, with what the participants said.

@@ -3,28 +3,31 @@
 //! Any number of these may run at once, in any process: rows are claimed with a lease by the database's clock, and a
 //! completing call that was applied before changes nothing.
 
+mod trouble;
+
 use crate::{
-    engine::{self, done_of},
+    engine,
+    foreign::{Called, Reply},
     ids::Gid,
-    log::{self, Failure, Unfinished},
+    log::{self, BranchState, Line, Unfinished, Waits},
     metrics::{TX_HANGING, TX_OLDEST_UNFINISHED_SECONDS, TX_UNFINISHED},
-    participant::Participant,
+    outside::Outside,
+    participant::{Participant, Participants},
     resume::ResumeError,
-    retry::{Next, RetryPolicy},
-    state::{Direction, Event, TxState},
-    transaction::{Answer, Completion, Work},
+    retry::RetryPolicy,
+    sessions::Sessions,
+    state::{Direction, TxState},
+    transaction::{Answer, Completion, Transaction, Work},
 };
+use chrono::Utc;
 use futures::future::try_join_all;
 use metrics::gauge;
 use serde::de::DeserializeOwned;
-use sqlx::MySqlPool;
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Add,
-    sync::Arc,
-    time::Duration,
-};
-use tracing::error;
+use sqlx::{MySqlConnection, MySqlPool};
+use std::{collections::HashMap, ops::Add, sync::Arc, time::Duration};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use trouble::Trouble;
 
 /// Transactions claimed at once.
 const BATCH: u32 = 500;
@@ -54,7 +57,10 @@ impl Default for Pace {
 pub struct Recovery<W: Work> {
     db: MySqlPool,
     participants: Vec<Arc<dyn Participant<W>>>,
+    outside: Arc<Outside>,
     pace: Pace,
+    /// Foreign participants that are being told: slow ones hold up nobody.
+    telling: TaskTracker,
 }
 
 /// What a run of [`Recovery::run_batch`] did.
@@ -66,30 +72,64 @@ pub struct Recovered {
     pub waiting: usize,
     /// Transactions that were given up: they stay as they are until [`Recovery::resume`].
     pub stuck: usize,
+    /// Transactions whose foreign participants are being told meanwhile, all others being done: see [`Recovery::told`].
+    pub telling: usize,
 }
 
 impl<W: Work> Recovery<W> {
-    /// `db` must be a pool at READ COMMITTED.
+    /// `db` must be a pool at READ COMMITTED; what has to do with foreign participants goes through sessions of its own.
     #[must_use]
-    pub fn new(db: MySqlPool, participants: Vec<Arc<dyn Participant<W>>>, pace: Pace) -> Self {
+    pub fn new(db: MySqlPool, participants: impl Into<Participants<W>>, pace: Pace) -> Self {
+        let Participants { own, foreign } = participants.into();
+        let sessions = Sessions::new(db.connect_options().as_ref().clone());
         Self {
             db,
-            participants,
+            participants: own,
+            outside: Arc::new(Outside::new(foreign, sessions)),
             pace,
+            telling: TaskTracker::new(),
         }
     }
 
     /// Claims due transactions of both directions, oldest first, some batches of each, and completes them in parallel. Call it
     /// again while it finishes any.
     ///
+    /// Foreign participants are told last, and not waited for. So many branches are in hand for each of them and no more; what waits
+    /// for one that is away is left alone until it answers again, and then goes on at once, as fast as that one can.
+    ///
     /// # Errors
     /// What the database says; what was claimed comes back after its lease.
     pub async fn run_batch(&self) -> sqlx::Result<Recovered> {
+        self.outside.wake().await?;
         let (commits, rollbacks) = tokio::try_join!(
             self.run_direction(Direction::Commit),
             self.run_direction(Direction::RollBack)
         )?;
         Ok(commits + rollbacks)
+    }
+
+    /// Returns once the foreign participants that are being told have answered or had their time.
+    pub async fn told(&self) {
+        self.telling.close();
+        self.telling.wait().await;
+        self.telling.reopen();
+    }
+
+    /// Claims up to `limit` transactions that were begun and not decided within [`Limits::timeout`](crate::Limits), the oldest first, for
+    /// `lease`: then they are overdue again. Whoever is given them decides them, or hands them to who does. What this build cannot read
+    /// is told in the log, and left.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn overdue(&self, lease: Duration, limit: u32) -> sqlx::Result<Vec<Transaction<W>>> {
+        let claimed = log::claim_overdue(&self.db, lease, limit).await?;
+        let readable = claimed.into_iter().filter_map(|(gid, transaction)| {
+            if transaction.is_none() {
+                warn!(%gid, "Transaction {gid} is overdue, and what it was to do cannot be read by this build");
+            }
+            transaction
+        });
+        Ok(readable.collect())
     }
 
     /// Lets a stuck transaction go on: see [`resume`](crate::resume()).
@@ -162,42 +202,111 @@ impl<W: Work> Recovery<W> {
             return Ok(Recovered::default());
         }
         let (branches, mut trouble) = read::<W::Branch>(direction, &due);
-        let answers = engine::complete(&self.participants, &branches).await;
-        let mut session = self.db.acquire().await?;
-        let mut recovered = Recovered::default();
-        for (direction, gids) in &done_of(&branches, &answers) {
-            log::finish(&mut session, *direction, gids).await?;
-            recovered.finished += gids.len();
-        }
-        let attempts: HashMap<Gid, i32> = due.iter().map(|row| (row.gid, row.attempts)).collect();
+        let began = Utc::now();
+        let each = engine::complete(&self.participants, &branches).await;
+        let lines: Vec<(Gid, &str, Called)> = failures(&branches, &each, began);
+        let answers = engine::joined(branches.len(), each.clone());
+        let due: HashMap<Gid, Unfinished> = due.into_iter().map(|row| (row.gid, row)).collect();
+        let (mut done, mut outside) = (Vec::new(), Vec::new());
         for (branch, answer) in branches.iter().zip(answers) {
-            trouble.add(branch.gid, attempts[&branch.gid], answer);
-        }
-        recovered.waiting += trouble.not_now.values().map(Vec::len).sum::<usize>();
-        let RetryPolicy {
-            first_wait, jitter, ..
-        } = self.pace.retry;
-        for (why, gids) in &trouble.not_now {
-            log::not_now(&mut session, gids, first_wait, jitter, why).await?;
-        }
-        for (failure, gids) in &trouble.failed {
-            let next = self.after(failure);
-            log::failed(&mut session, direction, gids, failure, next, jitter).await?;
-            if next == Next::Stuck {
-                recovered.stuck += gids.len();
-                tell_stuck(direction, gids, failure);
-            } else {
-                recovered.waiting += gids.len();
+            let row = &due[&branch.gid];
+            match answer {
+                Answer::Done if row.branches > 0 => outside.push((row.gid, row.attempts)),
+                Answer::Done => done.push(row.gid),
+                other => trouble.add(row.gid, row.attempts, other),
             }
+        }
+        let mut session = self.db.acquire().await?;
+        log::finish(&mut session, direction, &done).await?;
+        write_failures(&mut session, direction, &lines).await?;
+        let retry = &self.pace.retry;
+        let mut recovered = trouble.write(&mut session, retry, direction).await?;
+        recovered.finished = done.len();
+        recovered.telling = outside.len();
+        if !outside.is_empty() {
+            self.telling.spawn(tell(
+                Arc::clone(&self.outside),
+                self.pace.retry,
+                direction,
+                outside,
+            ));
         }
         Ok(recovered)
     }
+}
 
-    fn after(&self, failure: &Failure) -> Next {
-        self.pace
-            .retry
-            .after_failure(u32::try_from(failure.attempts).unwrap_or_default())
+/// Tells foreign participants, and writes down what became of it.
+async fn tell(
+    outside: Arc<Outside>,
+    retry: RetryPolicy,
+    direction: Direction,
+    transactions: Vec<(Gid, i32)>,
+) {
+    let attempts: HashMap<Gid, i32> = transactions.iter().copied().collect();
+    let gids: Vec<Gid> = transactions.into_iter().map(|(gid, _)| gid).collect();
+    let telling = async {
+        let mut trouble = Trouble::default();
+        let mut done = Vec::new();
+        for told in outside.tell(direction, &gids).await? {
+            match told.answer {
+                Answer::Done => done.push(told.gid),
+                Answer::NotYet(why) if told.is_parked => trouble.park(told.gid, why),
+                other => trouble.add(told.gid, attempts[&told.gid], other),
+            }
+        }
+        let mut session = outside.sessions().take().await?;
+        log::finish(&mut session, direction, &done).await?;
+        trouble.write(&mut session, &retry, direction).await?;
+        outside.sessions().give_back(session);
+        Ok::<_, sqlx::Error>(())
+    };
+    if let Err(cause) = telling.await {
+        warn!(
+            "What foreign participants were told could not be written, they are told again: {cause}"
+        );
     }
+}
+
+/// The calls that failed, by branch and participant: evidence for a person.
+fn failures<'a, B>(
+    branches: &[Completion<B>],
+    each: &[(&'a str, Vec<Answer>)],
+    at: chrono::DateTime<Utc>,
+) -> Vec<(Gid, &'a str, Called)> {
+    let took = (Utc::now() - at).to_std().unwrap_or_default();
+    let mut failures = Vec::new();
+    for (name, answers) in each {
+        for (branch, answer) in branches.iter().zip(answers) {
+            if let Answer::Failed(why) = answer {
+                let reply = Reply::Unknown(why.clone());
+                failures.push((branch.gid, *name, Called { at, took, reply }));
+            }
+        }
+    }
+    failures
+}
+
+async fn write_failures(
+    db: &mut MySqlConnection,
+    direction: Direction,
+    failures: &[(Gid, &str, Called)],
+) -> sqlx::Result<()> {
+    let lines: Vec<Line<'_>> = failures
+        .iter()
+        .map(|(gid, participant, called)| Line {
+            gid: *gid,
+            participant,
+            is_foreign: false,
+            state: BranchState::Owed,
+            op: match direction {
+                Direction::Commit => "commit",
+                Direction::RollBack => "roll_back",
+            },
+            called,
+            waits: Waits::No,
+        })
+        .collect();
+    log::write(db, &lines).await
 }
 
 /// The branches as they were stored; those that cannot be read have failed.
@@ -224,39 +333,6 @@ fn read<B: DeserializeOwned>(
     (branches, trouble)
 }
 
-/// What is not done, by what is written of it: rows that are alike are written together.
-#[derive(Default)]
-struct Trouble {
-    not_now: BTreeMap<String, Vec<Gid>>,
-    failed: BTreeMap<Failure, Vec<Gid>>,
-}
-
-impl Trouble {
-    fn add(&mut self, gid: Gid, attempts: i32, answer: Answer) {
-        match answer {
-            Answer::Done => {}
-            Answer::NotYet(why) => self.not_now.entry(why).or_default().push(gid),
-            Answer::Failed(why) => self
-                .failed
-                .entry(Failure { attempts, why })
-                .or_default()
-                .push(gid),
-        }
-    }
-}
-
-fn tell_stuck(direction: Direction, gids: &[Gid], failure: &Failure) {
-    let Failure { attempts, why } = failure;
-    for gid in gids {
-        error!(
-            gid = %gid,
-            "Transaction {gid} is {}: it failed {} times, at last with: {why}",
-            direction.decided().on(Event::AttemptsExhausted).map_or("stuck", TxState::as_str),
-            attempts + 1
-        );
-    }
-}
-
 impl Add for Recovered {
     type Output = Self;
 
@@ -265,6 +341,7 @@ impl Add for Recovered {
             finished: self.finished + other.finished,
             waiting: self.waiting + other.waiting,
             stuck: self.stuck + other.stuck,
+            telling: self.telling + other.telling,
         }
     }
 }

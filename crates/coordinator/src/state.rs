@@ -43,6 +43,8 @@ pub enum Event {
     AllBranchesDone,
     /// Recovery gave up for now.
     AttemptsExhausted,
+    /// An operator asked that it be left as it is.
+    AskedToStop,
     /// An operator, or a participant that came back, started it again.
     Resumed,
 }
@@ -81,8 +83,8 @@ impl TxState {
     /// [`IllegalMove`] for every move that is not listed. Not retried: a person must look.
     pub fn on(self, event: Event) -> Result<Self, IllegalMove> {
         use Event::{
-            AllBranchesDone, AllVotedYes, AskedToRollBack, AttemptsExhausted, DecidedToCommit,
-            Refused, Resumed, TimedOut,
+            AllBranchesDone, AllVotedYes, AskedToRollBack, AskedToStop, AttemptsExhausted,
+            DecidedToCommit, Refused, Resumed, TimedOut,
         };
         Ok(match (self, event) {
             (Self::Begun, AllVotedYes) => Self::Prepared,
@@ -93,8 +95,8 @@ impl TxState {
             | (Self::StuckRollingBack, Resumed) => Self::RollingBack,
             (Self::Committing, AllBranchesDone) => Self::Committed,
             (Self::RollingBack, AllBranchesDone) => Self::RolledBack,
-            (Self::Committing, AttemptsExhausted) => Self::StuckCommitting,
-            (Self::RollingBack, AttemptsExhausted) => Self::StuckRollingBack,
+            (Self::Committing, AttemptsExhausted | AskedToStop) => Self::StuckCommitting,
+            (Self::RollingBack, AttemptsExhausted | AskedToStop) => Self::StuckRollingBack,
             (from, event) => return Err(IllegalMove { from, event }),
         })
     }
@@ -177,7 +179,7 @@ impl FromStr for TxState {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 8] = [
+    const EVENTS: [Event; 9] = [
         Event::AllVotedYes,
         Event::DecidedToCommit,
         Event::Refused,
@@ -185,6 +187,7 @@ mod tests {
         Event::AskedToRollBack,
         Event::AllBranchesDone,
         Event::AttemptsExhausted,
+        Event::AskedToStop,
         Event::Resumed,
     ];
 

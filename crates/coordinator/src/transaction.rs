@@ -7,9 +7,11 @@ use crate::{
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The kind of work an engine coordinates. The engine hands it through and never looks inside.
-pub trait Work: Clone + Send + Sync + 'static {
-    /// What participants need to complete their branches, also after a crash. Stored with the decision as JSON of at most
-    /// 1,000 bytes, so it names things and does not copy them.
+///
+/// It is stored as JSON, of at most 64 KiB, while a transaction is begun and not decided: whoever finds it can go on with it.
+pub trait Work: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What participants need to complete their branches, also after a crash; foreign participants are sent it. Stored with the
+    /// decision as JSON of at most 1,000 bytes, so it names things and does not copy them.
     type Branch: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// A short name for operators, at most 16 ASCII characters.
@@ -17,6 +19,17 @@ pub trait Work: Clone + Send + Sync + 'static {
 
     /// What is stored for completion.
     fn branch(&self) -> Self::Branch;
+
+    /// Names of the foreign participants it has, each once, at most 255: none, unless it says so. They are written down with it; a
+    /// repeat that names others changes nothing.
+    fn foreign(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The W3C trace context of whoever asked for it, where there is one: foreign participants and spans are told.
+    fn traceparent(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// One transaction as it is submitted.
@@ -115,8 +128,28 @@ pub struct Decided {
     pub gid: Gid,
     /// Its stored outcome.
     pub outcome: Outcome,
-    /// What this decision leaves to complete: the epoch, or nothing when it was settled before.
-    pub to_complete: Option<i64>,
+    /// What this decision leaves to complete, or nothing when it was settled before.
+    pub to_complete: Option<Rest>,
+}
+
+/// What is left to do once a transaction is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// The label's epoch at the decision.
+    pub epoch: i64,
+    /// How many foreign participants have to be told.
+    pub branches: u8,
+}
+
+/// A transaction that was decided, with what is left to do.
+#[derive(Debug, Clone)]
+pub struct Owed<W> {
+    /// The transaction.
+    pub transaction: Transaction<W>,
+    /// Which way it was decided.
+    pub direction: Direction,
+    /// What is left.
+    pub rest: Rest,
 }
 
 /// Why [`Engine::submit`](crate::Engine::submit) gave no outcome.

@@ -6,6 +6,7 @@ pub mod cancel;
 mod decision;
 pub mod engine;
 pub mod faults;
+pub mod foreign;
 mod ids;
 pub mod keys;
 pub mod leases;

@@ -30,10 +30,44 @@ impl Act {
 }
 
 /// The work on one order. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "Stored", from = "Stored")]
 pub struct OrderWork {
     act: Act,
     message: Arc<OrderMessage>,
+    /// Names of the foreign participants that have a part in it.
+    foreign: Vec<String>,
+    /// The trace it was asked for in.
+    trace: Option<Arc<str>>,
+}
+
+/// As it is stored while it is undecided.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    act: Act,
+    message: OrderMessage,
+    foreign: Vec<String>,
+}
+
+impl From<OrderWork> for Stored {
+    fn from(work: OrderWork) -> Self {
+        Self {
+            act: work.act,
+            message: Arc::unwrap_or_clone(work.message),
+            foreign: work.foreign,
+        }
+    }
+}
+
+impl From<Stored> for OrderWork {
+    fn from(stored: Stored) -> Self {
+        Self {
+            act: stored.act,
+            message: Arc::new(stored.message),
+            foreign: stored.foreign,
+            trace: None,
+        }
+    }
 }
 
 /// What is stored with the decision: enough to settle the reservation, also when Redis has lost it.
@@ -62,6 +96,19 @@ impl OrderWork {
         Self::transaction(message.gid, Act::Place, message)
     }
 
+    /// The same with these foreign participants, in this trace.
+    #[must_use]
+    pub fn place_with(
+        message: OrderMessage,
+        foreign: Vec<String>,
+        trace: Option<&str>,
+    ) -> Transaction<Self> {
+        let mut transaction = Self::place(message);
+        transaction.work.foreign = foreign;
+        transaction.work.trace = trace.map(Arc::from);
+        transaction
+    }
+
     /// The transaction that gives `message` up.
     #[must_use]
     pub fn archive(message: OrderMessage) -> Transaction<Self> {
@@ -81,6 +128,8 @@ impl OrderWork {
             work: Self {
                 act,
                 message: Arc::new(message),
+                foreign: Vec::new(),
+                trace: None,
             },
         }
     }
@@ -119,6 +168,14 @@ impl Work for OrderWork {
             reservation: (self.act == Act::Cancel).then_some(self.message.gid),
         }
     }
+
+    fn foreign(&self) -> Vec<String> {
+        self.foreign.clone()
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.trace.as_deref()
+    }
 }
 
 /// The one transaction that may take back what `placed` placed: a digest of it, so that everyone who asks names the same.
@@ -144,6 +201,31 @@ mod tests {
             give_back_gid(placed),
             give_back_gid(OrderId::mint(SaleId::fresh()).first_gid())
         );
+    }
+
+    #[test]
+    fn what_is_stored_of_undecided_work_is_read_as_it_was() {
+        let (sale, user) = (SaleId::fresh(), UserId::fresh());
+        let order = OrderId::mint(sale);
+        let message = OrderMessage {
+            version: crate::message::VERSION,
+            order_id: order,
+            gid: order.first_gid(),
+            generation: 0,
+            sale_id: sale,
+            user_id: user,
+            quantity: Quantity::try_from(2).unwrap(),
+            price: 999,
+            remark: Some("\"quoted\", 🎁".to_owned()),
+            idempotency: None,
+            created_at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let foreign = vec!["coupon".to_owned()];
+        let work = OrderWork::place_with(message.clone(), foreign.clone(), Some("00-a-b-01")).work;
+        let stored = serde_json::to_string(&work).unwrap();
+        let read: OrderWork = serde_json::from_str(&stored).unwrap();
+        assert_eq!((read.act(), read.message()), (Act::Place, &message));
+        assert_eq!(read.foreign(), foreign);
     }
 
     #[test]

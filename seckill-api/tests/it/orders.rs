@@ -3,7 +3,9 @@
 use crate::app::{Answer, TestApp, answer};
 use chrono::{TimeDelta, Utc};
 use coordinator::Limits;
-use ordering::{OrderOutcome, engine::OrderEngine, message::OrderMessage, stock::Stock};
+use ordering::{
+    OrderOutcome, engine::OrderEngine, foreign::Foreign, message::OrderMessage, stock::Stock,
+};
 use rdkafka::Message as _;
 use rdkafka::message::Headers as _;
 use reqwest::Method;
@@ -22,16 +24,11 @@ async fn settle(app: &TestApp) -> Vec<OrderOutcome> {
     let node = service_kit::redis::connect(&app.stock.url())
         .await
         .expect("Redis answers");
-    let limits = Limits {
-        batch_size: 100,
-        batch_wait: Duration::from_millis(1),
-        batches_in_flight: 2,
-        queue: 1_000,
-    };
     let engine = OrderEngine::start(
-        limits,
+        Limits::default(),
         service_kit::mysql::options(&app.schema.settings),
         Stock::new(node),
+        Foreign::default(),
     );
     let mut outcomes = Vec::new();
     for message in read_all(&app.topics.brokers, &app.topics.orders).await {

@@ -13,6 +13,7 @@ use coordinator::{
     Answer, Completion, Pace, Participant, Recovery, RetryPolicy, Transaction, Vote, Work,
 };
 use futures::{FutureExt as _, future::BoxFuture};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -27,7 +28,7 @@ const WARM_UP: usize = 3;
 const PICKS: std::ops::RangeInclusive<usize> = 20..=500;
 
 /// Work that is nothing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Nothing;
 
 impl Work for Nothing {
@@ -80,11 +81,8 @@ pub async fn run(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
             ..RetryPolicy::default()
         },
     };
-    let recovery = Recovery::new(
-        stage.db.clone(),
-        vec![Arc::clone(&bystander) as Arc<dyn Participant<Nothing>>],
-        at_once,
-    );
+    let bystanders: Vec<Arc<dyn Participant<Nothing>>> = vec![bystander.clone()];
+    let recovery = Recovery::new(stage.db.clone(), bystanders, at_once);
     let each = Duration::from_secs_f64(budget.seconds / LENGTHS.len() as f64);
     let mut there = 0;
     let mut by_length = Vec::with_capacity(LENGTHS.len());

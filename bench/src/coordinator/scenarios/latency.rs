@@ -10,7 +10,7 @@ use crate::coordinator::{
     stage::Stage,
 };
 use anyhow::ensure;
-use ordering::{engine::OrderEngine, message::OrderMessage};
+use ordering::{engine::OrderEngine, foreign::Foreign, message::OrderMessage};
 use serde_json::{Map, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -113,7 +113,12 @@ async fn warm_engine(
     stage: &Stage,
     mut orders: Vec<OrderMessage>,
 ) -> anyhow::Result<(OrderEngine, Vec<OrderMessage>)> {
-    let engine = OrderEngine::start(stage.limits(), stage.mysql(), stage.stock.clone());
+    let engine = OrderEngine::start(
+        stage.limits(),
+        stage.mysql(),
+        stage.stock.clone(),
+        Foreign::default(),
+    );
     let rest = orders.split_off(WARM_UP);
     let together = orders.split_off(WARM_UP / 2);
     warm_up(&engine, together).await?;

@@ -11,7 +11,7 @@ use crate::coordinator::{
 use anyhow::ensure;
 use chrono::Utc;
 use coordinator::Pace;
-use ordering::engine::Recovery;
+use ordering::{engine::Recovery, foreign::Foreign};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use sqlx::{Executor, MySql, QueryBuilder, Row as _};
@@ -70,7 +70,12 @@ async fn leave_unfinished(stage: &Stage) -> anyhow::Result<()> {
 /// As the compensator does it.
 async fn recovery(stage: &Stage) -> anyhow::Result<Round> {
     leave_unfinished(stage).await?;
-    let recovery = Recovery::new(stage.db.clone(), stage.stock.clone(), Pace::default());
+    let recovery = Recovery::new(
+        stage.db.clone(),
+        stage.stock.clone(),
+        &Foreign::default(),
+        Pace::default(),
+    );
     let begun = Instant::now();
     let mut settled = 0;
     loop {

@@ -49,7 +49,7 @@ pub async fn one_sale(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
         name: "contended",
         limits,
         sales: 1,
-        callers: limits.batch_size * 4,
+        callers: limits.batch_at_most * 4,
         shapes: &Shape::ALL,
         first_guess: ORDERS_A_SECOND,
     };
@@ -62,6 +62,7 @@ pub async fn batches_of_one(stage: &Stage, budget: Budget) -> anyhow::Result<Row
         name: "coordinator-batch-1",
         limits: Limits {
             batch_size: 1,
+            batch_at_most: 1,
             batches_in_flight: SINGLES,
             ..stage.limits()
         },

@@ -1,15 +1,19 @@
 //! The core alone: what it does with each event, without a clock, a database or a network.
 
 use super::*;
+use crate::{foreign::Reply, transaction::Rest};
+use chrono::Utc;
 use uuid::Uuid;
 
 type Effects = Vec<Effect<(), u32>>;
 
 const LIMITS: Limits = Limits {
     batch_size: 4,
+    batch_at_most: 6,
     batch_wait: Duration::from_millis(2),
-    batches_in_flight: 2,
+    batches_in_flight: 3,
     queue: 100,
+    timeout: Duration::from_secs(60),
 };
 const START: Duration = Duration::ZERO;
 
@@ -31,7 +35,7 @@ impl Bench {
         for event in events {
             self.core.on(event, self.now, &mut effects);
         }
-        self.core.start_batches(self.now, &mut effects);
+        self.core.start(self.now, &mut effects);
         effects
     }
 
@@ -39,7 +43,7 @@ impl Bench {
     fn submit(&mut self, labels: &[u128]) -> Effects {
         let events: Vec<_> = (0_u32..)
             .zip(labels)
-            .map(|(caller, label)| Event::Submitted(transaction(caller, *label), caller))
+            .map(|(caller, label)| submitted(transaction(caller, *label), caller))
             .collect();
         self.on(events)
     }
@@ -53,6 +57,21 @@ fn transaction(gid: u32, label: u128) -> Transaction<()> {
     }
 }
 
+fn submitted(transaction: Transaction<()>, caller: u32) -> Event<(), u32> {
+    wanted(transaction, caller, &[])
+}
+
+fn wanted(transaction: Transaction<()>, caller: u32, foreign: &[&str]) -> Event<(), u32> {
+    Event::Submitted(Wanted {
+        ballot: Ballot {
+            transaction,
+            refused: None,
+        },
+        foreign: foreign.iter().map(ToString::to_string).collect(),
+        caller,
+    })
+}
+
 fn gid_of(number: u32) -> Gid {
     Gid::from_uuid(Uuid::from_u128(number.into()))
 }
@@ -62,7 +81,10 @@ fn committed(gids: &[Gid]) -> Vec<Decided> {
         .map(|gid| Decided {
             gid: *gid,
             outcome: Outcome::Committed,
-            to_complete: Some(1),
+            to_complete: Some(Rest {
+                epoch: 1,
+                branches: 0,
+            }),
         })
         .collect()
 }
@@ -110,11 +132,7 @@ fn an_idle_engine_starts_at_once() {
 fn a_busy_engine_waits_for_company_but_not_for_long() {
     let mut bench = Bench::new();
     bench.submit(&[1]);
-    assert!(
-        bench
-            .on([Event::Submitted(transaction(1, 2), 1)])
-            .is_empty()
-    );
+    assert!(bench.on([submitted(transaction(1, 2), 1)]).is_empty());
     assert_eq!(bench.core.wake_at(), Some(LIMITS.batch_wait));
     bench.now = LIMITS.batch_wait;
     assert_eq!(
@@ -124,35 +142,62 @@ fn a_busy_engine_waits_for_company_but_not_for_long() {
 }
 
 #[test]
-fn one_label_is_never_decided_in_two_batches_at_once() {
+fn batches_of_one_label_are_decided_one_after_another() {
     let mut bench = Bench::new();
-    let first = prepared_batches(&bench.submit(&[1, 1, 1, 1, 1]));
-    assert_eq!(
-        first.iter().map(|(_, gids)| gids.len()).collect::<Vec<_>>(),
-        [4],
-        "the fifth has to wait"
-    );
+    let first = prepared_batches(&bench.submit(&[1]));
+    assert_eq!(first, [(0, vec![gid_of(0)])]);
+    let few = (1..4).map(|number| submitted(transaction(number, 1), number));
     bench.now = LIMITS.batch_wait * 10;
-    assert!(bench.on([Event::Tick]).is_empty());
-    let deciding = bench.on([Event::Prepared(0, vec![Vote::Yes; 4])]);
-    assert_eq!(decisions(&deciding).len(), 1);
-    let after = bench.on([Event::Decided(0, Tried::Done(committed(&first[0].1)))]);
+    assert!(bench.on(few).is_empty(), "too few to follow it at once");
+    let full = bench.on([submitted(transaction(4, 1), 4)]);
     assert_eq!(
-        prepared_batches(&after),
-        [(1, vec![gid_of(4)])],
-        "free once decided, while the first completes"
+        prepared_batches(&full),
+        [(1, (1..5).map(gid_of).collect())],
+        "a full batch is prepared meanwhile"
     );
+    assert!(decisions(&bench.on([Event::Prepared(1, vec![Vote::Yes; 4])])).is_empty());
+    let deciding = bench.on([Event::Prepared(0, vec![Vote::Yes])]);
+    assert_eq!(decisions(&deciding), [(0, vec![gid_of(0)])]);
+    let next = bench.on([Event::Committing(0)]);
+    assert_eq!(
+        decisions(&next),
+        [(1, (1..5).map(gid_of).collect())],
+        "its turn comes once nothing is left of the first but COMMIT"
+    );
+    let done = bench.on([Event::Decided(0, Tried::Done(committed(&[gid_of(0)])))]);
+    assert!(decisions(&done).is_empty(), "once");
+}
+
+#[test]
+fn no_label_waits_behind_two_batches_of_it() {
+    let mut bench = Bench::new();
+    bench.submit(&[1; 30]);
+    let batches = prepared_batches(&bench.on([]));
+    assert!(batches.is_empty(), "two were started: {batches:?}");
+    let other = bench.on([submitted(transaction(90, 2), 90)]);
+    assert!(prepared_batches(&other).is_empty());
+    bench.now = LIMITS.batch_wait;
+    assert_eq!(
+        prepared_batches(&bench.on([Event::Tick])),
+        [(2, vec![gid_of(90)])],
+        "another label finds its batch"
+    );
+}
+
+#[test]
+fn more_than_a_batch_has_to_be_is_taken_where_more_wait() {
+    let sizes: Vec<usize> = prepared_batches(&Bench::new().submit(&[1; 20]))
+        .iter()
+        .map(|(_, gids)| gids.len())
+        .collect();
+    assert_eq!(sizes, [LIMITS.batch_at_most; 2]);
 }
 
 #[test]
 fn a_repeat_in_flight_gets_the_first_ones_outcome() {
     let mut bench = Bench::new();
     bench.submit(&[1]);
-    assert!(
-        bench
-            .on([Event::Submitted(transaction(0, 1), 7)])
-            .is_empty()
-    );
+    assert!(bench.on([submitted(transaction(0, 1), 7)]).is_empty());
     bench.on([Event::Prepared(0, vec![Vote::Yes])]);
     let after = bench.on([Event::Decided(0, Tried::Done(committed(&[gid_of(0)])))]);
     assert_eq!(answers(&after), [(0, true), (7, true)]);
@@ -230,16 +275,113 @@ fn endless_contention_is_told_to_the_callers() {
         tries += 1;
         effects = bench.on([Event::Decided(0, Tried::Contended("deadlock".to_owned()))]);
     }
-    assert_eq!(
-        (tries, answers(&effects)),
-        (CONTENDED_TRIES, vec![(0, false)])
-    );
+    assert_eq!((tries, answers(&effects)), (TRIES, vec![(0, false)]));
     assert!(bench.core.is_idle());
 }
 
 #[test]
 fn a_full_queue_takes_no_more() {
     let mut bench = Bench::new();
-    bench.submit(&[1; 110]);
+    bench.submit(&[1; 120]);
     assert!(!bench.core.has_room());
+}
+
+fn called(reply: Reply) -> Vec<(String, Called)> {
+    let called = Called {
+        at: Utc::now(),
+        took: Duration::ZERO,
+        reply,
+    };
+    vec![("coupon".to_owned(), called)]
+}
+
+fn begun(gid: u32, to_ask: &[&str]) -> Event<(), u32> {
+    let to_ask = to_ask.iter().map(ToString::to_string).collect();
+    let refused = None;
+    Event::Begun(Ok(HashMap::from([(
+        gid_of(gid),
+        Begun::Undecided { to_ask, refused },
+    )])))
+}
+
+#[test]
+fn a_foreign_participant_is_asked_once_its_transaction_is_written_down_and_decided_once_its_vote_is()
+ {
+    let mut bench = Bench::new();
+    let effects = bench.on([wanted(transaction(0, 1), 0, &["coupon"])]);
+    assert!(matches!(effects.as_slice(), [Effect::Begin(begin)] if begin.len() == 1));
+    let effects = bench.on([begun(0, &["coupon"])]);
+    assert!(matches!(effects.as_slice(), [Effect::Ask(_, names)] if names == &["coupon"]));
+    let effects = bench.on([Event::Asked(gid_of(0), called(Reply::Done))]);
+    assert!(matches!(effects.as_slice(), [Effect::Note(votes)] if votes[0].is_promised));
+    let effects = bench.on([Event::Noted(Ok(()))]);
+    assert_eq!(prepared_batches(&effects), [(0, vec![gid_of(0)])]);
+}
+
+#[test]
+fn without_a_promise_nothing_is_decided_and_the_caller_is_told() {
+    let mut bench = Bench::new();
+    bench.on([wanted(transaction(0, 1), 0, &["coupon"])]);
+    bench.on([begun(0, &["coupon"])]);
+    bench.on([Event::Asked(
+        gid_of(0),
+        called(Reply::Unknown("reset".to_owned())),
+    )]);
+    let effects = bench.on([Event::Noted(Ok(()))]);
+    let [Effect::Answer(0, Err(SubmitError::CannotDecide(why)))] = effects.as_slice() else {
+        panic!("expected an error, got {effects:?}")
+    };
+    assert_eq!(why, "coupon has not promised: reset");
+    assert!(bench.core.is_idle());
+}
+
+#[test]
+fn a_foreign_no_reaches_the_decision() {
+    let mut bench = Bench::new();
+    bench.on([wanted(transaction(0, 1), 0, &["coupon"])]);
+    bench.on([begun(0, &["coupon"])]);
+    bench.on([Event::Asked(
+        gid_of(0),
+        called(Reply::No("expired".to_owned())),
+    )]);
+    bench.on([Event::Noted(Ok(()))]);
+    let effects = bench.on([Event::Prepared(0, vec![Vote::Yes])]);
+    let [Effect::Decide(_, _, ballots)] = effects.as_slice() else {
+        panic!("expected a decision, got {effects:?}")
+    };
+    assert_eq!(ballots[0].refused.as_deref(), Some("expired"));
+}
+
+#[test]
+fn one_that_cannot_be_written_down_never_fails_its_neighbours() {
+    let mut bench = Bench::new();
+    let events: Vec<_> = (0..4)
+        .map(|number| wanted(transaction(number, 1), number, &["coupon"]))
+        .collect();
+    let mut effects = bench.on(events);
+    let mut told = Vec::new();
+    let mut asked = 0;
+    while let Some(gids) = effects.iter().find_map(|effect| match effect {
+        Effect::Begin(begin) => Some(begin.iter().map(|it| it.transaction.gid).collect()),
+        _ => None,
+    }) {
+        let gids: Vec<Gid> = gids;
+        let written = if gids.contains(&gid_of(2)) {
+            Err(NotWritten::BadData("too long".to_owned()))
+        } else {
+            let to_ask = vec!["coupon".to_owned()];
+            let begun = |gid: &Gid| {
+                let (to_ask, refused) = (to_ask.clone(), None);
+                (*gid, Begun::Undecided { to_ask, refused })
+            };
+            Ok(gids.iter().map(begun).collect())
+        };
+        effects = bench.on([Event::Begun(written)]);
+        told.extend(answers(&effects));
+        asked += effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Ask(..)))
+            .count();
+    }
+    assert_eq!((told, asked), (vec![(2, false)], 3));
 }

@@ -1,10 +1,12 @@
 //! A database as the engine uses it: rows and locks, sessions that commit, roll back, are left in doubt or are ended by the server.
 
-use super::Item;
+use super::{COUPON, Item};
 use crate::{
+    core::Begun,
     decision::{became, share_out},
+    foreign::Reply,
     ids::{Gid, Label, Token},
-    log::Stored,
+    log::{BranchState, Stored},
     participant::Ballot,
     state::{Direction, Event, TxState},
     transaction::{Decided, Outcome, Ruling, Verdict},
@@ -25,6 +27,8 @@ pub(super) struct Row {
     pub stored: Stored,
     pub due_at: u64,
     pub attempts: u32,
+    /// Of the foreign participant, where it takes part.
+    pub coupon: Option<BranchState>,
 }
 
 /// A transaction of the database that is open.
@@ -94,6 +98,10 @@ impl Database {
         let known: Vec<Stored> = gids
             .iter()
             .map(|gid| match self.rows.get(gid) {
+                Some(row) if row.stored.state.direction().is_none() => Stored {
+                    token,
+                    ..row.stored.clone()
+                },
                 Some(row) => row.stored.clone(),
                 None => Stored {
                     gid: *gid,
@@ -101,6 +109,7 @@ impl Database {
                     token,
                     epoch: 0,
                     reason: None,
+                    branches: 0,
                 },
             })
             .collect();
@@ -124,7 +133,8 @@ impl Database {
         if held {
             return Err(Blocked);
         }
-        if ours.iter().any(|ballot| ballot.transaction.work.is_bad) {
+        let is_bad = |it: &Ballot<Item>| it.transaction.work.is_bad && it.refused.is_none();
+        if ours.iter().any(is_bad) {
             return Ok(None);
         }
         let mut granted: BTreeMap<Label, i64> = BTreeMap::new();
@@ -137,7 +147,8 @@ impl Database {
                 *granted.entry(label).or_default() += 1;
             }
             let is_new = !matches!(verdict, Verdict::AlreadySettled(_));
-            let (state, outcome, to_complete) = became(verdict, epoch).unwrap();
+            let branches = self.rows.get(&gid).map_or(0, |row| row.stored.branches);
+            let (state, outcome, to_complete) = became(verdict, epoch, branches).unwrap();
             let reason = match &outcome {
                 Outcome::Committed => None,
                 Outcome::RolledBack { reason } => Some(reason.clone()),
@@ -148,6 +159,7 @@ impl Database {
                 token,
                 epoch,
                 reason,
+                branches,
             });
             if is_new {
                 ruled.push((gid, label, outcome.clone()));
@@ -191,14 +203,14 @@ impl Database {
                 .entry(stored.gid)
                 .or_default()
                 .push(stored.token);
-            self.rows.insert(
-                stored.gid,
-                Row {
-                    stored,
-                    due_at,
-                    attempts: 0,
-                },
-            );
+            let coupon = self.rows.get(&stored.gid).and_then(|row| row.coupon);
+            let row = Row {
+                stored,
+                due_at,
+                attempts: 0,
+                coupon,
+            };
+            self.rows.insert(row.stored.gid, row);
         }
         for (gid, label, outcome) in session.ruled {
             if outcome == Outcome::Committed {
@@ -206,6 +218,67 @@ impl Database {
                 self.units_left.insert(label, left);
             }
             self.settled.insert(gid, outcome);
+        }
+    }
+
+    /// Some transaction that was begun and not decided in time.
+    pub(super) fn overdue(&self, now: u64) -> Option<Gid> {
+        let overdue = |row: &&Row| row.stored.state.direction().is_none() && row.due_at <= now;
+        self.rows.values().find(overdue).map(|row| row.stored.gid)
+    }
+
+    /// `log::begin` of one transaction that has the foreign participant.
+    pub(super) fn begin(&mut self, gid: Gid, now: u64) -> Begun {
+        let row = self.rows.entry(gid).or_insert_with(|| Row {
+            stored: Stored {
+                gid,
+                state: TxState::Begun,
+                token: Token::fresh(),
+                epoch: 0,
+                reason: None,
+                branches: 1,
+            },
+            due_at: now + 60_000,
+            attempts: 0,
+            coupon: Some(BranchState::Asking),
+        });
+        if let Some(outcome) = row.stored.outcome() {
+            return Begun::Decided(outcome);
+        }
+        let is_open = matches!(row.coupon, Some(BranchState::Asking | BranchState::Unknown));
+        let refused = row.coupon == Some(BranchState::Refused);
+        Begun::Undecided {
+            to_ask: is_open.then(|| COUPON.to_owned()).into_iter().collect(),
+            refused: refused.then(|| "unwilling".to_owned()),
+        }
+    }
+
+    /// `log::note` of one transaction.
+    pub(super) fn note(&mut self, gid: Gid, reply: &Reply) {
+        let Some(row) = self.rows.get_mut(&gid) else {
+            return;
+        };
+        if *reply == Reply::Done && row.stored.state == TxState::Begun {
+            row.stored.state = TxState::Prepared;
+        }
+        if !matches!(row.coupon, Some(BranchState::Done | BranchState::Refused)) {
+            row.coupon = row.coupon.map(|_| match reply {
+                Reply::Done => BranchState::Promised,
+                Reply::No(_) => BranchState::Refused,
+                _ => BranchState::Unknown,
+            });
+        }
+    }
+
+    /// Whether the foreign participant has to be told of its decision.
+    pub(super) fn is_to_tell(&self, gid: Gid) -> bool {
+        let coupon = self.rows.get(&gid).and_then(|row| row.coupon);
+        coupon.is_some_and(|state| !matches!(state, BranchState::Done | BranchState::Refused))
+    }
+
+    pub(super) fn coupon_done(&mut self, gid: Gid) {
+        if let Some(row) = self.rows.get_mut(&gid) {
+            row.coupon = Some(BranchState::Done);
         }
     }
 

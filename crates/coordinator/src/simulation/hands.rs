@@ -1,17 +1,21 @@
 //! One coordinator's process: a core, and the hands that carry out its effects one step at a time.
 
 use super::{
-    Item,
+    COUPON, Item,
+    coupon::Coupon,
     database::{Database, SessionId},
     world::Luck,
 };
 use crate::{
-    core::{BatchId, Core, Effect, Event, Limits, Tried},
+    core::{BatchId, Core, Effect, Event, Limits, NotWritten, ToBegin, Tried, Votes},
     engine::joined,
+    foreign::{Called, Reply},
     ids::{Gid, Label, Token},
     participant::Ballot,
-    transaction::{Answer, Decided, Outcome, SubmitError, Transaction, Vote},
+    state::Direction,
+    transaction::{Answer, Decided, Outcome, Owed, SubmitError, Transaction, Vote},
 };
+use chrono::DateTime;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -20,10 +24,12 @@ use std::{
 use super::participant::Participant;
 
 const LIMITS: Limits = Limits {
-    batch_size: 3,
+    batch_size: 2,
+    batch_at_most: 3,
     batch_wait: Duration::from_millis(2),
-    batches_in_flight: 2,
+    batches_in_flight: 3,
     queue: 20,
+    timeout: Duration::from_secs(60),
 };
 
 /// The participants' names.
@@ -34,15 +40,34 @@ pub(super) type CallerId = usize;
 
 /// An effect that is being carried out.
 pub(super) struct Job {
+    /// Of no batch, `BatchId::MAX`.
     batch: BatchId,
     doing: Doing,
 }
 
+const NO_BATCH: BatchId = BatchId::MAX;
+
+/// What became of one step.
+enum Step {
+    /// There is more to do.
+    Again(Doing),
+    /// It is over, and the core is told.
+    Event(Event<Item, CallerId>),
+    /// The core is told, and there is more to do.
+    EventAnd(Event<Item, CallerId>, Doing),
+    /// It is over.
+    Over,
+}
+
 enum Doing {
+    Begin(Vec<ToBegin<Item>>),
+    Ask(Gid),
+    Note(Vec<Votes>),
+    Tell(Vec<(Gid, Direction)>),
     Prepare(Vec<Transaction<Item>>, Vec<Vote>, usize),
     Decide(Token, Vec<Ballot<Item>>, Option<Stage>),
     ReadBack(Token, Vec<Gid>),
-    Complete(Vec<(Transaction<Item>, Outcome, i64)>, Vec<Vec<Answer>>),
+    Complete(Vec<Owed<Item>>, Vec<Vec<Answer>>),
 }
 
 struct Stage {
@@ -55,10 +80,13 @@ struct Stage {
 pub(super) struct Surroundings<'a> {
     pub database: &'a mut Database,
     pub participants: &'a mut [Participant; 2],
+    pub coupon: &'a mut Coupon,
     pub luck: Luck<'a>,
     pub now: u64,
     /// Calls that arrive once more, later.
-    pub strays: &'a mut Vec<(usize, Gid, crate::state::Direction)>,
+    pub strays: &'a mut Vec<(usize, Gid, Direction)>,
+    /// The same of the foreign participant; without a direction it is asked for its promise.
+    pub foreign_strays: &'a mut Vec<(Gid, Option<Direction>)>,
     /// Sessions nobody owns any more, and whether they sent COMMIT.
     pub orphans: &'a mut Vec<(SessionId, bool)>,
     pub broken: &'a mut Vec<String>,
@@ -75,6 +103,8 @@ pub(super) struct Process {
     tokens: BTreeMap<Gid, Vec<Token>>,
     /// Tokens under which nothing may ever be decided: a caller was told so.
     pub denied: BTreeSet<(Gid, Token)>,
+    /// Batches that had nothing left but COMMIT, once: who contends with them need not wait.
+    committing: BTreeSet<BatchId>,
 }
 
 impl Process {
@@ -86,6 +116,7 @@ impl Process {
             born: now,
             tokens: BTreeMap::new(),
             denied: BTreeSet::new(),
+            committing: BTreeSet::new(),
         }
     }
 
@@ -117,7 +148,7 @@ impl Process {
         let mut effects = Vec::new();
         let now = Duration::from_millis(now.saturating_sub(self.born));
         self.core.on(event, now, &mut effects);
-        self.core.start_batches(now, &mut effects);
+        self.core.start(now, &mut effects);
         let mut told = Vec::new();
         for effect in effects {
             let (batch, doing) = match effect {
@@ -125,12 +156,18 @@ impl Process {
                     told.push((caller, result));
                     continue;
                 }
+                Effect::Begin(to_begin) => (NO_BATCH, Doing::Begin(to_begin)),
+                Effect::Ask(transaction, names) => {
+                    assert_eq!(names, [COUPON]);
+                    (NO_BATCH, Doing::Ask(transaction.gid))
+                }
+                Effect::Note(votes) => (NO_BATCH, Doing::Note(votes)),
                 Effect::Prepare(id, batch) => {
                     let votes = vec![Vote::Yes; batch.len()];
                     (id, Doing::Prepare(batch, votes, 0))
                 }
                 Effect::Decide(id, token, ballots) => {
-                    assert!(ballots.len() <= LIMITS.batch_size);
+                    assert!(ballots.len() <= LIMITS.batch_at_most);
                     for ballot in &ballots {
                         let gid = ballot.transaction.gid;
                         self.tokens.entry(gid).or_default().push(token);
@@ -139,17 +176,19 @@ impl Process {
                     (id, Doing::Decide(token, ballots, None))
                 }
                 Effect::ReadBack(id, token, gids) => (id, Doing::ReadBack(token, gids)),
-                Effect::Complete(id, decided) => (id, Doing::Complete(decided, Vec::new())),
+                Effect::Complete(id, owed) => (id, Doing::Complete(owed, Vec::new())),
             };
             self.jobs.push(Job { batch, doing });
         }
         told
     }
 
-    /// No two batches of one label are decided at once.
+    /// No two batches of one label are decided at once, before one of them has nothing left but COMMIT.
     fn assert_labels_are_free(&self, id: BatchId, ballots: &[Ballot<Item>]) {
         let labels: BTreeSet<Label> = ballots.iter().map(|it| it.transaction.label).collect();
-        for job in self.jobs.iter().filter(|job| job.batch != id) {
+        let writes = |id: BatchId| !self.committing.contains(&id);
+        let others = self.jobs.iter().filter(|job| job.batch != id);
+        for job in others.filter(|job| writes(id) && writes(job.batch)) {
             if let Doing::Decide(_, others, _) = &job.doing {
                 let clash = others
                     .iter()
@@ -175,24 +214,54 @@ impl Process {
         around: &mut Surroundings<'_>,
     ) -> Option<Event<Item, CallerId>> {
         let Job { batch, doing } = self.jobs.swap_remove(at);
-        match doing.step(batch, around) {
-            Ok(event) => Some(event),
-            Err(doing) => {
-                self.jobs.push(Job { batch, doing });
-                None
-            }
+        let (event, more) = match doing.step(batch, around) {
+            Step::Again(doing) => (None, Some(doing)),
+            Step::Event(event) => (Some(event), None),
+            Step::EventAnd(event, doing) => (Some(event), Some(doing)),
+            Step::Over => (None, None),
+        };
+        self.jobs.extend(more.map(|doing| Job { batch, doing }));
+        if let Some(Event::Committing(id)) = &event {
+            self.committing.insert(*id);
         }
+        event
     }
 }
 
 impl Doing {
-    /// One step: the event that ends it, or what is left to do.
-    fn step(
-        self,
-        id: BatchId,
-        around: &mut Surroundings<'_>,
-    ) -> Result<Event<Item, CallerId>, Self> {
+    fn step(self, id: BatchId, around: &mut Surroundings<'_>) -> Step {
         match self {
+            Self::Begin(to_begin) => Step::Event(Event::Begun(begin(&to_begin, around))),
+            Self::Ask(gid) => {
+                let called = called(ask_coupon(gid, around));
+                Step::Event(Event::Asked(gid, vec![(COUPON.to_owned(), called)]))
+            }
+            Self::Note(votes) => {
+                if around.luck.is_bad(12) {
+                    let lost = NotWritten::Unavailable("no session".to_owned());
+                    return Step::Event(Event::Noted(Err(lost)));
+                }
+                if votes.iter().any(|one| around.database.holds(one.gid, 0)) {
+                    return Step::Again(Self::Note(votes));
+                }
+                for one in &votes {
+                    around.database.note(one.gid, &one.calls[0].1.reply);
+                }
+                if around.luck.is_bad(12) {
+                    let lost = NotWritten::Unavailable("no answer".to_owned());
+                    return Step::Event(Event::Noted(Err(lost)));
+                }
+                Step::Event(Event::Noted(Ok(())))
+            }
+            Self::Tell(calls) => {
+                for (gid, direction) in calls {
+                    if tell_coupon(gid, direction, around) == Answer::Done && !around.luck.is_bad(6)
+                    {
+                        around.database.finish(gid, direction);
+                    }
+                }
+                Step::Over
+            }
             Self::Prepare(batch, mut votes, at) => {
                 // Without an answer the last resource decides alone.
                 if !around.luck.is_bad(6) {
@@ -203,52 +272,129 @@ impl Doing {
                     }
                 }
                 if at + 1 < around.participants.len() {
-                    return Err(Self::Prepare(batch, votes, at + 1));
+                    return Step::Again(Self::Prepare(batch, votes, at + 1));
                 }
-                Ok(Event::Prepared(id, votes))
+                Step::Event(Event::Prepared(id, votes))
             }
-            Self::Decide(token, ballots, stage) => {
-                decide(token, ballots, stage, around).map(|tried| Event::Decided(id, tried))
-            }
+            Self::Decide(token, ballots, stage) => decide(id, token, ballots, stage, around),
             Self::ReadBack(token, gids) => {
                 if around.luck.is_bad(3) || gids.iter().any(|gid| around.database.holds(*gid, 0)) {
-                    return Ok(Event::ReadBack(id, Err("no answer".to_owned())));
+                    return Step::Event(Event::ReadBack(id, Err("no answer".to_owned())));
                 }
                 let decided = gids
                     .iter()
                     .filter_map(|gid| around.database.rows.get(gid))
                     .filter_map(|row| crate::decision::stored(&row.stored, token))
                     .collect();
-                Ok(Event::ReadBack(id, Ok(decided)))
+                Step::Event(Event::ReadBack(id, Ok(decided)))
             }
-            Self::Complete(decided, mut answers) => {
-                let calls = decided
-                    .iter()
-                    .map(|(transaction, outcome, _)| (transaction.gid, outcome.direction()));
+            Self::Complete(owed, mut answers) => {
+                let calls = owed.iter().map(|it| (it.transaction.gid, it.direction));
                 let calls: Vec<_> = calls.collect();
                 if answers.len() < around.participants.len() {
                     answers.push(ask(answers.len(), &calls, around));
-                    return Err(Self::Complete(decided, answers));
+                    return Step::Again(Self::Complete(owed, answers));
                 }
                 let answers = joined(calls.len(), NAMES.into_iter().zip(answers).collect());
                 // Marking may be lost as well: recovery does it again.
-                if !around.luck.is_bad(6) {
-                    for ((gid, direction), answer) in calls.into_iter().zip(answers) {
-                        if answer == Answer::Done {
-                            around.database.finish(gid, direction);
-                        }
+                let is_lost = around.luck.is_bad(6);
+                let mut outside = Vec::new();
+                for ((call, answer), it) in calls.into_iter().zip(answers).zip(owed) {
+                    let (gid, direction) = call;
+                    match answer {
+                        Answer::Done if it.rest.branches > 0 => outside.push(call),
+                        Answer::Done if !is_lost => around.database.finish(gid, direction),
+                        _ => {}
                     }
                 }
-                Ok(Event::Completed(id))
+                let completed = Event::Completed(id);
+                if outside.is_empty() {
+                    return Step::Event(completed);
+                }
+                Step::EventAnd(completed, Self::Tell(outside))
             }
         }
     }
 }
 
+fn called(reply: Reply) -> Called {
+    Called {
+        at: DateTime::UNIX_EPOCH,
+        took: Duration::ZERO,
+        reply,
+    }
+}
+
+/// `log::begin`: one database transaction, whose reply may be lost.
+fn begin(
+    to_begin: &[ToBegin<Item>],
+    around: &mut Surroundings<'_>,
+) -> crate::core::Written<std::collections::HashMap<Gid, crate::core::Begun>> {
+    let lost = || Err(NotWritten::Unavailable("no answer".to_owned()));
+    if around.luck.is_bad(12) {
+        return lost();
+    }
+    let gids = to_begin.iter().map(|one| one.transaction.gid);
+    if gids.clone().any(|gid| around.database.holds(gid, 0)) {
+        return Err(NotWritten::Again("lock wait timeout".to_owned()));
+    }
+    let begun = gids.map(|gid| (gid, around.database.begin(gid, around.now)));
+    let begun = begun.collect();
+    if around.luck.is_bad(12) {
+        return lost();
+    }
+    Ok(begun)
+}
+
+/// Asks the foreign participant: the call or its reply may be lost, and the call may arrive later, or once more.
+fn ask_coupon(gid: Gid, around: &mut Surroundings<'_>) -> Reply {
+    if around.coupon.is_away {
+        return Reply::Away("away".to_owned(), None);
+    }
+    if around.luck.is_bad(6) {
+        around.foreign_strays.push((gid, None));
+        return Reply::Unknown("no answer".to_owned());
+    }
+    let reply = around.coupon.ask(gid);
+    if around.luck.is_bad(4) {
+        around.foreign_strays.push((gid, None));
+    }
+    if around.luck.is_bad(6) {
+        return Reply::Unknown("no answer".to_owned());
+    }
+    reply
+}
+
+/// Tells the foreign participant, as unsurely; what it says is written down where that is not lost.
+pub(super) fn tell_coupon(gid: Gid, direction: Direction, around: &mut Surroundings<'_>) -> Answer {
+    if !around.database.is_to_tell(gid) {
+        return Answer::Done;
+    }
+    if around.coupon.is_away {
+        return Answer::NotYet("away".to_owned());
+    }
+    if around.luck.is_bad(4) {
+        around.foreign_strays.push((gid, Some(direction)));
+    }
+    let reply = around.coupon.tell(gid, direction);
+    let reply = reply.unwrap_or_else(|broken| {
+        around.broken.push(broken);
+        Reply::Done
+    });
+    if reply != Reply::Done || around.luck.is_bad(6) {
+        *around.coupon.failures.entry(gid).or_default() += 1;
+        return Answer::Failed("no answer".to_owned());
+    }
+    if !around.luck.is_bad(6) {
+        around.database.coupon_done(gid);
+    }
+    Answer::Done
+}
+
 /// Calls one participant: the call or its reply may be lost, answers may be missing, and the call may arrive once more.
 pub(super) fn ask(
     participant: usize,
-    calls: &[(Gid, crate::state::Direction)],
+    calls: &[(Gid, Direction)],
     around: &mut Surroundings<'_>,
 ) -> Vec<Answer> {
     let lost = Answer::NotYet("no answer".to_owned());
@@ -278,72 +424,77 @@ pub(super) fn ask(
 
 /// The stages of `decision::try_once`.
 fn decide(
+    id: BatchId,
     token: Token,
     ballots: Vec<Ballot<Item>>,
     stage: Option<Stage>,
     around: &mut Surroundings<'_>,
-) -> Result<Tried, Doing> {
+) -> Step {
+    let tried = |tried| Step::Event(Event::Decided(id, tried));
     let Some(mut stage) = stage else {
         if around.luck.is_bad(12) {
-            return Ok(Tried::Unavailable("no session".to_owned()));
+            return tried(Tried::Unavailable("no session".to_owned()));
         }
         let stage = Stage {
             session: around.database.open(),
             claimed: None,
             decided: None,
         };
-        return Err(Doing::Decide(token, ballots, Some(stage)));
+        return Step::Again(Doing::Decide(token, ballots, Some(stage)));
     };
     let session = stage.session;
     let is_open = around.database.is_open(session);
     let Some((ours, known)) = &stage.claimed else {
         if !is_open || around.luck.is_bad(12) {
             around.database.roll_back(session);
-            return Ok(Tried::Unavailable("the session broke".to_owned()));
+            return tried(Tried::Unavailable("the session broke".to_owned()));
         }
         let Ok(claimed) = around.database.claim(session, token, ballots.clone()) else {
-            return contended(session, around).ok_or(Doing::Decide(token, ballots, Some(stage)));
+            return match contended(session, around) {
+                Some(contended) => tried(contended),
+                None => Step::Again(Doing::Decide(token, ballots, Some(stage))),
+            };
         };
         stage.claimed = Some(claimed);
-        return Err(Doing::Decide(token, ballots, Some(stage)));
+        return Step::Again(Doing::Decide(token, ballots, Some(stage)));
     };
     let Some(decided) = &stage.decided else {
         if !is_open || around.luck.is_bad(12) {
             around.database.roll_back(session);
-            return Ok(Tried::Unavailable("the session broke".to_owned()));
+            return tried(Tried::Unavailable("the session broke".to_owned()));
         }
         match around.database.rule(session, token, ours) {
             Ok(Some(mut decided)) => {
                 decided.extend(known.iter().cloned());
                 stage.decided = Some(decided);
-                return Err(Doing::Decide(token, ballots, Some(stage)));
+                let committing = Event::Committing(id);
+                return Step::EventAnd(committing, Doing::Decide(token, ballots, Some(stage)));
             }
             Ok(None) => {
                 around.database.roll_back(session);
-                return Ok(Tried::BadData("a row cannot be written".to_owned()));
+                return tried(Tried::BadData("a row cannot be written".to_owned()));
             }
             Err(_) => {
-                return contended(session, around).ok_or(Doing::Decide(
-                    token,
-                    ballots,
-                    Some(stage),
-                ));
+                return match contended(session, around) {
+                    Some(contended) => tried(contended),
+                    None => Step::Again(Doing::Decide(token, ballots, Some(stage))),
+                };
             }
         }
     };
     if !is_open {
-        return Ok(Tried::ReplyLost("the session was ended".to_owned()));
+        return tried(Tried::ReplyLost("the session was ended".to_owned()));
     }
     if around.luck.is_bad(5) {
         // COMMIT is on its way, and may arrive or not.
         around.orphans.push((session, true));
-        return Ok(Tried::ReplyLost("no answer to COMMIT".to_owned()));
+        return tried(Tried::ReplyLost("no answer to COMMIT".to_owned()));
     }
     around.database.commit(session, around.now);
     if around.luck.is_bad(5) {
-        return Ok(Tried::ReplyLost("no answer to COMMIT".to_owned()));
+        return tried(Tried::ReplyLost("no answer to COMMIT".to_owned()));
     }
-    Ok(Tried::Done(decided.clone()))
+    tried(Tried::Done(decided.clone()))
 }
 
 /// Waits on, or gives up waiting for a lock.

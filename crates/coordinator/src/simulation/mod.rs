@@ -8,6 +8,7 @@
 //! become final within a bound.
 
 mod chance;
+mod coupon;
 mod database;
 mod hands;
 mod participant;
@@ -38,6 +39,15 @@ const TRANSACTIONS: u128 = 8;
 struct Item {
     /// No database takes it.
     is_bad: bool,
+    /// The foreign participant takes part.
+    has_coupon: bool,
+}
+
+/// The foreign participant's name.
+const COUPON: &str = "coupon";
+
+const fn has_coupon(number: u128) -> bool {
+    number % 4 < 2
 }
 
 fn gid_of(number: u128) -> Gid {
@@ -48,7 +58,10 @@ fn transaction(number: u128, is_bad: bool) -> Transaction<Item> {
     Transaction {
         gid: gid_of(number),
         label: Label::from_uuid(Uuid::from_u128(number % 3)),
-        work: Item { is_bad },
+        work: Item {
+            is_bad,
+            has_coupon: has_coupon(number),
+        },
     }
 }
 

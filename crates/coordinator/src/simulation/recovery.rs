@@ -3,7 +3,7 @@
 use super::{
     LEASE,
     database::Database,
-    hands::{NAMES, Surroundings, ask},
+    hands::{NAMES, Surroundings, ask, tell_coupon},
 };
 use crate::{
     engine::joined,
@@ -70,9 +70,12 @@ impl Recoverer {
         }
         let answers = NAMES.into_iter().zip(claimed.answers).collect();
         let answers = joined(claimed.calls.len(), answers);
-        for ((call, attempts), answer) in
+        for ((call, attempts), mut answer) in
             claimed.calls.into_iter().zip(claimed.attempts).zip(answers)
         {
+            if answer == Answer::Done {
+                answer = tell_coupon(call.0, call.1, around);
+            }
             write(around.database, around.now, call, attempts, &answer);
         }
     }

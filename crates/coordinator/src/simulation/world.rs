@@ -1,18 +1,21 @@
 //! Everything there is in a schedule, what may happen to it next, and what must never be seen.
 
 use super::{
-    TRANSACTIONS,
+    COUPON, TRANSACTIONS,
     chance::Chance,
+    coupon::Coupon,
     database::{Database, SessionId, is_final},
     gid_of,
     hands::{CallerId, Process, Surroundings},
+    has_coupon,
     participant::Participant,
     recovery::{POLICY, Recoverer},
     transaction,
 };
 use crate::{
-    core::Event,
+    core::{Event, Wanted},
     ids::Gid,
+    participant::Ballot,
     state::Direction,
     transaction::{Outcome, SubmitError},
 };
@@ -53,9 +56,11 @@ pub(super) struct World {
     now: u64,
     database: Database,
     participants: [Participant; 2],
+    coupon: Coupon,
     processes: [Process; 2],
     recoverers: [Recoverer; 2],
     strays: Vec<(usize, Gid, Direction)>,
+    foreign_strays: Vec<(Gid, Option<Direction>)>,
     orphans: Vec<(SessionId, bool)>,
     /// Transactions to be submitted yet, often more than once.
     wishes: Vec<u128>,
@@ -72,6 +77,7 @@ impl World {
     pub(super) fn of_seed(seed: u64, told: Told) -> Self {
         let mut chance = Chance::of_seed(seed);
         let mut participants = [Participant::default(), Participant::default()];
+        let mut coupon = Coupon::default();
         let (mut wishes, mut bad) = (Vec::new(), BTreeSet::new());
         for number in 0..TRANSACTIONS {
             for _ in 0..=chance.below(3) {
@@ -85,6 +91,9 @@ impl World {
                     .unwilling
                     .insert(gid_of(number));
             }
+            if chance.once_in(5) {
+                coupon.unwilling.insert(gid_of(number));
+            }
         }
         Self {
             chance,
@@ -93,9 +102,11 @@ impl World {
             now: 0,
             database: Database::default(),
             participants,
+            coupon,
             processes: [Process::born(0), Process::born(0)],
             recoverers: Default::default(),
             strays: Vec::new(),
+            foreign_strays: Vec::new(),
             orphans: Vec::new(),
             wishes,
             bad,
@@ -119,6 +130,7 @@ impl World {
         for participant in &mut self.participants {
             (participant.is_away, participant.is_failing) = (false, false);
         }
+        self.coupon.is_away = false;
         let untold = (0..TRANSACTIONS).filter(|number| !self.told.contains_key(&gid_of(*number)));
         self.wishes.extend(untold);
     }
@@ -131,7 +143,8 @@ impl World {
             0..=39 => self.work(),
             40..=49 => self.submit(),
             50..=64 => self.recover(),
-            65..=68 => self.stray_arrives(),
+            65..=67 => self.stray_arrives(),
+            68 => self.overdue_is_given_up(),
             69 => self.somebody_resumes(),
             70..=74 => self.orphan_ends(),
             75..=79 => self.tick(),
@@ -193,12 +206,14 @@ impl World {
         let around = Surroundings {
             database: &mut self.database,
             participants: &mut self.participants,
+            coupon: &mut self.coupon,
             luck: Luck {
                 chance: &mut self.chance,
                 is_calm: self.is_calm,
             },
             now: self.clock,
             strays: &mut self.strays,
+            foreign_strays: &mut self.foreign_strays,
             orphans: &mut self.orphans,
             broken: &mut self.broken,
         };
@@ -221,16 +236,28 @@ impl World {
             Ok(outcome) if stored.as_ref() != Some(outcome) => self
                 .broken
                 .push(format!("{gid}: told {outcome:?}, but stored is {stored:?}")),
-            Err(SubmitError::CannotDecide(_)) if !self.bad.contains(&gid) => {
-                self.broken.push(format!("{gid} is blamed for another"));
-            }
-            Err(SubmitError::Unavailable(_)) if self.is_calm => {
-                self.wishes.extend(number_of(gid));
+            Err(SubmitError::CannotDecide(why)) if !self.bad.contains(&gid) => {
+                if !why.starts_with(COUPON) {
+                    self.broken.push(format!("{gid} is blamed for another"));
+                }
             }
             _ => {}
         }
-        if !matches!(result, Err(SubmitError::Unavailable(_))) {
+        if self.is_last_word(gid, &result) {
             self.told.insert(gid, result);
+        } else if self.is_calm {
+            self.wishes.extend(number_of(gid));
+        }
+    }
+
+    /// Whether it is worth nothing to ask again.
+    fn is_last_word(&self, gid: Gid, result: &Result<Outcome, SubmitError>) -> bool {
+        match result {
+            Ok(_) => true,
+            Err(SubmitError::CannotDecide(why)) => {
+                self.bad.contains(&gid) && !why.starts_with(COUPON)
+            }
+            Err(_) => false,
         }
     }
 
@@ -249,11 +276,37 @@ impl World {
         }
         let wish = self.chance.place(self.wishes.len());
         let number = self.wishes.swap_remove(wish);
+        // Now and then somebody gives it up instead.
+        let gives_up = self.chance.once_in(8) && has_coupon(number);
+        self.submit_to(at, number, gives_up);
+    }
+
+    /// What nobody decided in time is given up.
+    fn overdue_is_given_up(&mut self) {
+        let Some(at) = self.a_process() else { return };
+        let overdue = self.database.overdue(self.clock);
+        if let Some(number) = overdue.and_then(number_of)
+            && self.processes[at].has_room()
+        {
+            self.submit_to(at, number, true);
+        }
+    }
+
+    fn submit_to(&mut self, at: usize, number: u128, gives_up: bool) {
         let gid = gid_of(number);
         let caller = self.callers.len();
         self.callers.push(gid);
-        let wanted = transaction(number, self.bad.contains(&gid));
-        self.happens(at, Event::Submitted(wanted, caller));
+        let transaction = transaction(number, self.bad.contains(&gid));
+        let foreign = transaction.work.has_coupon.then(|| COUPON.to_owned());
+        let wanted = Wanted {
+            ballot: Ballot {
+                transaction,
+                refused: gives_up.then(|| "given_up".to_owned()),
+            },
+            foreign: foreign.into_iter().collect(),
+            caller,
+        };
+        self.happens(at, Event::Submitted(wanted));
     }
 
     fn tick(&mut self) {
@@ -273,7 +326,8 @@ impl World {
     }
 
     fn stray_arrives(&mut self) {
-        if self.strays.is_empty() {
+        if self.strays.is_empty() || self.chance.once_in(2) {
+            self.foreign_stray_arrives();
             return;
         }
         let at = self.chance.place(self.strays.len());
@@ -281,6 +335,23 @@ impl World {
         self.tell(|| format!("{gid} is told {direction:?} once more"));
         if let Err(broken) = self.participants[participant].complete(gid, direction) {
             self.broken.push(broken);
+        }
+    }
+
+    fn foreign_stray_arrives(&mut self) {
+        if self.foreign_strays.is_empty() {
+            return;
+        }
+        let at = self.chance.place(self.foreign_strays.len());
+        let (gid, direction) = self.foreign_strays.swap_remove(at);
+        self.tell(|| format!("{gid}: coupon is told {direction:?} once more"));
+        match direction {
+            None => _ = self.coupon.ask(gid),
+            Some(direction) => {
+                if let Err(broken) = self.coupon.tell(gid, direction) {
+                    self.broken.push(broken);
+                }
+            }
         }
     }
 
@@ -347,7 +418,13 @@ impl World {
     }
 
     fn a_participant_goes_or_comes(&mut self) {
-        let at = self.chance.place(2);
+        let at = self.chance.place(3);
+        if at == 2 {
+            self.coupon.is_away = !self.coupon.is_away;
+            let is_away = self.coupon.is_away;
+            self.tell(|| format!("coupon is away: {is_away}"));
+            return;
+        }
         let participant = &mut self.participants[at];
         participant.is_away = !participant.is_away;
         let is_away = participant.is_away;
@@ -395,6 +472,7 @@ impl World {
         for (gid, row) in &self.database.rows {
             let failures = |participant: &Participant| participant.failures.get(gid).copied();
             let failed: u32 = self.participants.iter().filter_map(failures).sum();
+            let failed = failed + self.coupon.failures.get(gid).copied().unwrap_or_default();
             let is_stuck = row.stored.state.as_str().starts_with("stuck");
             if is_stuck && failed < POLICY.max_attempts {
                 return Err(format!("{gid} is stuck, but failed {failed} times"));
@@ -409,6 +487,7 @@ impl World {
     pub(super) fn is_at_rest(&self) -> bool {
         self.wishes.is_empty()
             && self.strays.is_empty()
+            && self.foreign_strays.is_empty()
             && self.orphans.is_empty()
             && self.processes.iter().all(Process::is_idle)
             && self.recoverers.iter().all(Recoverer::is_idle)
@@ -417,6 +496,17 @@ impl World {
                 .rows
                 .values()
                 .all(|row| is_final(row.stored.state))
+    }
+
+    /// A promise is kept or given back, and nothing is committed without one.
+    fn coupon_agrees(&self, gid: Gid, outcome: &Outcome) -> bool {
+        let done = self.coupon.done.get(&gid).copied();
+        let promised = self.coupon.promised.get(&gid) == Some(&true);
+        match outcome {
+            Outcome::Committed => promised && done == Some(Direction::Commit),
+            Outcome::RolledBack { .. } if promised => done == Some(Direction::RollBack),
+            Outcome::RolledBack { .. } => done != Some(Direction::Commit),
+        }
     }
 
     /// What keeps it from rest.
@@ -448,11 +538,22 @@ impl World {
         }
         for gid in (0..TRANSACTIONS).map(gid_of) {
             let settled = self.database.settled.get(&gid);
-            if settled.is_some() == self.bad.contains(&gid) {
+            // What no database takes can still be given up.
+            let is_given_up = matches!(settled, Some(Outcome::RolledBack { .. }));
+            if settled.is_some() == self.bad.contains(&gid) && !is_given_up {
                 return Err(format!("{gid} ended as {settled:?}"));
             }
             if !self.told.contains_key(&gid) {
                 return Err(format!("nobody was told of {gid}"));
+            }
+            if let Some(outcome) = settled
+                && number_of(gid).is_some_and(has_coupon)
+                && !self.coupon_agrees(gid, outcome)
+            {
+                let (promised, done) = (self.coupon.promised.get(&gid), self.coupon.done.get(&gid));
+                return Err(format!(
+                    "{gid} is {outcome:?}; coupon promised {promised:?} and did {done:?}"
+                ));
             }
             for participant in &self.participants {
                 if participant.done.get(&gid) != settled.map(Outcome::direction).as_ref() {
@@ -478,9 +579,21 @@ fn number_of(gid: Gid) -> Option<u128> {
 /// Tokens are random, and no part of a story.
 fn named(event: &Event<super::Item, CallerId>) -> String {
     match event {
-        Event::Submitted(transaction, caller) => {
-            format!("{} is submitted by {caller}", transaction.gid)
+        Event::Submitted(wanted) => {
+            let Ballot {
+                transaction,
+                refused,
+            } = &wanted.ballot;
+            let (gid, caller) = (transaction.gid, wanted.caller);
+            format!("{gid} is submitted by {caller}, refused: {refused:?}")
         }
+        Event::Begun(written) => match written {
+            Ok(begun) => format!("{} begun", begun.len()),
+            Err(why) => format!("not begun: {why:?}"),
+        },
+        Event::Asked(gid, calls) => format!("{gid}: coupon says {:?}", calls[0].1.reply),
+        Event::Noted(written) => format!("votes are noted: {written:?}"),
+        Event::Committing(id) => format!("batch {id} has nothing left but COMMIT"),
         Event::Prepared(id, votes) => format!("batch {id} voted {votes:?}"),
         Event::Decided(id, tried) => format!("batch {id} decided {tried:?}"),
         Event::ReadBack(id, read) => format!("batch {id} read back {read:?}"),

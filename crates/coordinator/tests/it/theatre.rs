@@ -17,7 +17,7 @@ use testkit::mysql::Schema;
 use uuid::Uuid;
 
 /// One seat for one visitor.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Visit {
     pub visitor: u32,
 }
@@ -149,6 +149,10 @@ impl LastResource<Visit> for Seats {
     }
 }
 
+fn desks(cloakroom: &Arc<Desk>, bar: &Arc<Desk>) -> Vec<Arc<dyn Participant<Visit>>> {
+    vec![cloakroom.clone(), bar.clone()]
+}
+
 pub struct Theatre {
     pub schema: Schema,
     pub cloakroom: Arc<Desk>,
@@ -178,14 +182,12 @@ impl Theatre {
         let (cloakroom, bar) = (Desk::new("cloakroom"), Desk::new("bar"));
         let limits = Limits {
             batch_size: 50,
-            batch_wait: Duration::from_millis(2),
-            batches_in_flight: 4,
-            queue: 1_000,
+            ..Limits::default()
         };
         let engine = Engine::start(
             limits,
             Sessions::new(service_kit::mysql::options(&schema.settings)),
-            vec![cloakroom.clone(), bar.clone()],
+            desks(&cloakroom, &bar),
             Arc::new(Seats),
         );
         Self {
@@ -240,7 +242,7 @@ impl Theatre {
         };
         Recovery::new(
             self.schema.pool.clone(),
-            vec![self.cloakroom.clone(), self.bar.clone()],
+            desks(&self.cloakroom, &self.bar),
             pace,
         )
     }

@@ -6,6 +6,7 @@ use identity::UserId;
 use ordering::{
     OrderId, OrderOutcome, OrderStatus, Quantity, SaleId,
     engine::{OrderEngine, Recovery},
+    foreign::Foreign,
     keys::Names,
     message::{Idempotency, OrderMessage, VERSION},
     rebuild::Rebuilder,
@@ -17,9 +18,11 @@ use uuid::Uuid;
 
 pub const LIMITS: Limits = Limits {
     batch_size: 50,
+    batch_at_most: 100,
     batch_wait: Duration::from_millis(2),
     batches_in_flight: 4,
     queue: 10_000,
+    timeout: Duration::from_mins(5),
 };
 const HELD_MAX: u32 = 100_000;
 
@@ -39,6 +42,7 @@ impl Shop {
             LIMITS,
             service_kit::mysql::options(&schema.settings),
             stock.clone(),
+            Foreign::default(),
         );
         let shop = Self {
             schema,
@@ -55,6 +59,7 @@ impl Shop {
             LIMITS,
             service_kit::mysql::options(&self.schema.settings),
             self.stock.clone(),
+            Foreign::default(),
         )
     }
 
@@ -63,7 +68,7 @@ impl Shop {
         let options = service_kit::mysql::options(&self.schema.settings)
             .host(&address.ip().to_string())
             .port(address.port());
-        OrderEngine::start(LIMITS, options, self.stock.clone())
+        OrderEngine::start(LIMITS, options, self.stock.clone(), Foreign::default())
     }
 
     pub fn mysql_address(&self) -> SocketAddr {
@@ -193,6 +198,7 @@ impl Shop {
         let recovery = Recovery::new(
             self.schema.pool.clone(),
             self.stock.clone(),
+            &Foreign::default(),
             Pace::default(),
         );
         while recovery.run_batch().await.unwrap().finished > 0 {}

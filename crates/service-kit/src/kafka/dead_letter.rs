@@ -5,7 +5,7 @@
 use super::{Producer, SendError};
 use rdkafka::{
     Message as _, Timestamp,
-    message::{BorrowedMessage, Header, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
 };
 
 /// The longest message and stack that are kept, in bytes.
@@ -54,6 +54,17 @@ impl Original {
             offset: message.offset(),
             timestamp: message.timestamp(),
         }
+    }
+
+    /// The last header of this name, where it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self
+            .headers
+            .iter()
+            .filter(|header| header.key == name)
+            .last()?;
+        std::str::from_utf8(header.value?).ok()
     }
 }
 
@@ -161,7 +172,6 @@ fn shortened(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::message::Headers as _;
 
     #[test]
     fn numbers_are_big_endian_and_text_is_utf_8() {

@@ -155,8 +155,17 @@ impl Settings {
         if !(1..=1000).contains(&transaction.batch_size) {
             return Some("transaction.batch_size must be between 1 and 1000".to_owned());
         }
-        (transaction.queue < transaction.batch_size).then(|| {
-            "transaction.queue must hold a batch: at least transaction.batch_size".to_owned()
+        if !(transaction.batch_size..=1000).contains(&transaction.batch_at_most) {
+            return Some(
+                "transaction.batch_at_most must be between transaction.batch_size and 1000"
+                    .to_owned(),
+            );
+        }
+        if !(10..=86_400).contains(&transaction.timeout_s) {
+            return Some("transaction.timeout_s must be between 10 and 86400".to_owned());
+        }
+        (transaction.queue < transaction.batch_at_most).then(|| {
+            "transaction.queue must hold a batch: at least transaction.batch_at_most".to_owned()
         })
     }
 

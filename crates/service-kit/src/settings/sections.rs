@@ -270,14 +270,18 @@ impl Default for Admission {
 pub struct Transaction {
     /// What the lease rows of scans begin with.
     pub lock_prefix: String,
-    /// Transactions decided together, at most.
+    /// Transactions that make a batch full: it waits for no more.
     pub batch_size: usize,
+    /// Transactions decided together, at most, where more than a full batch wait.
+    pub batch_at_most: usize,
     /// How long a busy engine waits for a batch to fill, in milliseconds. An idle one does not wait.
     pub batch_wait_ms: u64,
     /// Batches decided at the same time, of different sales.
     pub batches_in_flight: usize,
     /// Transactions that may wait for their batch.
     pub queue: usize,
+    /// How long a transaction with participants outside may stay undecided, in seconds, before the compensator takes it on.
+    pub timeout_s: u64,
     /// How completions that failed are tried again.
     pub retry_policy: TransactionRetries,
     /// How long a finished transaction is kept, in hours; at least as long as Kafka keeps messages, 168.
@@ -317,9 +321,11 @@ impl Default for Transaction {
         Self {
             lock_prefix: "global_tx_lock".to_owned(),
             batch_size: 200,
+            batch_at_most: 500,
             batch_wait_ms: 2,
             batches_in_flight: 4,
             queue: 10_000,
+            timeout_s: 300,
             retry_policy: TransactionRetries::default(),
             keep_finished_h: 336,
         }
