@@ -1,9 +1,9 @@
 //! A theatre sells seats: the seats are rows beside the log, the cloakroom and the bar are told of each visitor.
 
 use coordinator::{
-    Answer, Ballot, Completion, Direction, Engine, Gid, Label, LastResource, Limits, Pace,
-    Participant, Recovered, Recovery, RetryPolicy, Ruling, Sessions, Transaction, Verdict, Vote,
-    Work,
+    Answer, Ballot, Completion, Direction, Engine, ForeignParticipants, Gid, Label, LastResource,
+    Limits, Pace, Participant, Participants, Recovered, Recovery, RetryPolicy, Ruling, Sessions,
+    Transaction, Verdict, Vote, Work,
 };
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Visit {
     pub visitor: u32,
+    /// Foreign participants.
+    pub foreign: Vec<String>,
 }
 
 /// What the cloakroom and the bar need.
@@ -39,6 +41,10 @@ impl Work for Visit {
         Place {
             visitor: self.visitor,
         }
+    }
+
+    fn foreign(&self) -> Vec<String> {
+        self.foreign.clone()
     }
 }
 
@@ -134,6 +140,11 @@ impl LastResource<Visit> for Seats {
             for ballot in ballots {
                 // Visitor 13 makes people panic.
                 assert_ne!(ballot.transaction.work.visitor, 13);
+                if let Some(reason) = &ballot.refused {
+                    let verdict = Verdict::Refused(reason.clone());
+                    rulings.push(Ruling { verdict, epoch: 1 });
+                    continue;
+                }
                 let taken = sqlx::query("update seats set unsold = unsold - 1 where unsold > 0")
                     .execute(&mut *db)
                     .await?;
@@ -153,10 +164,25 @@ fn desks(cloakroom: &Arc<Desk>, bar: &Arc<Desk>) -> Vec<Arc<dyn Participant<Visi
     vec![cloakroom.clone(), bar.clone()]
 }
 
+fn engine(
+    schema: &Schema,
+    desks: Vec<Arc<dyn Participant<Visit>>>,
+    foreign: &ForeignParticipants,
+) -> Engine<Visit> {
+    let limits = Limits {
+        batch_size: 50,
+        ..Limits::default()
+    };
+    let sessions = Sessions::new(service_kit::mysql::options(&schema.settings));
+    let participants = Participants::from(desks).and_foreign(foreign.clone());
+    Engine::start(limits, sessions, participants, Arc::new(Seats))
+}
+
 pub struct Theatre {
     pub schema: Schema,
     pub cloakroom: Arc<Desk>,
     pub bar: Arc<Desk>,
+    foreign: ForeignParticipants,
     engine: Engine<Visit>,
 }
 
@@ -172,6 +198,11 @@ pub struct Logged {
 
 impl Theatre {
     pub async fn with_seats(seats: u32) -> Self {
+        Self::with(seats, ForeignParticipants::default()).await
+    }
+
+    /// One with foreign participants.
+    pub async fn with(seats: u32, foreign: ForeignParticipants) -> Self {
         let schema = testkit::mysql::schema().await;
         schema
             .execute("create table seats (unsold int not null)")
@@ -180,22 +211,27 @@ impl Theatre {
             .execute(&format!("insert into seats values ({seats})"))
             .await;
         let (cloakroom, bar) = (Desk::new("cloakroom"), Desk::new("bar"));
-        let limits = Limits {
-            batch_size: 50,
-            ..Limits::default()
-        };
-        let engine = Engine::start(
-            limits,
-            Sessions::new(service_kit::mysql::options(&schema.settings)),
-            desks(&cloakroom, &bar),
-            Arc::new(Seats),
-        );
+        let engine = engine(&schema, desks(&cloakroom, &bar), &foreign);
         Self {
             schema,
             cloakroom,
             bar,
+            foreign,
             engine,
         }
+    }
+
+    /// Another process's engine.
+    pub fn another_engine(&self) -> Engine<Visit> {
+        let desks = desks(&self.cloakroom, &self.bar);
+        engine(&self.schema, desks, &self.foreign)
+    }
+
+    /// A visit in which these have a part.
+    pub fn visit_with(visitor: u32, foreign: &[&str]) -> Transaction<Visit> {
+        let mut visit = Self::visit(visitor);
+        visit.work.foreign = foreign.iter().map(ToString::to_string).collect();
+        visit
     }
 
     /// A visit that has its own gid.
@@ -203,7 +239,10 @@ impl Theatre {
         Transaction {
             gid: Gid::from_uuid(Uuid::now_v7()),
             label: Label::from_uuid(Uuid::from_u128(u128::from(visitor % 2))),
-            work: Visit { visitor },
+            work: Visit {
+                visitor,
+                foreign: Vec::new(),
+            },
         }
     }
 
@@ -242,7 +281,7 @@ impl Theatre {
         };
         Recovery::new(
             self.schema.pool.clone(),
-            desks(&self.cloakroom, &self.bar),
+            Participants::from(desks(&self.cloakroom, &self.bar)).and_foreign(self.foreign.clone()),
             pace,
         )
     }
