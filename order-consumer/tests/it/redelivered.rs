@@ -37,7 +37,8 @@ async fn killed_between_its_decision_and_its_offsets_it_meets_the_decision_again
 
     consumer.restart();
     world.until_all_committed(&world.topics.group).await;
-    assert!(answered(&consumer, "committed").await >= 50);
+    let confirmed = answered(&consumer, "committed").await;
+    assert!(confirmed >= 50, "{confirmed} told as confirmed");
     assert_eq!(answered(&consumer, "rolled_back").await, 0);
     // What of transactions and sale goes on: recovery finishes the ones, the other sells. Orders and buyers stay as they were.
     let rows = world.rows().await;
@@ -72,8 +73,10 @@ async fn with_its_offsets_set_back_to_the_beginning_it_changes_nothing() {
     consumer.restart();
     world.until_all_committed(&world.topics.group).await;
     // Once each, or more often where the group gave them out again.
-    assert!(answered(&consumer, "committed").await >= 40);
-    assert!(answered(&consumer, "rolled_back").await >= 20);
+    let confirmed = answered(&consumer, "committed").await;
+    assert!(confirmed >= 40, "{confirmed} told as confirmed");
+    let refused = answered(&consumer, "rolled_back").await;
+    assert!(refused >= 20, "{refused} told as refused");
     consumer.end(SOON).await;
     let changed: Vec<_> = world.rows().await.difference(&rows).cloned().collect();
     assert!(changed.is_empty(), "{changed:#?}");

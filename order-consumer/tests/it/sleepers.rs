@@ -4,8 +4,8 @@
 //! Seen to fail:
 //! - `wait_timeout` left out of the sessions' settings: the others wait for as long as it sleeps ("others sell on");
 //! - a COMMIT without a reply told as committed: of the orders that others gave up, some are said to be confirmed;
-//! - the guard of a decision left out (every row taken over by whoever comes later): what the sleeper had committed is marked
-//!   finished by its successor although Redis was never told, and its units stay held.
+//! - the guard of a decision left out (every row taken over by whoever comes later), and an order's own row not recognised: who
+//!   takes the sleeper's orders over refuses what it had committed.
 
 use crate::{
     agreement::answered,
