@@ -7,28 +7,38 @@
 //!
 //! The engine is generic: it knows nothing of orders, sales, Redis or Kafka.
 //!
+//! A participant may also be [foreign]: a service outside, spoken to over HTTP. Its promise cannot be guessed, so its transaction is
+//! written down first, and without the promise nothing is decided.
+//!
 //! # States
-//! A row of `transactions` is first seen `committing` or `rolling_back`, for it is written by its decision. Once every participant
-//! has answered it is `committed` or `rolled_back`: final. Where one keeps failing, it is `stuck_committing` or
+//! A row of `transactions` is first seen `committing` or `rolling_back`, for it is written by its decision. One with foreign
+//! participants, or one that was [begun](Engine::begin), is seen before: `begun`, and `prepared` once all of them have promised; it stays
+//! so until somebody submits it again, commits it or rolls it back, and is [overdue](Recovery::overdue) after [`Limits::timeout`]. Once
+//! every participant has answered, a transaction is `committed` or `rolled_back`: final. Where one keeps failing, it is `stuck_committing` or
 //! `stuck_rolling_back` until somebody [resumes](resume()) it, and goes on the same way. [`TxState::on`] has every move.
 //!
 //! # Bounds
 //! [`Limits`] has those of an engine: transactions in a batch, the wait for company (an idle engine waits for nobody), batches in
-//! flight, transactions in the queue; beyond it [`Engine::submit`] waits. Batches of one [`Label`] are decided one after another.
+//! flight, transactions in the queue; beyond it [`Engine::submit`] waits. Batches of one [`Label`] are decided one after another: the
+//! next one is prepared meanwhile, and begins once nothing is left of the first but COMMIT.
 //! A step of a decision takes 5 s at most, a lock is waited for 2 s, and a session that is silent for 5 s is ended by the server, so
 //! that a process that sleeps holds nobody up. [`Pace`] and [`RetryPolicy`] have those of recovery. What is stored of a transaction
-//! for its participants is at most 1,000 bytes, a reason 64 characters, a kind 16, what is kept of an error 500.
+//! for its participants is at most 1,000 bytes, of its work while it is undecided 64 KiB, a reason 64 characters, a kind 16, what is
+//! kept of an error 500, and of a branch its latest 20 calls. Foreign participants have 8 s to promise, and 8 s to be told at a time;
+//! 1,000 branches of each are in hand at once, the others wait in the log.
 //!
 //! # Errors
 //! [`SubmitError`] means that nothing was decided in this call, and nothing will be: the log was away (`Unavailable`), this
-//! transaction alone cannot be written (`CannotDecide`), or the engine is stopping. The same gid may be submitted again. A reply to
+//! transaction alone cannot be decided (`CannotDecide`: it cannot be written, or a foreign participant has not promised), or the
+//! engine is stopping. The same gid may be submitted again. A reply to
 //! COMMIT that never came is no error: it is read back until the log says what happened.
 //!
 //! # What it guarantees
 //! - One decision a gid, by whichever engine, in whichever process; every answer about it is the stored one.
 //! - The last resource's rows say what the decision says.
 //! - Every participant is told of every decision, at least once, always the same direction and epoch, until it answers that it is
-//!   done, failed too often, or retention forgot what was finished.
+//!   done, failed too often, or retention forgot what was finished. A foreign one that refused is not told, nor one that was not asked.
+//! - Nothing is committed without the promise of every foreign participant it has.
 //! - Nobody is held up for good: not by a process that sleeps or dies, nor by a transaction that cannot be written, nor by a panic.
 //!
 //! # What it assumes
@@ -44,9 +54,9 @@
 //! - That a participant is told once, or in the order of decisions.
 //! - A way back: what is decided is never turned round. Undoing is another transaction.
 //!
-//! # What is left out so far
-//! Participants that must be logged before they are asked (foreign ones over a network), with `begin`, `commit` and `rollback` beside
-//! [`Engine::submit`], their timeouts and breakers; the states `begun` and `prepared` wait for them.
+//! # What is left out
+//! Who looks for what is [overdue](Recovery::overdue) and [stuck](control::stuck_to_hand_over), when recovery and retention run, and what
+//! people are told: that is the business of the process that runs them.
 //!
 //! # Example
 //! A theatre: the seats are the last resource, the cloakroom and the bar are told of every visitor.
