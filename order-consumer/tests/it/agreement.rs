@@ -7,6 +7,7 @@ use identity::UserId;
 use ordering::{
     OrderId, OrderStatus, SaleId,
     engine::Recovery,
+    foreign::Foreign,
     keys::Names,
     message::OrderMessage,
     stock::{Reserve, Reserved, Stock, Window},
@@ -32,6 +33,7 @@ impl World {
         Recovery::new(
             self.schema.pool.clone(),
             self.stock().await,
+            &Foreign::default(),
             Pace::default(),
         )
     }

@@ -14,7 +14,8 @@ use crate::{
 use coordinator::Limits;
 use futures::future::join_all;
 use ordering::{
-    OrderId, OrderOutcome, OrderStatus, SaleId, engine::OrderEngine, message::OrderMessage,
+    OrderId, OrderOutcome, OrderStatus, SaleId, engine::OrderEngine, foreign::Foreign,
+    message::OrderMessage,
 };
 use std::{
     collections::BTreeSet,
@@ -89,14 +90,10 @@ async fn sleeps_while_others_decide(moment: Hold, at: impl Fn(&str) -> bool + Se
     };
 
     let others = OrderEngine::start(
-        Limits {
-            batch_size: 50,
-            batch_wait: Duration::from_millis(2),
-            batches_in_flight: 4,
-            queue: 1_000,
-        },
+        Limits::default(),
         service_kit::mysql::options(&world.schema.settings),
         world.stock().await,
+        Foreign::default(),
     );
     let new = world.reserve_new(sale, 30).await;
     let sold = join_all(new.iter().map(|order| others.submit(order.clone())));
