@@ -1,6 +1,7 @@
 //! The consumer on real servers: `cargo xtask test` starts them.
 
 mod agreement;
+mod coupons;
 mod crashes;
 mod dead_letters;
 mod failures;
