@@ -182,7 +182,11 @@ impl Floor {
         Ok(())
     }
 
-    async fn mark(&mut self, batch: &[Order]) -> anyhow::Result<()> {
+    /// Writes that all were told.
+    ///
+    /// # Errors
+    /// What MySQL says.
+    pub async fn mark(&mut self, batch: &[Order]) -> anyhow::Result<()> {
         let mut query = QueryBuilder::<MySql>::new(
             "update transactions set state = 'committed', finished_at = utc_timestamp(3), last_error = null \
              where state = 'committing' and gid in ",

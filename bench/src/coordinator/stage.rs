@@ -127,7 +127,7 @@ impl Stage {
     /// # Errors
     /// What the servers say.
     pub async fn clear(&self) -> anyhow::Result<()> {
-        for table in ["orders", "sale_buyers", "transactions"] {
+        for table in ["orders", "sale_buyers", "transactions", "transaction_branches"] {
             sqlx::query(sqlx::AssertSqlSafe(format!("truncate table {table}")))
                 .execute(&self.db)
                 .await?;

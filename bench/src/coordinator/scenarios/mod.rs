@@ -4,6 +4,7 @@ mod backlog;
 mod latency;
 mod modes;
 mod recover;
+mod recover_foreign;
 mod saturated;
 
 use super::{results::Row, rounds::Budget, stage::Stage};
@@ -28,7 +29,7 @@ pub enum Scenario {
     Contended,
     /// 10,000 decided orders whose branches nobody completed
     Recover,
-    /// 1,000 of them with a branch that takes 300 ms: not yet, for there are no foreign participants yet
+    /// 1,000 of them with a participant outside that takes 300 ms
     RecoverForeign,
     /// What it costs recovery to pick work out of 1,000 to 1,000,000 unfinished transactions
     Backlog,
@@ -38,13 +39,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// What is run when nothing is asked for by name.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Coordinator,
         Self::CoordinatorBatch1,
         Self::Latency1,
         Self::Latency500,
         Self::Contended,
         Self::Recover,
+        Self::RecoverForeign,
         Self::Backlog,
         Self::Modes,
     ];
@@ -61,7 +63,7 @@ impl Scenario {
             Self::Latency1 => latency::one_alone(stage, budget).await,
             Self::Latency500 => latency::offered(stage, budget).await,
             Self::Recover => recover::run(stage, budget).await,
-            Self::RecoverForeign => anyhow::bail!("there are no foreign participants yet"),
+            Self::RecoverForeign => recover_foreign::run(stage, budget).await,
             Self::Backlog => backlog::run(stage, budget).await,
             Self::Modes => modes::run(stage, budget).await,
         }

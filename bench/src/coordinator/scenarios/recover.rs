@@ -140,7 +140,8 @@ struct Branch {
     units: i32,
 }
 
-async fn claim(floor: &mut Floor, limit: usize) -> anyhow::Result<Vec<Order>> {
+/// Claims what is due, as recovery does.
+pub(super) async fn claim(floor: &mut Floor, limit: usize) -> anyhow::Result<Vec<Order>> {
     let db = floor.db();
     db.execute("start transaction").await?;
     let rows = sqlx::query(
