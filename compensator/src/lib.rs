@@ -5,6 +5,7 @@
 //! is guarded where it is done.
 
 pub mod comparison;
+pub mod completed;
 pub mod fence_watch;
 pub mod metrics;
 pub mod overdue;
@@ -16,9 +17,12 @@ pub mod unfinished;
 
 use anyhow::Context as _;
 use comparison::Comparison;
+use completed::Completed;
 use coordinator::{Pace, Retention, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
-use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
+use ordering::{
+    engine::Recovery, foreign::Foreign, leases::Leases, reconcile::Reconciler, stock::Stock,
+};
 use overdue::{Orders, Overdue};
 use repair::Figures;
 use retention::OldTransactions;
@@ -32,6 +36,8 @@ use unfinished::Unfinished;
 const FIGURES: Duration = Duration::from_secs(5);
 /// How often finished transactions that are too old are looked for.
 const OLD_TRANSACTIONS: Duration = Duration::from_mins(1);
+/// How often archived transactions are looked at: whether they finished.
+const COMPLETED: Duration = Duration::from_secs(2);
 
 /// All scans of one process, not running yet.
 pub struct Scans {
@@ -41,6 +47,8 @@ pub struct Scans {
     pub overdue: Overdue,
     /// Completes what was decided.
     pub unfinished: Unfinished,
+    /// Closes the dead letters of what was stuck and is completed.
+    pub completed: Completed,
     /// Forgets what was completed long ago.
     pub old_transactions: OldTransactions,
     /// Tells what differs.
@@ -86,13 +94,19 @@ impl Scans {
             ),
             overdue: Overdue::new(db.clone(), stock.clone(), orders, producer, leases.clone()),
             unfinished: Unfinished::new(
-                Recovery::new(db.clone(), stock.clone(), pace(&settings.transaction)),
+                Recovery::new(
+                    db.clone(),
+                    stock.clone(),
+                    &Foreign::from_settings(&settings.participants)?,
+                    pace(&settings.transaction),
+                ),
                 leases.clone(),
             ),
             old_transactions: OldTransactions::new(
                 Retention::new(db.clone(), kept(&settings.transaction)),
                 leases.clone(),
             ),
+            completed: Completed::new(db.clone()),
             figures: Figures::new(db.clone()),
             comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
         })
@@ -131,6 +145,7 @@ impl Scans {
         schedule
             .every(OLD_TRANSACTIONS, self.old_transactions)
             .await?;
+        schedule.every(COMPLETED, self.completed).await?;
         schedule.every(FIGURES, self.figures).await?;
         Ok(schedule)
     }

@@ -39,7 +39,7 @@ impl Scan for Unfinished {
             let mut fruitless = 0;
             for _ in 0..BATCHES {
                 let recovered = self.recovery.run_batch().await?;
-                if recovered.finished == 0 {
+                if recovered.finished + recovered.telling == 0 {
                     fruitless += 1;
                 }
                 if recovered == Recovered::default() || fruitless == FRUITLESS {

@@ -14,7 +14,7 @@ use crate::metrics::FAILED_ORDER_ARCHIVED_TOTAL;
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use compensation::{
-    archive::{self, ArchivedOrder, ToArchive},
+    archive::{self, ArchivedOrder, Subject, ToArchive},
     attempt::{FAILED, Lane},
     operations,
     queue::{self, Claimed, Outcome},
@@ -137,7 +137,7 @@ impl ArchiveLane {
         let (tools, held) = (&self.0, decided.is_none());
         let mut what = ToArchive {
             id: work.order_id,
-            order: Some(ArchivedOrder {
+            subject: Subject::Order(ArchivedOrder {
                 gid: work.gid,
                 generation: work.generation,
                 sale_id: work.sale_id,

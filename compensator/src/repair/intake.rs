@@ -4,16 +4,14 @@
 //! An order goes into the retry queue, or is found there; one that only the dead-letter topic knows begins as a dead letter. What
 //! is no order is archived as it came. Taken in again it changes nothing.
 
-use super::{Step, Tools, telling};
+use super::{Step, Tools, telling, work_in::FirstTry};
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, Utc};
 use compensation::{
-    archive::{self, ToArchive},
-    attempt::{Attempt, FAILED, History, Lane},
+    archive::{self, Subject, ToArchive},
+    attempt::History,
     headers::Headers,
-    policy::Next,
-    queue::{self, NewWork},
-    state::State,
+    queue,
 };
 use futures::StreamExt as _;
 use ordering::message::{BadMessage, OrderMessage};
@@ -142,8 +140,17 @@ impl Intake {
         let came = Came::of(message);
         let failed_first = message.topic() == self.compensation_topic;
         match OrderMessage::parse(&came.payload) {
-            Ok(order) if failed_first => self.tools.take_failed(db, came, &order).await,
-            Ok(order) => self.tools.take_dead(db, came, &order).await,
+            Ok(order) if failed_first => {
+                self.tools.take_failed(db, came.first_try(), &order).await?;
+                Ok(())
+            }
+            Ok(order) => {
+                // Most of what lies there is ours.
+                if !queue::is_known(&mut *db, order.gid.as_uuid()).await? {
+                    self.tools.take_dead(db, came.first_try(), &order).await?;
+                }
+                Ok(())
+            }
             Err(BadMessage::NewerVersion(version)) if failed_first => Err(Newer(version).into()),
             // A newer compensator published it, and has it in MySQL.
             Err(BadMessage::NewerVersion(_)) if came.headers.get("generation").is_some() => Ok(()),
@@ -222,6 +229,20 @@ impl Came {
         self.headers.text("kafka_dlt-exception-message")
     }
 
+    /// The try it tells of, which was another's.
+    fn first_try(self) -> FirstTry {
+        FirstTry {
+            at: self.at,
+            worker: self
+                .headers
+                .text("kafka_dlt-original-consumer-group")
+                .unwrap_or_default(),
+            error: self.error(),
+            payload: self.payload,
+            headers: self.headers,
+        }
+    }
+
     /// The same for every copy: where the message lay first, if its headers tell.
     fn id(&self) -> Uuid {
         let mut hash = Sha256::new();
@@ -243,93 +264,6 @@ impl Came {
 }
 
 impl Tools {
-    /// An order the consumer could not settle: its first try.
-    async fn take_failed(
-        &self,
-        db: &mut MySqlConnection,
-        came: Came,
-        order: &OrderMessage,
-    ) -> anyhow::Result<()> {
-        let tries = 1;
-        let (state, after) = match self.policy.roll(tries) {
-            Next::Retry(after) => (State::Scheduled, after),
-            Next::DeadLetter(after) => (State::Dead, after),
-            Next::Archive => (State::Archiving, Duration::ZERO),
-        };
-        self.enqueue(db, came, order, state, tries, after).await?;
-        Ok(())
-    }
-
-    /// An order on the dead-letter topic: ours, or one that others put there.
-    async fn take_dead(
-        &self,
-        db: &mut MySqlConnection,
-        came: Came,
-        order: &OrderMessage,
-    ) -> anyhow::Result<()> {
-        if queue::is_known(&mut *db, order.gid.as_uuid()).await? {
-            return Ok(());
-        }
-        let tries = self.policy.tries_before_dead_letter();
-        let (state, after) = match self.policy.roll(tries) {
-            Next::Retry(after) | Next::DeadLetter(after) => (State::Dead, after),
-            Next::Archive => (State::Archiving, Duration::ZERO),
-        };
-        self.enqueue(db, came, order, state, tries, after).await
-    }
-
-    async fn enqueue(
-        &self,
-        db: &mut MySqlConnection,
-        came: Came,
-        order: &OrderMessage,
-        state: State,
-        attempts: u32,
-        due_after: Duration,
-    ) -> anyhow::Result<()> {
-        let gid = order.gid.as_uuid();
-        let order_id = order.order_id.as_uuid();
-        if queue::is_known(&mut *db, gid).await? {
-            return Ok(());
-        }
-        let error = came.error();
-        let first = Attempt {
-            generation: order.generation,
-            attempt: attempts,
-            lane: Lane::First,
-            started_at: came.at,
-            duration_ms: 0,
-            worker: came
-                .headers
-                .text("kafka_dlt-original-consumer-group")
-                .unwrap_or_default(),
-            outcome: FAILED.to_owned(),
-            error: error.clone(),
-            next_after_ms: u64::try_from(due_after.as_millis()).ok(),
-        }
-        .fit_to_be_stored();
-        let mut history = archive::history_of(&mut *db, order_id).await?;
-        history.push(first.clone());
-        let work = NewWork {
-            gid,
-            kind: "order",
-            order_id,
-            generation: order.generation,
-            sale_id: order.sale_id.as_uuid(),
-            user_id: order.user_id.as_uuid(),
-            state,
-            attempts,
-            due_after,
-            payload: came.payload,
-            headers: came.headers,
-            history,
-            error,
-        };
-        queue::enqueue(&mut *db, &work).await?;
-        self.log.write(db, gid, order_id, &first).await?;
-        Ok(())
-    }
-
     async fn archive_as_it_came(
         &self,
         db: &mut MySqlConnection,
@@ -343,7 +277,7 @@ impl Tools {
         let error = came.error().unwrap_or_else(|| cause.to_owned());
         let what = ToArchive {
             id,
-            order: None,
+            subject: Subject::Message,
             step: "parse",
             error: error.clone(),
             history: History::default(),

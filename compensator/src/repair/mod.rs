@@ -12,7 +12,10 @@ mod replays;
 mod retry_lane;
 mod settling;
 mod step;
+mod stuck;
 mod telling;
+mod undecided;
+mod work_in;
 mod worker;
 
 pub use archive_lane::ArchiveLane;
@@ -22,6 +25,8 @@ pub use open_work::OpenCompensations;
 pub use replays::Replays;
 pub use retry_lane::RetryLane;
 pub use step::{Observer, Step};
+pub use stuck::StuckTransactions;
+pub use undecided::Undecided;
 
 use crate::servers::Servers;
 use anyhow::Context as _;
@@ -31,7 +36,12 @@ use compensation::{
     log::AttemptLog,
     policy::Policy,
 };
-use ordering::{engine::OrderEngine, faults::Faults, stock::Stock};
+use ordering::{
+    engine::{OrderEngine, Recovery},
+    faults::Faults,
+    foreign::Foreign,
+    stock::Stock,
+};
 use orders::Orders;
 use service_kit::{kafka::Producer, settings::Settings};
 use sqlx::MySqlPool;
@@ -39,6 +49,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
+use worker::{NOW_AND_THEN, SOON, Worker};
 
 /// How long completions that are under way may keep a stop waiting; recovery does what is left.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(5);
@@ -82,6 +93,10 @@ pub struct Repair {
     pub archive_lane: ArchiveLane,
     /// Puts it back.
     pub replays: Replays,
+    /// Has orders tried again that nobody decides.
+    pub undecided: Undecided,
+    /// Archives transactions that are stuck.
+    pub stuck: StuckTransactions,
     /// Tells people.
     pub courier: Courier,
     engine: OrderEngine,
@@ -111,7 +126,7 @@ impl Repair {
             producer,
         } = servers.clone();
         let stock = Stock::new(redis);
-        let engine = OrderEngine::of_process(settings, stock.clone());
+        let engine = OrderEngine::of_process(settings, stock.clone())?;
         let channels = Channels::from_settings(settings)?;
         let worker = format!("compensator-{}", &Uuid::new_v4().simple().to_string()[..8]);
         let tools = Tools(Arc::new(Parts {
@@ -129,12 +144,18 @@ impl Repair {
             stock,
             producer,
         }));
+        let foreign = Foreign::from_settings(&settings.participants)?;
+        let pace = crate::pace(&settings.transaction);
+        let recovery = Recovery::new(db.clone(), tools.stock.clone(), &foreign, pace);
+        let timeout = Duration::from_secs(settings.transaction.timeout_s);
         let spool = Spool::new(&settings.alerts.spool);
         Ok(Self {
             intake: Intake::new(settings, tools.clone())?,
             retry_lane: RetryLane::new(tools.clone()),
             archive_lane: ArchiveLane::new(tools.clone()),
-            replays: Replays::new(tools),
+            replays: Replays::new(tools.clone()),
+            undecided: Undecided::new(tools.clone(), recovery, timeout),
+            stuck: StuckTransactions::new(tools),
             courier: Courier::new(db, &channels, spool, &worker),
             engine,
         })
@@ -144,15 +165,18 @@ impl Repair {
     pub async fn run(self, stop: CancellationToken) {
         let lanes = TaskTracker::new();
         lanes.spawn(self.intake.run(stop.clone()));
-        lanes.spawn(worker::run("retries", stop.clone(), async move || {
-            self.retry_lane.run_batch().await
-        }));
-        lanes.spawn(worker::run("archive", stop.clone(), async move || {
-            self.archive_lane.run_batch().await
-        }));
-        lanes.spawn(worker::run("replays", stop.clone(), async move || {
-            self.replays.run_batch().await
-        }));
+        let lane = |lane, rest| Worker {
+            lane,
+            rest,
+            stop: stop.clone(),
+        };
+        lanes.spawn(lane("retries", SOON).run(async move || self.retry_lane.run_batch().await));
+        lanes.spawn(lane("archive", SOON).run(async move || self.archive_lane.run_batch().await));
+        lanes.spawn(lane("replays", SOON).run(async move || self.replays.run_batch().await));
+        lanes.spawn(
+            lane("undecided", NOW_AND_THEN).run(async move || self.undecided.run_batch().await),
+        );
+        lanes.spawn(lane("stuck", NOW_AND_THEN).run(async move || self.stuck.run_batch().await));
         lanes.spawn(self.courier.run(stop));
         lanes.close();
         lanes.wait().await;

@@ -34,16 +34,17 @@ impl Orders {
         Self { engine, faults }
     }
 
-    /// Tries an order for the `attempt`th time, all its generations counted.
+    /// Tries an order for the `attempt`th time, all its generations counted, in the trace it was asked for in.
     pub(super) async fn place(
         &self,
         order: &OrderMessage,
         attempt: u32,
+        trace: Option<&str>,
     ) -> Result<OrderOutcome, NoOutcome> {
         if let Some(why) = self.faults.hit(Step::Decide, order, attempt) {
             return Err(NoOutcome::Failed(why));
         }
-        let outcome = decided(self.engine.submit(order.clone())).await?;
+        let outcome = decided(self.engine.submit_in(order.clone(), trace)).await?;
         match self.faults.hit(Step::DecideLost, order, attempt) {
             Some(why) => Err(NoOutcome::Failed(why)),
             None => Ok(outcome),

@@ -164,8 +164,7 @@ impl Replays {
         if !operations::processing(&mut tx, item).await? {
             return Ok(());
         }
-        queue::enqueue(&mut tx, &work).await?;
-        if !queue::is_known(&mut tx, item.gid).await? {
+        if !queue::enqueue(&mut tx, &work).await? && !queue::is_known(&mut tx, item.gid).await? {
             bail!(
                 "another transaction of generation {} is open",
                 item.generation

@@ -77,7 +77,13 @@ impl RetryLane {
         }
         let (started_at, started) = (Utc::now(), Instant::now());
         let tried = match OrderMessage::parse(&work.payload) {
-            Ok(order) => self.0.orders.place(&order, work.history.tries() + 1).await,
+            Ok(order) => {
+                let trace = work.headers.text("traceparent");
+                self.0
+                    .orders
+                    .place(&order, work.history.tries() + 1, trace.as_deref())
+                    .await
+            }
             Err(cause) => Err(NoOutcome::Failed(format!(
                 "the message cannot be read: {cause}"
             ))),

@@ -21,10 +21,16 @@ pub enum Step {
     Kept,
     /// A replay has its units; it is in no queue.
     Reserved,
+    /// A stuck transaction is read and locked; nothing of it is written.
+    FoundStuck,
+    /// Its dead letter and its alert are written; nothing is committed.
+    LetterWritten,
+    /// All of it is committed.
+    HandedOver,
 }
 
 impl Step {
-    /// All of them, in the order of an order's way.
+    /// Those of an order, in the order of its way.
     pub const ALL: [Self; 7] = [
         Self::TakenIn,
         Self::Tried,
@@ -34,6 +40,10 @@ impl Step {
         Self::Kept,
         Self::Reserved,
     ];
+
+    /// Those of a transaction that is stuck.
+    pub const OF_A_STUCK_TRANSACTION: [Self; 3] =
+        [Self::FoundStuck, Self::LetterWritten, Self::HandedOver];
 }
 
 /// Told of each step, and waited for.

@@ -1,8 +1,9 @@
-//! The words of alerts about orders and dead letters. Ids only: an alert leaves the house.
+//! The words of alerts about orders, dead letters and transactions. Ids only: an alert leaves the house.
 
 use super::Tools;
 use compensation::{
     alerts::{Alert, Severity, outbox},
+    archive::transaction::StuckTransaction,
     queue::Claimed,
 };
 use sqlx::MySqlConnection;
@@ -87,6 +88,30 @@ pub(super) fn no_order(id: Uuid, place: &str) -> Alert {
     .fact("lay at", place)
     .text("It is kept as it came. Whoever wrote it has to look.")
     .once("")
+}
+
+/// A transaction is stuck and was archived under `id`. Raised anew each time: the caller's transaction keeps it from being doubled.
+pub(super) fn stuck(id: Uuid, known: &StuckTransaction) -> Alert {
+    let title = format!("Transaction {} is stuck", known.gid);
+    let alert = Alert::new(
+        "transaction_stuck",
+        Severity::Urgent,
+        &id.to_string(),
+        &title,
+    )
+    .fact("transaction", known.gid)
+    .fact("kind", &known.kind)
+    .fact("label", known.label)
+    .fact("state", &known.state)
+    .fact("tries", known.attempts);
+    let alert = known.uncompensated.iter().fold(alert, |alert, one| {
+        let error = one.last_error.as_deref().map(shown).unwrap_or_default();
+        alert.fact(
+            "not done",
+            format!("{}: {} {error}", one.participant, one.state).trim_end(),
+        )
+    });
+    alert.text("What was decided stays decided, and is not done everywhere. Mend what fails, and resume the transaction in the admin.")
 }
 
 fn of_order(alert: Alert, work: &Claimed, error: &str) -> Alert {

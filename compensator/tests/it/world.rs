@@ -12,6 +12,7 @@ use identity::UserId;
 use ordering::{
     OrderId, Quantity, SaleId,
     engine::OrderEngine,
+    foreign::Foreign,
     keys::Names,
     message::{OrderMessage, VERSION},
     stock::{Levels, Reserve, Reserved, Stock, Window},
@@ -105,8 +106,12 @@ impl World {
 
     /// The scans of one more compensator.
     pub async fn scans(&self) -> Scans {
-        let settings = self.settings(&[], "");
-        Scans::new(&settings, &self.servers(&settings).await).unwrap()
+        self.scans_with(&self.settings(&[], "")).await
+    }
+
+    /// The same with these settings.
+    pub async fn scans_with(&self, settings: &Settings) -> Scans {
+        Scans::new(settings, &self.servers(settings).await).unwrap()
     }
 
     /// The lanes of one more compensator, with these faults.
@@ -211,16 +216,11 @@ impl World {
     }
 
     pub fn engine(&self) -> OrderEngine {
-        let limits = Limits {
-            batch_size: 50,
-            batch_wait: Duration::from_millis(2),
-            batches_in_flight: 4,
-            queue: 10_000,
-        };
         OrderEngine::start(
-            limits,
+            Limits::default(),
             service_kit::mysql::options(&self.schema.settings),
             self.stock.clone(),
+            Foreign::default(),
         )
     }
 

@@ -15,6 +15,8 @@ pub enum Lane {
     DeadLetter,
     /// Not a try of the work: it was given up, or that failed.
     Archive,
+    /// A call to a participant of a transaction that is stuck. Its worker is the participant.
+    Call,
 }
 
 impl Lane {
@@ -26,6 +28,7 @@ impl Lane {
             Self::Retry => "retry",
             Self::DeadLetter => "dead_letter",
             Self::Archive => "archive",
+            Self::Call => "call",
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct NewWork {
     pub sale_id: Uuid,
     /// Who asked for it.
     pub user_id: Uuid,
-    /// [`State::Scheduled`] or [`State::Dead`].
+    /// [`State::Scheduled`], [`State::Dead`] or [`State::Archiving`].
     pub state: State,
     /// Tries of this generation so far.
     pub attempts: u32,
@@ -78,16 +78,17 @@ pub struct Claimed {
     claim: Uuid,
 }
 
-/// Takes work in. Known work (the same gid, or the same generation of the same order) stays as it is.
+/// Takes work in. `false`: it is known (the same gid, or the same generation of the same order), and stays as it is. Of several at
+/// once one takes it in, the others wait for its end.
 ///
 /// # Errors
 /// What the database says.
-pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<()> {
-    sqlx::query!(
+pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<bool> {
+    // Not `on duplicate key update`: that does not tell who took it in.
+    let inserted = sqlx::query!(
         "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers, \
          history, last_error, created_at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, ?, ?, ?, ?, utc_timestamp(3))
-         on duplicate key update gid = gid",
+         values (?, ?, ?, ?, ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, ?, ?, ?, ?, utc_timestamp(3))",
         work.gid,
         work.kind,
         work.order_id,
@@ -103,8 +104,12 @@ pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<(
         work.error.as_deref().map(short)
     )
     .execute(db)
-    .await?;
-    Ok(())
+    .await;
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
+        Err(cause) => Err(cause),
+    }
 }
 
 /// Claims up to `limit` pieces of work in `state` that are due, oldest first, for `lease`. Many may call it at once; the work of a
@@ -259,6 +264,59 @@ pub async fn replay_held(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bo
     .execute(db)
     .await?;
     Ok(written.rows_affected() == 1)
+}
+
+/// Has work given up at once, whatever tries are left: an operator's wish. A try under way changes nothing any more, but what it
+/// decided stands. Gives the state it had; `None`: there is no such work. Nothing is written where that state does not allow it, see
+/// [`State::on`]. Locks its row.
+///
+/// # Errors
+/// What the database says.
+pub async fn give_up(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option<State>> {
+    let Some(state) = locked_state(&mut *db, gid).await? else {
+        return Ok(None);
+    };
+    let Ok(becomes) = state.on(Event::AskedToGiveUp) else {
+        return Ok(Some(state));
+    };
+    if becomes != state {
+        sqlx::query!(
+            "update compensations set state = ?, due_at = utc_timestamp(3), claim = null where gid = ?",
+            becomes.as_str(),
+            gid
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(Some(state))
+}
+
+async fn locked_state(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option<State>> {
+    sqlx::query_scalar!(
+        "select state from compensations where gid = ? for update",
+        gid
+    )
+    .fetch_optional(db)
+    .await?
+    .map(|name| stored_state(&name))
+    .transpose()
+}
+
+/// Where this transaction's work stands; `None` where there is none.
+///
+/// # Errors
+/// What the database says.
+pub async fn state_of(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option<State>> {
+    sqlx::query_scalar!("select state from compensations where gid = ?", gid)
+        .fetch_optional(db)
+        .await?
+        .map(|name| stored_state(&name))
+        .transpose()
+}
+
+fn stored_state(name: &str) -> sqlx::Result<State> {
+    name.parse()
+        .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
 }
 
 /// Whether this transaction is known, in whatever state: taken in, it is; another one of the same generation is not.

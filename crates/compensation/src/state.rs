@@ -28,6 +28,8 @@ pub enum Event {
     FailedAsDeadLetter,
     /// The last try failed.
     FailedForGood,
+    /// An operator has it given up, whatever tries are left.
+    AskedToGiveUp,
     /// A decision is durable.
     Settled,
     /// It could not be given up now.
@@ -77,6 +79,7 @@ impl State {
             }
             (Self::Scheduled | Self::Dead, Event::FailedAsDeadLetter) => Self::Dead,
             (Self::Scheduled | Self::Dead, Event::FailedForGood)
+            | (Self::Scheduled | Self::Dead | Self::Archiving, Event::AskedToGiveUp)
             | (Self::Archiving, Event::FailedToArchive) => Self::Archiving,
             (Self::Scheduled | Self::Dead | Self::Archiving, Event::Settled) => Self::Closed,
             (Self::Archiving, Event::StoredInArchive) => Self::Archived,
@@ -126,10 +129,11 @@ impl FromStr for State {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 8] = [
+    const EVENTS: [Event; 9] = [
         Event::FailedToRetry,
         Event::FailedAsDeadLetter,
         Event::FailedForGood,
+        Event::AskedToGiveUp,
         Event::Settled,
         Event::FailedToArchive,
         Event::StoredInArchive,

@@ -7,6 +7,8 @@ mod kills;
 mod replays;
 mod retries;
 mod steps;
+mod stuck;
+mod undecided;
 
 /// Orders that fail three times and heal, and orders that fail as often as they are tried.
 pub const BREAKS: &str = "faults: [\"decide:remark=breaks:6\", \"decide:remark=heals:3\"]\n";

@@ -3,6 +3,7 @@
 //! Rows come and go while somebody turns pages, so no page is counted off from the beginning: each begins after the last row of
 //! the one before.
 
+use super::Kind;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _};
 use std::{fmt, str::FromStr};
@@ -58,15 +59,15 @@ pub struct Paging {
 /// One row, without its payload and history.
 #[derive(Debug, Clone, FromRow)]
 pub struct Listed {
-    /// Of an order its id; of another message an id of its own.
+    /// Of an order its id; of anything else an id of its own.
     pub id: Uuid,
     /// The order, if it is one.
     pub order_id: Option<Uuid>,
-    /// The transaction that failed.
+    /// The transaction that failed, or is stuck.
     pub gid: Option<Uuid>,
     /// 0: the buyer's request; then each replay.
     pub generation: i32,
-    /// Its sale.
+    /// Its sale; of a transaction, what it contends for.
     pub sale_id: Option<Uuid>,
     /// Its buyer.
     pub user_id: Option<Uuid>,
@@ -259,6 +260,12 @@ impl Listed {
     #[must_use]
     pub const fn state(&self) -> State {
         State::of(self.handled, self.operation_id.is_some())
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        Kind::of(self.order_id, self.gid)
     }
 
     /// The place after this row.

@@ -1,10 +1,14 @@
 //! What was given up: one row each in `failed_order_archives`, whoever keeps the payload, with the whole history.
 //!
-//! An order has one row for ever: a replay that fails too comes back to it with the longer history.
+//! An order has one row for ever: a replay that fails too comes back to it with the longer history. So has a transaction that is
+//! stuck, under an id of its own.
 
+mod kind;
 pub mod listing;
 mod store;
+pub mod transaction;
 
+pub use kind::Kind;
 pub use store::{Kept, Store, StoreError};
 
 use crate::{
@@ -19,11 +23,11 @@ use uuid::Uuid;
 /// What is put into the archive.
 #[derive(Debug, Clone)]
 pub struct ToArchive {
-    /// Of an order its id; of another message one made from where it lay.
+    /// Of an order its id; of a transaction [`transaction::id_of`]; of another message one made from where it lay.
     pub id: Uuid,
-    /// What is known of it when it is an order.
-    pub order: Option<ArchivedOrder>,
-    /// The step that failed: `decide`, `parse`.
+    /// What it is.
+    pub subject: Subject,
+    /// The step that failed: `decide`, `parse`, [`transaction::STEP`].
     pub step: &'static str,
     /// The last error.
     pub error: String,
@@ -37,6 +41,24 @@ pub struct ToArchive {
     pub held: bool,
     /// When the first try failed.
     pub first_failed_at: DateTime<Utc>,
+}
+
+/// What was given up, with what the archive knows of it besides its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// An order.
+    Order(ArchivedOrder),
+    /// A transaction that is stuck.
+    Transaction {
+        /// The transaction.
+        gid: Uuid,
+        /// What it contends for.
+        label: Uuid,
+        /// Completing attempts that failed.
+        attempts: u32,
+    },
+    /// A message that is no order.
+    Message,
 }
 
 /// What the archive knows of an order besides its message.
@@ -59,13 +81,13 @@ pub struct ArchivedOrder {
 pub struct Archived {
     /// Of an order its id.
     pub id: Uuid,
-    /// Nothing for a message that is no order.
+    /// Nothing for what is no order.
     pub order_id: Option<Uuid>,
-    /// The transaction that gave it up.
+    /// The transaction that gave it up, or is stuck; nothing for a message that is no order.
     pub gid: Option<Uuid>,
     /// 0, or the replay that failed.
     pub generation: u32,
-    /// Its sale.
+    /// Its sale; of a transaction, what it contends for.
     pub sale_id: Option<Uuid>,
     /// Its buyer.
     pub user_id: Option<Uuid>,
@@ -87,7 +109,7 @@ pub struct Archived {
     pub held: bool,
     /// Whether nothing is left to do.
     pub handled: bool,
-    /// How it ended: `confirmed`, `rejected`.
+    /// How it ended: `confirmed`, `rejected`, [`transaction::COMPLETED`].
     pub resolution: Option<String>,
     /// The replay under way.
     pub operation_id: Option<Uuid>,
@@ -115,15 +137,15 @@ pub struct Message {
 /// # Errors
 /// What the database says.
 pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sqlx::Result<()> {
-    let (gid, generation, sale, user, quantity) = match what.order {
-        Some(order) => (
-            Some(order.gid),
-            order.generation,
-            Some(order.sale_id),
-            Some(order.user_id),
-            Some(order.quantity),
-        ),
-        None => (None, 0, None, None, None),
+    let (order, gid, attempts) = match what.subject {
+        Subject::Order(order) => (Some(order), Some(order.gid), what.history.tries()),
+        Subject::Transaction { gid, attempts, .. } => (None, Some(gid), attempts),
+        Subject::Message => (None, None, what.history.tries()),
+    };
+    let sale = match what.subject {
+        Subject::Order(order) => Some(order.sale_id),
+        Subject::Transaction { label, .. } => Some(label),
+        Subject::Message => None,
     };
     sqlx::query!(
         "insert into failed_order_archives (id, order_id, gid, generation, sale_id, user_id, quantity, step, error, attempts, history, \
@@ -134,15 +156,15 @@ pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sql
          payload = values(payload), headers = values(headers), held = values(held), handled = false, resolution = null,
          handled_at = null, operation_id = null, times_archived = times_archived + 1, archived_at = values(archived_at)",
         what.id,
-        what.order.map(|_| what.id),
+        order.map(|_| what.id),
         gid,
-        generation,
+        order.map_or(0, |order| order.generation),
         sale,
-        user,
-        quantity,
+        order.map(|order| order.user_id),
+        order.map(|order| order.quantity),
         what.step,
         short(&what.error),
-        what.history.tries(),
+        attempts,
         what.history.to_json(),
         kept.storage(),
         kept.location(),
@@ -259,6 +281,14 @@ pub async fn open(db: &MySqlPool) -> sqlx::Result<i64> {
     sqlx::query_scalar!("select count(*) from failed_order_archives where handled = false")
         .fetch_one(db)
         .await
+}
+
+impl Archived {
+    /// What it is about.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        Kind::of(self.order_id, self.gid)
+    }
 }
 
 struct Row {

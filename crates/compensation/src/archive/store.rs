@@ -214,13 +214,13 @@ async fn in_background<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::History;
+    use crate::{archive::Subject, attempt::History};
     use chrono::Utc;
 
     fn what(payload: &[u8]) -> ToArchive {
         ToArchive {
             id: Uuid::new_v4(),
-            order: None,
+            subject: Subject::Message,
             step: "parse",
             error: "no order".to_owned(),
             history: History::default(),

@@ -1,4 +1,5 @@
 //! Work that failed, on real servers.
 
 mod alerts;
+mod archive;
 mod queue;

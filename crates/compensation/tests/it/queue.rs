@@ -32,10 +32,10 @@ fn work(gid: Uuid) -> NewWork {
     }
 }
 
-async fn enqueue(db: &MySqlPool, work: &NewWork) {
+async fn enqueue(db: &MySqlPool, work: &NewWork) -> bool {
     queue::enqueue(&mut db.acquire().await.unwrap(), work)
         .await
-        .unwrap();
+        .unwrap()
 }
 
 async fn claim(schema: &Schema, lease: Duration) -> Vec<Claimed> {
@@ -62,8 +62,8 @@ async fn work_is_taken_in_once_however_often_it_comes() {
         order_id: gid,
         ..work(Uuid::now_v7())
     };
-    enqueue(&schema.pool, &again).await;
-    enqueue(&schema.pool, &same_generation).await;
+    assert!(!enqueue(&schema.pool, &again).await);
+    assert!(!enqueue(&schema.pool, &same_generation).await);
     let claimed = claim(&schema, LEASE).await;
     assert_eq!(claimed.len(), 1);
     assert_eq!(
@@ -71,6 +71,48 @@ async fn work_is_taken_in_once_however_often_it_comes() {
         (gid, &b"first"[..])
     );
     assert_eq!(claimed[0].headers.get("a"), Some(&[0, 255][..]));
+}
+
+/// Told by the insertion itself. Asked for before it, all of them were told that they took it in.
+#[tokio::test]
+async fn of_many_who_take_the_same_work_in_at_once_one_is_told_that_it_did() {
+    let schema = testkit::mysql::schema().await;
+    let work = work(Uuid::now_v7());
+    let taken = futures::future::join_all((0..8).map(|_| enqueue(&schema.pool, &work))).await;
+    assert_eq!(taken.into_iter().filter(|taken| *taken).count(), 1);
+}
+
+/// A worker's claim left on it, its try wrote what became of it over the operator's wish.
+#[tokio::test]
+async fn what_an_operator_gives_up_is_taken_from_whoever_tries_it() {
+    let schema = testkit::mysql::schema().await;
+    let gid = Uuid::now_v7();
+    let give_up = async || {
+        let mut db = schema.pool.acquire().await.unwrap();
+        queue::give_up(&mut db, gid).await.unwrap()
+    };
+    assert_eq!(give_up().await, None);
+    enqueue(&schema.pool, &work(gid)).await;
+    let tried = claim(&schema, LEASE).await.remove(0);
+    assert_eq!(give_up().await, Some(State::Scheduled));
+    assert_eq!(give_up().await, Some(State::Archiving), "twice is once");
+    let again = Outcome::Again {
+        event: Event::FailedToRetry,
+        after: Duration::ZERO,
+    };
+    assert!(!settle(&schema, &tried, &again).await.unwrap());
+    let given_up = queue::claim_due(&schema.pool, State::Archiving, LEASE, 10)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!((given_up.gid, given_up.attempts), (gid, 1));
+    assert!(
+        settle(&schema, &given_up, &Outcome::Archived)
+            .await
+            .unwrap()
+    );
+    assert_eq!(give_up().await, Some(State::Archived));
+    assert!(claim(&schema, LEASE).await.is_empty());
 }
 
 #[tokio::test]
