@@ -23,6 +23,7 @@ mod password;
 mod replay;
 mod routes;
 mod start;
+mod transactions;
 mod view;
 mod web;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     App, access, alerts, archives, assets, audit, headers, log_in, missing, operations, operators,
-    password, replay,
+    password, replay, transactions,
 };
 use axum::{
     Router, middleware,
@@ -42,6 +42,17 @@ fn web() -> Router<App> {
         .route("/archives.csv", get(archives::csv::page))
         .route("/archives/{id}", get(archives::detail_page::show))
         .route("/archives/{id}/replay", post(replay::page::submit))
+        .route("/transactions", get(transactions::list_page::show))
+        .route("/transactions/{gid}", get(transactions::detail_page::show))
+        .route(
+            "/transactions/{gid}/rollback",
+            post(transactions::forms::roll_back),
+        )
+        .route(
+            "/transactions/{gid}/resume",
+            post(transactions::forms::resume),
+        )
+        .route("/transactions/{gid}/stop", post(transactions::forms::stop))
         .route("/operations", get(operations::page::list))
         .route("/operations/{id}", get(operations::page::show))
         .route("/alerts", get(alerts::page::show))
@@ -61,6 +72,17 @@ fn json() -> Router<App> {
         .route("/archives", get(archives::api::list))
         .route("/archives.csv", get(archives::csv::api))
         .route("/archives/{id}", get(archives::api::get))
+        .route("/transactions", get(transactions::api::list))
+        .route("/transactions/{gid}", get(transactions::api::get))
+        .route(
+            "/transactions/{gid}/rollback",
+            post(transactions::api::roll_back),
+        )
+        .route(
+            "/transactions/{gid}/resume",
+            post(transactions::api::resume),
+        )
+        .route("/transactions/{gid}/stop", post(transactions::api::stop))
         .route("/operations", post(replay::api::create))
         .route("/operations/{id}", get(operations::api::get))
         .route("/alerts", get(alerts::api::list))

@@ -64,7 +64,7 @@ pub(crate) trait Permission {
     const ROLE: OperatorRole;
 }
 
-/// Looking at archives, operations, alerts and the audit.
+/// Looking at archives, transactions, operations, alerts and the audit.
 #[derive(Debug)]
 pub(crate) struct Look;
 /// Taking the whole list away.
@@ -73,6 +73,15 @@ pub(crate) struct Export;
 /// Having an order tried again.
 #[derive(Debug)]
 pub(crate) struct Replay;
+/// Having an undecided transaction given up.
+#[derive(Debug)]
+pub(crate) struct RollBack;
+/// Letting a stuck transaction go on.
+#[derive(Debug)]
+pub(crate) struct Resume;
+/// Having nobody complete a transaction any more.
+#[derive(Debug)]
+pub(crate) struct Stop;
 /// Making operators.
 #[derive(Debug)]
 pub(crate) struct ManageOperators;
@@ -89,6 +98,21 @@ impl Permission for Export {
 
 impl Permission for Replay {
     const NAME: &'static str = "order.replay";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for RollBack {
+    const NAME: &'static str = "transaction.rollback";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Resume {
+    const NAME: &'static str = "transaction.resume";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Stop {
+    const NAME: &'static str = "transaction.stop";
     const ROLE: OperatorRole = OperatorRole::Operator;
 }
 

@@ -9,7 +9,7 @@ use crate::{
     cursor::CursorPage,
     failure::Failure,
     frame,
-    view::{self, Layout, Moment, Page, grouped},
+    view::{self, Layout, Moment, Page, Tab, grouped},
     web::{self, Query},
 };
 use axum::{extract::State, response::Html};
@@ -27,15 +27,6 @@ struct AlertsPage {
     rows: Vec<Row>,
     all: bool,
     next: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Tab {
-    label: &'static str,
-    link: &'static str,
-    /// Nothing for all: who counts those waits for the whole table.
-    count: Option<String>,
-    current: bool,
 }
 
 /// An alert on a channel, here and on the page of what it is about.
@@ -86,13 +77,13 @@ pub(crate) async fn show(
         tabs: vec![
             Tab {
                 label: "All",
-                link: "/alerts",
+                link: "/alerts".to_owned(),
                 count: None,
                 current: all,
             },
             Tab {
                 label: "Not delivered",
-                link: "/alerts?show=undelivered",
+                link: "/alerts?show=undelivered".to_owned(),
                 count: Some(grouped(counts.pending + counts.undelivered)),
                 current: !all,
             },

@@ -12,7 +12,10 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use compensation::{
     alerts::outbox::Delivery,
-    archive::listing::{self, Listed, Paging},
+    archive::{
+        listing::{self, Listed, Paging},
+        transaction::StuckTransaction,
+    },
     attempt::Attempt,
     operations::Operation,
 };
@@ -24,6 +27,8 @@ use uuid::Uuid;
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     id: Uuid,
+    /// `order`, `transaction` or `message`.
+    kind: &'static str,
     order_id: Option<Uuid>,
     gid: Option<Uuid>,
     generation: i32,
@@ -47,6 +52,8 @@ pub(crate) struct Row {
 #[derive(Debug, Serialize)]
 pub(crate) struct Whole {
     id: Uuid,
+    /// `order`, `transaction` or `message`.
+    kind: &'static str,
     order_id: Option<Uuid>,
     gid: Option<Uuid>,
     generation: u32,
@@ -66,6 +73,8 @@ pub(crate) struct Whole {
     handled_at: Option<DateTime<Utc>>,
     /// Why a replay would be refused now; null when it may be tried.
     replay_refusal: Option<&'static str>,
+    /// Of a transaction: what was known of it when it came here, and who had not done its part.
+    transaction: Option<StuckTransaction>,
     history: Vec<Attempt>,
     headers: Vec<(String, String)>,
     payload: serde_json::Value,
@@ -105,9 +114,11 @@ pub(crate) async fn get(
         .ok_or_else(|| failure::not_found("archived order"))?;
     let (state, headers) = (detail.state(), detail.headers());
     let payload = detail.payload_json(caller.role());
+    let transaction = detail.transaction();
     let archived = detail.archived;
     Ok(Json(Whole {
         id: archived.id,
+        kind: archived.kind().as_str(),
         order_id: archived.order_id,
         gid: archived.gid,
         generation: archived.generation,
@@ -126,6 +137,7 @@ pub(crate) async fn get(
         archived_at: archived.archived_at,
         handled_at: archived.handled_at,
         replay_refusal: detail.refusal,
+        transaction,
         history: archived.history.attempts().to_vec(),
         headers,
         payload,
@@ -143,6 +155,7 @@ impl From<Listed> for Row {
     fn from(listed: Listed) -> Self {
         Self {
             state: listed.state().as_str(),
+            kind: listed.kind().as_str(),
             id: listed.id,
             order_id: listed.order_id,
             gid: listed.gid,

@@ -27,7 +27,7 @@ use uuid::Uuid;
 /// Rows read at a time.
 const PAGE: u32 = 500;
 const MARK: &[u8] = b"\xef\xbb\xbf";
-const HEAD: [&str; 17] = [
+const HEAD: [&str; 18] = [
     "id",
     "order_id",
     "state",
@@ -45,6 +45,7 @@ const HEAD: [&str; 17] = [
     "first_failed_at",
     "archived_at",
     "handled_at",
+    "kind",
 ];
 
 /// The list as CSV, for people. The page's link names the state it shows; without one, it is all of it.
@@ -118,7 +119,7 @@ fn rows(app: App, filter: Filter) -> impl futures::Stream<Item = anyhow::Result<
     })
 }
 
-fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 17]>) -> anyhow::Result<Vec<u8>> {
+fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 18]>) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
@@ -128,7 +129,7 @@ fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 17]>) -> anyhow::Resu
     Ok(writer.into_inner()?)
 }
 
-fn fields(row: &Listed) -> [Cow<'_, str>; 17] {
+fn fields(row: &Listed) -> [Cow<'_, str>; 18] {
     let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     [
@@ -152,6 +153,7 @@ fn fields(row: &Listed) -> [Cow<'_, str>; 17] {
         time(row.first_failed_at).into(),
         time(row.archived_at).into(),
         row.handled_at.map(time).unwrap_or_default().into(),
+        row.kind().as_str().into(),
     ]
 }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 use compensation::{
     alerts::outbox::{self, Delivery},
-    archive::{self, Archived, Message, listing::State},
+    archive::{self, Archived, Message, listing::State, transaction::StuckTransaction},
     operations::{self, Operation},
 };
 use identity::OperatorRole;
@@ -81,6 +81,12 @@ impl Detail {
             .map_or(serde_json::Value::Null, |message| {
                 masking::payload_json(&message.payload, role)
             })
+    }
+
+    /// What is known of the transaction it is about, if it is about one.
+    pub fn transaction(&self) -> Option<StuckTransaction> {
+        let message = self.message.as_ref().ok()?;
+        StuckTransaction::read(&message.headers)
     }
 
     /// Names and readable values.

@@ -1,4 +1,4 @@
-//! `/archives/{id}`: one order that was given up, with all that happened to it.
+//! `/archives/{id}`: one order that was given up, or one transaction that is stuck, with all that happened to it.
 
 use super::{
     Detail,
@@ -13,11 +13,16 @@ use crate::{
     failure::{ErrorPage, Failure},
     frame,
     operations::page::Row as OperationRow,
-    view::{self, Layout, Moment, Notice, Page, milliseconds},
+    transactions,
+    view::{self, Fact, Layout, Moment, Notice, Page, milliseconds},
     web::{Path, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::{attempt::Attempt, operations::Operation};
+use compensation::{
+    archive::{Archived, Kind, transaction::Uncompensated},
+    attempt::Attempt,
+    operations::Operation,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,11 +31,14 @@ struct DetailPage {
     layout: Layout,
     back: String,
     id: String,
+    /// `Order`, `Transaction` or `Message`.
+    what: &'static str,
     chips: Vec<Chip>,
     facts: Vec<Fact>,
     step: String,
     error: String,
     replay: ReplayButton,
+    transaction: Option<TransactionCard>,
     generations: Vec<Generation>,
     payload: Option<String>,
     /// Why the message cannot be shown.
@@ -39,17 +47,6 @@ struct DetailPage {
     operations: Vec<OperationRow>,
     alerts: Vec<AlertRow>,
     audit: Vec<AuditRow>,
-}
-
-#[derive(Debug, Serialize)]
-struct Fact {
-    name: &'static str,
-    value: String,
-    /// An id, to be copied.
-    id: bool,
-    /// Shown instead of the value.
-    at: Option<Moment>,
-    link: Option<String>,
 }
 
 /// The button; disabled with the sentence why, rather than hidden.
@@ -61,6 +58,14 @@ struct ReplayButton {
     disabled: Option<String>,
     /// The operation under way.
     operation: Option<String>,
+}
+
+/// Of a transaction: who had not done its part, and where one resumes it.
+#[derive(Debug, Serialize)]
+struct TransactionCard {
+    link: String,
+    finished: bool,
+    uncompensated: Vec<Uncompensated>,
 }
 
 /// The tries under one gid after another, with what began them.
@@ -119,7 +124,8 @@ pub(crate) async fn with_notice(
     let detail = Detail::find(app, id)
         .await?
         .ok_or_else(|| ErrorPage::not_found("archived order"))?;
-    let layout = frame::layout(app, caller, "archives", format!("Order {id}")).await?;
+    let title = format!("{} {id}", what(detail.archived.kind()));
+    let layout = frame::layout(app, caller, "archives", title).await?;
     let page = DetailPage::of(detail, caller, layout.notice(notice), back);
     Ok(view::render(&page)?)
 }
@@ -138,18 +144,20 @@ impl DetailPage {
                 .filter(|back| back.starts_with("/archives?") && address::local(back).is_some())
                 .unwrap_or_else(|| "/archives".to_owned()),
             id: archived.id.to_string(),
+            what: what(archived.kind()),
             chips: chips(
                 Some(detail.state()),
                 archived.resolution.as_deref(),
                 archived.held,
                 archived.times_archived,
-                archived.order_id.is_some(),
+                archived.kind(),
             ),
             facts: facts(&detail),
             step: archived.step.clone(),
             error: archived.error.clone(),
             replay: ReplayButton::of(&detail, caller),
-            generations: generations(archived.history.attempts(), &detail.operations),
+            transaction: TransactionCard::of(&detail),
+            generations: generations(archived, &detail.operations),
             payload,
             unreadable,
             headers: detail.headers(),
@@ -157,6 +165,28 @@ impl DetailPage {
             alerts: detail.alerts.into_iter().map(AlertRow::of).collect(),
             audit: detail.audit.into_iter().map(AuditRow::from).collect(),
         }
+    }
+}
+
+const fn what(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Order => "Order",
+        Kind::Transaction => "Transaction",
+        Kind::Message => "Message",
+    }
+}
+
+impl TransactionCard {
+    fn of(detail: &Detail) -> Option<Self> {
+        let gid = detail.archived.gid?;
+        (detail.archived.kind() == Kind::Transaction).then(|| Self {
+            link: transactions::page_of(gid),
+            finished: detail.archived.handled,
+            uncompensated: detail
+                .transaction()
+                .map(|known| known.uncompensated)
+                .unwrap_or_default(),
+        })
     }
 }
 
@@ -191,28 +221,44 @@ impl ReplayButton {
 
 fn facts(detail: &Detail) -> Vec<Fact> {
     let archived = &detail.archived;
+    let is_transaction = archived.kind() == Kind::Transaction;
     let sale_link = |sale: Uuid| format!("/archives?state=all&sale={sale}");
     let user_link = |user: Uuid| format!("/archives?state=all&q={user}");
+    let gid_link = |gid: Uuid| is_transaction.then(|| transactions::page_of(gid));
     let storage = match &archived.location {
         Some(location) => format!("file {location}"),
         None => archived.storage.clone(),
     };
+    let known = detail.transaction();
+    let of_transaction = known.iter().flat_map(|known| {
+        [
+            Some(Fact::text("Kind", known.kind.clone())),
+            Some(Fact::text("Decided to", known.direction.replace('_', " "))),
+            Some(Fact::text("Epoch", known.epoch.to_string())),
+            known.reason.clone().map(|why| Fact::text("Reason", why)),
+        ]
+    });
+    let label = if is_transaction { "Label" } else { "Sale" };
+    let generation = Fact::text("Generation", generation_name(archived.generation));
     [
         archived.order_id.map(|id| Fact::id("Order", id, None)),
         archived
             .sale_id
-            .map(|id| Fact::id("Sale", id, Some(sale_link(id)))),
+            .map(|id| Fact::id(label, id, Some(sale_link(id)))),
         archived
             .user_id
             .map(|id| Fact::id("Buyer", id, Some(user_link(id)))),
         archived
             .quantity
             .map(|units| Fact::text("Quantity", counted(units, "unit"))),
-        archived.gid.map(|id| Fact::id("Transaction", id, None)),
-        Some(Fact::text(
-            "Generation",
-            generation_name(archived.generation),
-        )),
+        archived
+            .gid
+            .map(|id| Fact::id("Transaction", id, gid_link(id))),
+    ]
+    .into_iter()
+    .chain(of_transaction)
+    .chain([
+        Some(generation).filter(|_| !is_transaction),
         Some(Fact::text("Tries", archived.attempts.to_string())),
         Some(Fact::text(
             "Given up",
@@ -226,37 +272,9 @@ fn facts(detail: &Detail) -> Vec<Fact> {
         Some(Fact::at("Archived", archived.archived_at)),
         archived.handled_at.map(|at| Fact::at("Handled", at)),
         Some(Fact::text("Payload kept in", storage)),
-    ]
-    .into_iter()
+    ])
     .flatten()
     .collect()
-}
-
-impl Fact {
-    const fn text(name: &'static str, value: String) -> Self {
-        Self {
-            name,
-            value,
-            id: false,
-            at: None,
-            link: None,
-        }
-    }
-
-    fn id(name: &'static str, id: Uuid, link: Option<String>) -> Self {
-        Self {
-            id: true,
-            link,
-            ..Self::text(name, id.to_string())
-        }
-    }
-
-    fn at(name: &'static str, at: chrono::DateTime<chrono::Utc>) -> Self {
-        Self {
-            at: Some(Moment::of(at)),
-            ..Self::text(name, String::new())
-        }
-    }
 }
 
 fn counted(number: u32, what: &str) -> String {
@@ -271,8 +289,15 @@ fn generation_name(generation: u32) -> String {
     }
 }
 
-/// The tries in their order, a heading wherever another generation begins.
-fn generations(attempts: &[Attempt], operations: &[Operation]) -> Vec<Generation> {
+/// The tries in their order, a heading wherever another generation begins; of a transaction, wherever another participant is called.
+fn generations(archived: &Archived, operations: &[Operation]) -> Vec<Generation> {
+    let attempts = archived.history.attempts();
+    if archived.kind() == Kind::Transaction {
+        return attempts
+            .chunk_by(|one, next| one.worker == next.worker)
+            .map(Generation::of_participant)
+            .collect();
+    }
     attempts
         .chunk_by(|one, next| one.generation == next.generation)
         .map(|tries| Generation::of(tries, operations))
@@ -302,6 +327,17 @@ impl Generation {
             at: begun.map(|operation| Moment::of(operation.created_at)),
             reason: begun.and_then(|operation| operation.reason.clone()),
             tries: tries.iter().map(Try::of).collect(),
+        }
+    }
+
+    fn of_participant(calls: &[Attempt]) -> Self {
+        let name = calls.first().map_or("", |call| &call.worker);
+        Self {
+            title: format!("Calls to {name}"),
+            by: None,
+            at: None,
+            reason: None,
+            tries: calls.iter().map(Try::of).collect(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     cursor::CursorPage,
     failure::Failure,
     frame,
-    view::{self, Layout, Moment, Page, grouped},
+    view::{self, Layout, Moment, Page, ShortId, Tab, grouped},
     web::{self, Query},
 };
 use axum::{extract::State, response::Html};
@@ -41,14 +41,6 @@ struct ListPage {
 }
 
 #[derive(Debug, Serialize)]
-struct Tab {
-    label: &'static str,
-    count: String,
-    link: String,
-    current: bool,
-}
-
-#[derive(Debug, Serialize)]
 struct Row {
     link: String,
     id: String,
@@ -61,13 +53,6 @@ struct Row {
     error: String,
     attempts: i32,
     archived_at: Moment,
-}
-
-/// An id as a list has room for it. Ids begin with their time, so their ends tell them apart.
-#[derive(Debug, Serialize)]
-struct ShortId {
-    short: String,
-    whole: String,
 }
 
 impl Page for ListPage {
@@ -132,7 +117,7 @@ fn tabs(filter: &Filter, counts: Counts) -> Vec<Tab> {
     .into_iter()
     .map(|(label, state, count)| Tab {
         label,
-        count: grouped(count),
+        count: Some(grouped(count)),
         link: link(
             "/archives",
             &Filter {
@@ -155,7 +140,7 @@ impl Row {
             listed.resolution.as_deref(),
             listed.held,
             listed.times_archived.unsigned_abs(),
-            listed.order_id.is_some(),
+            listed.kind(),
         );
         let of_sale = |sale| Filter {
             sale: Some(sale),
@@ -182,16 +167,6 @@ impl Row {
             error: listed.error.lines().next().unwrap_or_default().to_owned(),
             attempts: listed.attempts,
             archived_at: Moment::of(listed.archived_at),
-        }
-    }
-}
-
-impl ShortId {
-    fn of(id: uuid::Uuid) -> Self {
-        let whole = id.to_string();
-        Self {
-            short: format!("…{}", &whole[whole.len() - 8..]),
-            whole,
         }
     }
 }

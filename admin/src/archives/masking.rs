@@ -10,7 +10,7 @@ const KEYS: [&str; 3] = ["idempotency", "idempotency_key", "idempotency-key"];
 const REMARKS: [&str; 1] = ["remark"];
 
 /// The payload pretty-printed, if it is JSON; else as text, and hidden from viewers, for nobody knows what is in it.
-pub(super) fn payload(bytes: &[u8], role: OperatorRole) -> String {
+pub(crate) fn payload(bytes: &[u8], role: OperatorRole) -> String {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
             mask(&mut value, role);
@@ -24,7 +24,7 @@ pub(super) fn payload(bytes: &[u8], role: OperatorRole) -> String {
 }
 
 /// The payload for programs: the same, as JSON where it is.
-pub(super) fn payload_json(bytes: &[u8], role: OperatorRole) -> Value {
+pub(crate) fn payload_json(bytes: &[u8], role: OperatorRole) -> Value {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
             mask(&mut value, role);

@@ -6,7 +6,7 @@ mod detail;
 pub(crate) mod detail_page;
 pub(crate) mod list_page;
 mod list_query;
-mod masking;
+pub(crate) mod masking;
 mod shown;
 
 pub(crate) use detail::Detail;

@@ -1,6 +1,9 @@
 //! Words for what the archive stores in codes.
 
-use compensation::{archive::listing::State, attempt::Lane};
+use compensation::{
+    archive::{Kind, listing::State},
+    attempt::Lane,
+};
 
 /// A small coloured word.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -25,7 +28,7 @@ pub(super) fn chips(
     resolution: Option<&str>,
     held: bool,
     times_archived: u32,
-    is_order: bool,
+    kind: Kind,
 ) -> Vec<Chip> {
     let mut chips = Vec::new();
     chips.extend(match (state, resolution) {
@@ -41,8 +44,10 @@ pub(super) fn chips(
     if times_archived > 1 {
         chips.push(Chip::new(format!("failed {times_archived}×"), "bad"));
     }
-    if !is_order {
-        chips.push(Chip::new("not an order", "plain"));
+    match kind {
+        Kind::Order => {}
+        Kind::Transaction => chips.push(Chip::new("transaction", "plain")),
+        Kind::Message => chips.push(Chip::new("not an order", "plain")),
     }
     chips
 }
@@ -50,7 +55,7 @@ pub(super) fn chips(
 /// The colour of an outcome, of a try or of an order.
 pub(crate) fn outcome_tone(outcome: &str) -> &'static str {
     match outcome {
-        "confirmed" | "done" | "delivered" => "good",
+        "confirmed" | "done" | "delivered" | "completed" => "good",
         "failed" | "archived" | "refused" | "undelivered" | "urgent" | "denied" => "bad",
         "requested" | "processing" | "pending" | "running" | "warning" | "replaying" => "busy",
         _ => "plain",
@@ -64,6 +69,7 @@ pub(super) fn lane(lane: Lane) -> &'static str {
         Lane::Retry => "Retry",
         Lane::DeadLetter => "Try as a dead letter",
         Lane::Archive => "Given up",
+        Lane::Call => "Call",
     }
 }
 
@@ -80,6 +86,9 @@ pub(crate) fn refusal(code: &str) -> String {
         "already_resolved" => "The order is settled: nothing is left to do.".to_owned(),
         "not_found" => "There is no order behind it.".to_owned(),
         "not_an_order" => "The message is no order, so there is nothing to replay.".to_owned(),
+        "a_transaction" => {
+            "It is a transaction, and no order to be replayed: resume it.".to_owned()
+        }
         "replaying" => "A replay is under way.".to_owned(),
         other => format!("It is refused: {other}."),
     }

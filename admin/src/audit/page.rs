@@ -8,7 +8,7 @@ use crate::{
     archives::outcome_tone,
     cursor::CursorPage,
     failure::Failure,
-    frame,
+    frame, transactions,
     view::{self, Layout, Moment, Page},
     web::Query,
 };
@@ -73,13 +73,22 @@ impl From<Line> for Row {
             at: Moment::of(line.at),
             operator: line.operator,
             role: line.role,
+            link: is_id.then(|| page_of(&line.act, &line.subject)),
             act: line.act,
-            link: is_id.then(|| format!("/archives/{}", line.subject)),
             subject: line.subject,
             tone: outcome_tone(&line.outcome),
             outcome: line.outcome,
             detail: line.detail,
             address: line.address,
         }
+    }
+}
+
+/// The page of what an act was done to: a transaction, or what is archived.
+fn page_of(act: &str, subject: &str) -> String {
+    if act.starts_with("transaction.") {
+        transactions::page_of(subject)
+    } else {
+        format!("/archives/{subject}")
     }
 }

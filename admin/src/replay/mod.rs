@@ -12,7 +12,7 @@ use crate::{
 use ::metrics::counter;
 use chrono::{DateTime, Utc};
 use compensation::{
-    archive::{self, Archived},
+    archive::{self, Archived, Kind},
     operations::{self, ReplayRefused},
 };
 use ordering::OrderId;
@@ -81,7 +81,10 @@ pub(crate) async fn refusal(
     archived: &Archived,
 ) -> sqlx::Result<Option<&'static str>> {
     let Some(order) = archived.order_id else {
-        return Ok(Some("not_an_order"));
+        return Ok(Some(match archived.kind() {
+            Kind::Transaction => "a_transaction",
+            Kind::Order | Kind::Message => "not_an_order",
+        }));
     };
     if archived.operation_id.is_some() {
         return Ok(Some("replaying"));

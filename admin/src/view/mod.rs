@@ -6,10 +6,12 @@
 mod layout;
 mod moment;
 mod numbers;
+mod parts;
 
 pub(crate) use layout::{Layout, Notice};
 pub(crate) use moment::Moment;
 pub(crate) use numbers::{grouped, milliseconds};
+pub(crate) use parts::{Fact, ShortId, Tab};
 
 use crate::assets;
 use anyhow::Context as _;
@@ -52,6 +54,8 @@ static SOURCES: &[(&str, &str)] = &sources![
     "archive.html",
     "operations.html",
     "operation.html",
+    "transactions.html",
+    "transaction.html",
     "alerts.html",
     "audit.html",
     "operators.html",

@@ -11,3 +11,4 @@ mod operators;
 mod pages;
 mod permissions;
 mod replay;
+mod transactions;

@@ -3,6 +3,7 @@
 use crate::{
     app::{TestApp, answer},
     failed::Failed,
+    transactions::Known,
 };
 use admin::App;
 use chrono::{TimeZone as _, Utc};
@@ -19,6 +20,9 @@ async fn every_page_renders_empty_and_full() {
         "/archives",
         "/archives?state=all&q=x&sale=0197a000-0000-7000-8000-000000000001&step=decide",
         "/archives?state=handled",
+        "/transactions",
+        "/transactions?state=stuck&label=0197a000-0000-7000-8000-000000000001&kind=order&participant=x&older_than_s=1",
+        "/transactions?state=finished",
         "/operations",
         "/alerts",
         "/alerts?show=undelivered",
@@ -33,6 +37,13 @@ async fn every_page_renders_empty_and_full() {
             let failed = Failed::new().with_sale(&app, 5).await.insert(&app).await;
             let page = browser.get(&format!("/archives/{}", failed.id)).await;
             assert_eq!(page.status, 200, "{page:?}");
+            for state in ["begun", "committing", "stuck_committing", "rolled_back"] {
+                let mut known = Known::new(state);
+                known.branches = vec![("coupon", "unknown")];
+                let known = known.insert(&app).await;
+                let page = browser.get(&known.page()).await;
+                assert_eq!(page.status, 200, "{page:?}");
+            }
         }
         for path in pages {
             let page = browser.get(path).await;

@@ -3,6 +3,7 @@
 use crate::{
     app::{Answer, TestApp, answer},
     failed::Failed,
+    transactions::Known,
 };
 use identity::OperatorRole;
 use reqwest::Method;
@@ -24,7 +25,7 @@ enum Open {
 
 use OperatorRole::{Admin, Operator, Viewer};
 
-/// Method, path (`*` is the id of an archived order, `+` of an operator, `?` of an operation), who may.
+/// Method, path (`*` is the id of an archived order, `+` of an operator, `?` of an operation, `!` of a transaction), who may.
 const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/", Open::From(Viewer)),
     ("GET", "/login", Open::All),
@@ -36,6 +37,11 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/archives.csv", Open::From(Viewer)),
     ("GET", "/archives/*", Open::From(Viewer)),
     ("POST", "/archives/*/replay", Open::From(Operator)),
+    ("GET", "/transactions", Open::From(Viewer)),
+    ("GET", "/transactions/!", Open::From(Viewer)),
+    ("POST", "/transactions/!/rollback", Open::From(Operator)),
+    ("POST", "/transactions/!/resume", Open::From(Operator)),
+    ("POST", "/transactions/!/stop", Open::From(Operator)),
     ("GET", "/operations", Open::From(Viewer)),
     ("GET", "/operations/?", Open::From(Viewer)),
     ("GET", "/alerts", Open::From(Viewer)),
@@ -50,6 +56,19 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/api/v1/archives", Open::From(Viewer)),
     ("GET", "/api/v1/archives.csv", Open::From(Viewer)),
     ("GET", "/api/v1/archives/*", Open::From(Viewer)),
+    ("GET", "/api/v1/transactions", Open::From(Viewer)),
+    ("GET", "/api/v1/transactions/!", Open::From(Viewer)),
+    (
+        "POST",
+        "/api/v1/transactions/!/rollback",
+        Open::From(Operator),
+    ),
+    (
+        "POST",
+        "/api/v1/transactions/!/resume",
+        Open::From(Operator),
+    ),
+    ("POST", "/api/v1/transactions/!/stop", Open::From(Operator)),
     ("POST", "/api/v1/operations", Open::From(Operator)),
     ("GET", "/api/v1/operations/?", Open::From(Viewer)),
     ("GET", "/api/v1/alerts", Open::From(Viewer)),
@@ -70,6 +89,7 @@ struct World {
     order: Uuid,
     operator: String,
     operation: Uuid,
+    transaction: Uuid,
 }
 
 async fn world(app: &TestApp) -> World {
@@ -91,6 +111,7 @@ async fn world(app: &TestApp) -> World {
         order,
         operator: operator.to_string(),
         operation,
+        transaction: Known::new("stuck_committing").insert(app).await.gid,
     }
 }
 
@@ -99,6 +120,7 @@ impl World {
         path.replace('*', &self.order.to_string())
             .replace('+', &self.operator)
             .replace('?', &self.operation.to_string())
+            .replace('!', &self.transaction.to_string())
     }
 }
 
@@ -302,6 +324,9 @@ async fn no_get_changes_anything() {
             "operations",
             "operation_items",
             "failed_order_archives",
+            "transactions",
+            "transaction_branches",
+            "compensations",
             "audit_log",
         ] {
             let row: (String, Option<i64>) =
