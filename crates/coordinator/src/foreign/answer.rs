@@ -13,6 +13,9 @@ use std::time::Duration;
 pub(super) const BODY_AT_MOST: usize = 64 * 1024;
 /// As long as a code of a refusal may be, for it is stored.
 const CODE_AT_MOST: usize = 64;
+/// Whoever says "at once" is asked again after this: or it would be asked without end, as fast as it answers. A clock that is behind
+/// says so too.
+const AGAIN_AT_LEAST: Duration = Duration::from_millis(100);
 /// How long a participant is left alone that says "too many" and not for how long.
 const TOO_MANY: Duration = Duration::from_secs(1);
 
@@ -48,7 +51,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
         let date = DateTime::parse_from_rfc2822(text).ok()?;
         (date.to_utc() - now).to_std().unwrap_or_default()
     };
-    Some(wait.min(LEFT_ALONE_AT_MOST))
+    Some(wait.clamp(AGAIN_AT_LEAST, LEFT_ALONE_AT_MOST))
 }
 
 /// Of a problem (RFC 9457) or any JSON object; "refused" where it names none.
@@ -125,14 +128,14 @@ mod tests {
         let minute = Duration::from_mins(1);
         for (value, expected) in [
             ("7", Some(Duration::from_secs(7))),
-            (" 0 ", Some(Duration::ZERO)),
+            (" 0 ", Some(AGAIN_AT_LEAST)),
             ("3600", Some(minute)),
             ("99999999999999999999999", Some(minute)),
             (
                 "Thu, 01 Jan 2026 00:00:30 GMT",
                 Some(Duration::from_secs(30)),
             ),
-            ("Thu, 01 Jan 2015 00:00:00 GMT", Some(Duration::ZERO)),
+            ("Thu, 01 Jan 2015 00:00:00 GMT", Some(AGAIN_AT_LEAST)),
             ("Thu, 01 Jan 2099 00:00:00 GMT", Some(minute)),
             ("-1", None),
             ("soon", None),

@@ -22,7 +22,7 @@
 //! | 200 | done, now or before; whatever the body. No other 2xx: 202 is not done |
 //! | 409 | surely not done, and it never will be. `code` (or `reason`) of a JSON object, such as `application/problem+json`, says why: it is stored, and at most 64 characters long. Of try and action alone: see below |
 //! | 425 | still at it: ask again, after `Retry-After` where it says so |
-//! | 429, and 503 with `Retry-After` | leave *all* of me alone for so long (seconds or a date; at most 60 s; 429 alone: 1 s) |
+//! | 429, and 503 with `Retry-After` | leave *all* of me alone for so long (seconds or a date; 0.1 to 60 s, as above; 429 alone: 1 s) |
 //! | anything else, or none in time | nobody knows. It is asked again |
 //!
 //! Redirects are not followed. A promise is **kept**: 409 to confirm, cancel or compensate is never legal. It counts as a failure, is

@@ -48,7 +48,7 @@ pub enum Reply {
     Done,
     /// Surely not done, and never will be: a short code of at most 64 letters, digits, '_', '-', '.' and ':'.
     No(String),
-    /// Still at it: ask again, after so long where it said so; at most a minute.
+    /// Still at it: ask again, after so long where it said so: from 0.1 s to a minute.
     Running(Option<Duration>),
     /// It may have been done or not.
     Unknown(String),
