@@ -16,6 +16,7 @@ pub const TX_HANGING: &str = "tx_hanging";
 
 /// Names, units and help of the engine's metrics. Once a process.
 pub fn describe() {
+    crate::foreign::metrics::describe();
     describe_counter!(TX_TOTAL, "Transactions answered, by outcome");
     describe_histogram!(
         TX_COMMIT_SECONDS,

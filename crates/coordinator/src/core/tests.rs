@@ -265,6 +265,21 @@ fn a_decision_that_surely_did_not_commit_is_decided_again() {
     assert_eq!(decisions(&again), [(0, vec![gid_of(0)])]);
 }
 
+/// Somebody else decided one of the batch meanwhile; the other is still to be decided.
+#[test]
+fn a_log_that_holds_some_of_a_batch_holds_not_all_of_it() {
+    let mut bench = Bench::new();
+    bench.submit(&[1, 1]);
+    bench.on([Event::Prepared(0, vec![Vote::Yes; 2])]);
+    bench.on([Event::Decided(0, Tried::ReplyLost("reset".to_owned()))]);
+    let some = vec![Decided {
+        to_complete: None,
+        ..committed(&[gid_of(0)]).remove(0)
+    }];
+    let again = bench.on([Event::ReadBack(0, Ok(some))]);
+    assert_eq!(decisions(&again), [(0, vec![gid_of(0), gid_of(1)])]);
+}
+
 #[test]
 fn endless_contention_is_told_to_the_callers() {
     let mut bench = Bench::new();

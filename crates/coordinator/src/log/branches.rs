@@ -215,7 +215,7 @@ fn told(line: &Line<'_>) -> String {
         (Reply::No(_), Some(why)) => format!("refused: {why}"),
         (Reply::Running(_), Some(why)) => why.to_owned(),
         (Reply::Unknown(_), Some(why)) => format!("unknown: {why}"),
-        (Reply::Away(..), Some(why)) => format!("not called: {why}"),
+        (Reply::Away(..), Some(why)) => format!("away: {why}"),
     };
     serde_json::json!({
         "at": at,

@@ -277,6 +277,10 @@ impl Doing {
                 Step::Event(Event::Prepared(id, votes))
             }
             Self::Decide(token, ballots, stage) => decide(id, token, ballots, stage, around),
+            // Others may be faster.
+            Self::ReadBack(token, gids) if around.luck.is_bad(2) => {
+                Step::Again(Self::ReadBack(token, gids))
+            }
             Self::ReadBack(token, gids) => {
                 if around.luck.is_bad(3) || gids.iter().any(|gid| around.database.holds(*gid, 0)) {
                     return Step::Event(Event::ReadBack(id, Err("no answer".to_owned())));

@@ -5,4 +5,5 @@ mod foreign;
 mod foreign_http;
 mod recovery;
 mod retention;
+mod spans;
 mod theatre;

@@ -22,6 +22,8 @@ pub struct Visit {
     pub visitor: u32,
     /// Foreign participants.
     pub foreign: Vec<String>,
+    /// Who asked for it, and why.
+    pub trace: Option<String>,
 }
 
 /// What the cloakroom and the bar need.
@@ -45,6 +47,10 @@ impl Work for Visit {
 
     fn foreign(&self) -> Vec<String> {
         self.foreign.clone()
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.trace.as_deref()
     }
 }
 
@@ -242,6 +248,7 @@ impl Theatre {
             work: Visit {
                 visitor,
                 foreign: Vec::new(),
+                trace: None,
             },
         }
     }
