@@ -161,11 +161,23 @@ impl World {
         assert_eq!(in_redis, in_mysql.collect(), "units of buyers");
     }
 
-    /// The transactions that hold these orders' gids, whether or not they were committed: gid to token.
+    /// The tokens of all transactions, by gid.
     pub async fn tokens(&self) -> BTreeMap<String, String> {
+        self.tokens_at("read committed").await
+    }
+
+    /// The same, with what is not committed yet.
+    pub async fn tokens_under_way(&self) -> BTreeMap<String, String> {
+        self.tokens_at("read uncommitted").await
+    }
+
+    async fn tokens_at(&self, isolation: &str) -> BTreeMap<String, String> {
         let mut session = self.schema.pool.acquire().await.unwrap();
-        let dirty = "set session transaction isolation level read uncommitted";
-        sqlx::query(dirty).execute(&mut *session).await.unwrap();
+        let isolated = format!("set session transaction isolation level {isolation}");
+        sqlx::query(sqlx::AssertSqlSafe(isolated))
+            .execute(&mut *session)
+            .await
+            .unwrap();
         let rows: Vec<(String, String)> =
             sqlx::query_as("select hex(gid), hex(token) from transactions")
                 .fetch_all(&mut *session)
