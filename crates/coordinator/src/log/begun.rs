@@ -173,13 +173,20 @@ pub(crate) async fn claim_overdue<W: Work>(
     limit: u32,
 ) -> sqlx::Result<Vec<(Gid, Option<Transaction<W>>)>> {
     let mut tx = db.begin().await?;
-    let rows = sqlx::query!(
-        r#"select gid as "gid: Gid", label as "label: Label", work from transactions
-           where state in ('begun', 'prepared') and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
-        limit
-    )
-    .fetch_all(&mut *tx)
-    .await?;
+    let mut rows = Vec::new();
+    // One state at a time: in the index's order nothing else is looked at, or locked.
+    for state in [TxState::Begun, TxState::Prepared] {
+        rows.extend(
+            sqlx::query!(
+                r#"select gid as "gid: Gid", label as "label: Label", work from transactions
+                   where state = ? and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
+                state.as_str(),
+                limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX))
+            )
+            .fetch_all(&mut *tx)
+            .await?,
+        );
+    }
     if !rows.is_empty() {
         let mut query = QueryBuilder::<MySql>::new("update transactions set due_at = ");
         query.push(due_in(lease)).push(" where gid in ");

@@ -193,18 +193,24 @@ pub(crate) async fn forget(
         return Ok(0);
     }
     let mut tx = db.begin().await?;
-    let mut query = QueryBuilder::<MySql>::new("delete from transaction_branches where gid in ");
-    push_gids(&mut query, gids.iter().copied());
-    query.build().execute(&mut *tx).await?;
-    let mut query = QueryBuilder::<MySql>::new("delete from transactions where gid in ");
+    let mut query = QueryBuilder::<MySql>::new("select gid from transactions where gid in ");
     push_gids(&mut query, gids.iter().copied());
     query
         .push(" and state = ")
         .push_bind(direction.finished().as_str())
         .push(" and finished_at < utc_timestamp(3) - interval ")
         .push_bind(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX))
-        .push(" second");
-    let removed = query.build().execute(&mut *tx).await?.rows_affected();
+        .push(" second for update skip locked");
+    let still: Vec<Gid> = query.build_query_scalar().fetch_all(&mut *tx).await?;
+    if still.is_empty() {
+        return Ok(0);
+    }
+    for table in ["transaction_branches", "transactions"] {
+        let mut query = QueryBuilder::<MySql>::new(format!("delete from {table} where gid in "));
+        push_gids(&mut query, still.iter().copied());
+        query.build().execute(&mut *tx).await?;
+    }
+    let removed = u64::try_from(still.len()).unwrap_or(u64::MAX);
     tx.commit().await?;
     Ok(removed)
 }

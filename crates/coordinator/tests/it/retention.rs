@@ -36,6 +36,13 @@ async fn only_what_finished_long_ago_is_forgotten() {
              where conv(hex(gid), 16, 10) > 1600",
         )
         .await;
+    theatre
+        .schema
+        .execute(
+            "insert into transaction_branches (gid, participant, is_foreign, state, attempts, history, created_at, changed_at)
+             select gid, 'coupon', 1, 'done', 1, '', created_at, created_at from transactions",
+        )
+        .await;
     let (one, other) = (
         Retention::new(theatre.schema.pool.clone(), TWO_WEEKS),
         Retention::new(theatre.schema.pool.clone(), TWO_WEEKS),
@@ -61,4 +68,11 @@ async fn only_what_finished_long_ago_is_forgotten() {
         .await
         .unwrap();
     assert_eq!(kept, 100);
+    let strays =
+        "select count(*) from transaction_branches where gid not in (select gid from transactions)";
+    let strays: i64 = sqlx::query_scalar(strays)
+        .fetch_one(&theatre.schema.pool)
+        .await
+        .unwrap();
+    assert_eq!(strays, 0, "branches go with their transaction");
 }
