@@ -2,7 +2,7 @@
 
 use super::{
     Detail,
-    shown::{Chip, chips, lane, outcome_tone, refusal},
+    shown::{Chip, chips, lane, outcome_tone, refusal, shown_id},
 };
 use crate::{
     App,
@@ -20,7 +20,7 @@ use crate::{
 use axum::{extract::State, response::Html};
 use compensation::{
     archive::{Archived, Kind, transaction::Uncompensated},
-    attempt::Attempt,
+    attempt::{Attempt, Lane},
     operations::Operation,
 };
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,12 @@ pub(crate) async fn with_notice(
     let detail = Detail::find(app, id)
         .await?
         .ok_or_else(|| ErrorPage::not_found("archived order"))?;
-    let title = format!("{} {id}", what(detail.archived.kind()));
+    let archived = &detail.archived;
+    let title = format!(
+        "{} {}",
+        what(archived.kind()),
+        shown_id(archived.kind(), id, archived.gid)
+    );
     let layout = frame::layout(app, caller, "archives", title).await?;
     let page = DetailPage::of(detail, caller, layout.notice(notice), back);
     Ok(view::render(&page)?)
@@ -143,7 +148,7 @@ impl DetailPage {
             back: back
                 .filter(|back| back.starts_with("/archives?") && address::local(back).is_some())
                 .unwrap_or_else(|| "/archives".to_owned()),
-            id: archived.id.to_string(),
+            id: shown_id(archived.kind(), archived.id, archived.gid).to_string(),
             what: what(archived.kind()),
             chips: chips(
                 Some(detail.state()),
@@ -344,14 +349,22 @@ impl Generation {
 
 impl Try {
     fn of(attempt: &Attempt) -> Self {
+        let told = attempt.error.as_deref().unwrap_or_default();
+        // Of a call, what it was for stands before its answer.
+        let (title, error) = match (attempt.lane, told.split_once(": ")) {
+            (Lane::Call, Some((op, answer))) => {
+                (op, Some(answer).filter(|answer| *answer != attempt.outcome))
+            }
+            (other, _) => (lane(other), attempt.error.as_deref()),
+        };
         Self {
-            title: format!("{}. {}", attempt.attempt, lane(attempt.lane)),
+            title: format!("{}. {title}", attempt.attempt),
             tone: outcome_tone(&attempt.outcome),
             outcome: attempt.outcome.clone(),
             at: Moment::of(attempt.started_at),
             took: milliseconds(attempt.duration_ms.into()),
             worker: attempt.worker.clone(),
-            error: attempt.error.clone(),
+            error: error.map(str::to_owned),
             next: attempt.next_after_ms.map(milliseconds),
         }
     }

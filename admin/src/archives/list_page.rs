@@ -3,7 +3,7 @@
 use super::{
     ListQuery,
     list_query::{BadQuery, link},
-    shown::{Chip, chips},
+    shown::{Chip, chips, shown_id},
 };
 use crate::{
     App,
@@ -155,7 +155,7 @@ impl Row {
                 &format!("/archives/{}", listed.id),
                 &[("back", Some(here.to_owned()))],
             ),
-            id: listed.id.to_string(),
+            id: shown_id(listed.kind(), listed.id, listed.gid).to_string(),
             sale: listed.sale_id.map(ShortId::of),
             sale_link: listed
                 .sale_id

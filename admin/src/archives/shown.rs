@@ -4,6 +4,7 @@ use compensation::{
     archive::{Kind, listing::State},
     attempt::Lane,
 };
+use uuid::Uuid;
 
 /// A small coloured word.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -50,6 +51,14 @@ pub(super) fn chips(
         Kind::Message => chips.push(Chip::new("not an order", "plain")),
     }
     chips
+}
+
+/// The id people know it by: a transaction's row has one of its own, which nobody knows.
+pub(super) fn shown_id(kind: Kind, id: Uuid, gid: Option<Uuid>) -> Uuid {
+    match kind {
+        Kind::Transaction => gid.unwrap_or(id),
+        Kind::Order | Kind::Message => id,
+    }
 }
 
 /// The colour of an outcome, of a try or of an order.

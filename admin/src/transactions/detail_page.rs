@@ -4,7 +4,7 @@ use super::{
     acts::page_of,
     detail::Detail,
     list_query::TransactionQuery,
-    shown::{branch_chip, direction, meaning, refusal, state_chip},
+    shown::{answer_tone, branch_chip, direction, meaning, refusal, state_chip},
 };
 use crate::{
     App,
@@ -65,6 +65,7 @@ struct Call {
     at: Moment,
     took: String,
     answer: String,
+    tone: &'static str,
 }
 
 /// A button; disabled with the sentence why, rather than hidden.
@@ -254,6 +255,7 @@ impl Call {
             op: call.op.clone(),
             at: Moment::of(call.at),
             took: milliseconds(call.took_ms),
+            tone: answer_tone(&call.answer),
             answer: call.answer.clone(),
         }
     }

@@ -24,6 +24,15 @@ pub(super) fn branch_chip(state: BranchState) -> Chip {
     Chip::new(state.to_string().replace('_', " "), tone)
 }
 
+/// The colour of what a participant answered, which begins with what it means.
+pub(super) fn answer_tone(answer: &str) -> &'static str {
+    match answer.split(':').next() {
+        Some("done") => "good",
+        Some("still at it" | "not called") => "busy",
+        _ => "bad",
+    }
+}
+
 /// Which way it was decided.
 pub(super) const fn direction(listed: &Listed) -> Option<&'static str> {
     match listed.direction {

@@ -1,7 +1,10 @@
 //! Transactions: what needs a person first, one with every branch, and what a person may do to it.
 
 use crate::app::{Answer, TestApp, answer};
-use compensation::archive::transaction;
+use compensation::{
+    archive::transaction,
+    attempt::{Attempt, Lane},
+};
 use identity::OperatorRole;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -234,6 +237,20 @@ async fn one_is_shown_with_every_branch_and_call_and_where_its_dead_letter_is() 
     assert_eq!(browser.get(&gone).await.status, 404);
 }
 
+fn call(answer: &str) -> Attempt {
+    Attempt {
+        generation: 0,
+        attempt: 21,
+        lane: Lane::Call,
+        started_at: chrono::Utc::now(),
+        duration_ms: 300,
+        worker: "coupon".to_owned(),
+        outcome: if answer == "done" { "done" } else { "failed" }.to_owned(),
+        error: Some(format!("confirm: {answer}")),
+        next_after_ms: None,
+    }
+}
+
 /// Puts its dead letter into the archive as the compensator does.
 async fn archived(app: &TestApp, known: &Known) {
     use compensation::archive::{
@@ -257,7 +274,11 @@ async fn archived(app: &TestApp, known: &Known) {
             last_error: Some("<503>".to_owned()),
         }],
     }
-    .to_archive(r#"{"units":2}"#, Vec::new(), chrono::Utc::now());
+    .to_archive(
+        r#"{"units":2}"#,
+        vec![call("done"), call("unknown: <503>")],
+        chrono::Utc::now(),
+    );
     let kept = Store::Mysql.keep(&what).await.unwrap();
     let mut db = app.schema.pool.acquire().await.unwrap();
     archive::put(&mut db, &what, &kept).await.unwrap();
@@ -272,7 +293,8 @@ async fn the_dead_letter_of_a_transaction_is_listed_shown_and_resumed_and_never_
     let letter = transaction::id_of(known.gid);
     let browser = app.browser(OperatorRole::Operator).await;
     let list = browser.get("/archives").await;
-    list.shows(&letter.to_string());
+    list.shows(&format!("href=\"/archives/{letter}"));
+    list.shows(&format!(">{}</a>", known.gid));
     list.shows("<span class=\"chip plain\">transaction</span>");
     let page = browser.get(&format!("/archives/{letter}")).await;
     assert_eq!(page.status, 200, "{page:?}");
@@ -280,6 +302,9 @@ async fn the_dead_letter_of_a_transaction_is_listed_shown_and_resumed_and_never_
         "<span class=\"muted\">Transaction</span>",
         "What is not done",
         "<strong>coupon</strong>",
+        "Calls to coupon",
+        "<strong>21. confirm</strong> <span class=\"chip good\">done</span>",
+        "<pre class=\"error\">unknown: &lt;503&gt;</pre>",
         "&lt;503&gt;",
         &format!("href=\"{}\"", known.page()),
         "Go to the transaction",
