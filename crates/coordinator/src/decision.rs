@@ -44,10 +44,13 @@ pub(crate) async fn try_once<W: Work>(
         Err(elapsed) => Err(elapsed),
     };
     match ruled {
-        Err(_) => Tried::Unavailable(format!(
-            "no answer from the database within {} s",
-            ANSWER_WITHIN.as_secs()
-        )),
+        Err(_) => {
+            sessions.one_broke();
+            Tried::Unavailable(format!(
+                "no answer from the database within {} s",
+                ANSWER_WITHIN.as_secs()
+            ))
+        }
         Ok(Err(cause)) => not_committed(sessions, session, &cause).await,
         Ok(Ok(decided)) => {
             committing();
@@ -57,17 +60,16 @@ pub(crate) async fn try_once<W: Work>(
 }
 
 async fn commit(sessions: &Sessions, mut session: MySqlConnection, decided: Vec<Decided>) -> Tried {
-    match timeout(ANSWER_WITHIN, session.execute("commit")).await {
+    let why = match timeout(ANSWER_WITHIN, session.execute("commit")).await {
         Ok(Ok(_)) => {
             sessions.give_back(session);
-            Tried::Done(decided)
+            return Tried::Done(decided);
         }
-        Ok(Err(cause)) => Tried::ReplyLost(cause.to_string()),
-        Err(_) => Tried::ReplyLost(format!(
-            "no answer to COMMIT within {} s",
-            ANSWER_WITHIN.as_secs()
-        )),
-    }
+        Ok(Err(cause)) => cause.to_string(),
+        Err(_) => format!("no answer to COMMIT within {} s", ANSWER_WITHIN.as_secs()),
+    };
+    sessions.one_broke();
+    Tried::ReplyLost(why)
 }
 
 /// What the log holds for these transactions now. Waits for whoever may still be committing them.
@@ -242,12 +244,12 @@ async fn not_committed(
     cause: &sqlx::Error,
 ) -> Tried {
     let tried = classify(cause);
-    if !matches!(tried, Tried::Unavailable(_))
-        && matches!(
-            timeout(ANSWER_WITHIN, session.execute("rollback")).await,
-            Ok(Ok(_))
-        )
-    {
+    if matches!(tried, Tried::Unavailable(_)) {
+        sessions.one_broke();
+    } else if matches!(
+        timeout(ANSWER_WITHIN, session.execute("rollback")).await,
+        Ok(Ok(_))
+    ) {
         sessions.give_back(session);
     }
     tried

@@ -7,7 +7,7 @@ use crate::{
     ids::Gid,
     log,
     metrics::{TX_COMMIT_SECONDS, TX_TOTAL},
-    outside::{Outside, within},
+    outside::Outside,
     participant::{Ballot, LastResource, Participant, Participants},
     sessions::Sessions,
     state::{Direction, TxState},
@@ -337,25 +337,15 @@ fn carry_out<W: Work>(
 
 impl<W: Work> Hands<W> {
     async fn stored(&self, gid: Gid) -> Result<Option<log::Stored>, SubmitError> {
-        let reading = async {
-            let mut session = self.sessions.take().await?;
-            let mut rows = within(log::read(&mut session, &[gid])).await?;
-            self.sessions.give_back(session);
-            Ok::<_, sqlx::Error>(rows.pop())
-        };
-        reading
-            .await
+        let reading = async |db: &mut _| log::read(db, &[gid]).await;
+        let rows = self.sessions.lend(reading).await;
+        rows.map(|mut rows| rows.pop())
             .map_err(|cause| SubmitError::Unavailable(cause.to_string()))
     }
 
     async fn find(&self, gid: Gid) -> Result<Found<W>, DecideError> {
-        let reading = async {
-            let mut session = self.sessions.take().await?;
-            let found = within(log::find_work(&mut session, gid)).await?;
-            self.sessions.give_back(session);
-            Ok::<_, sqlx::Error>(found)
-        };
-        match reading.await {
+        let reading = async |db: &mut _| log::find_work(db, gid).await;
+        match self.sessions.lend(reading).await {
             Ok(Some((label, work))) => {
                 Ok(Found::Undecided(Box::new(Transaction { gid, label, work })))
             }
@@ -446,10 +436,8 @@ impl<W: Work> Hands<W> {
         if gids.is_empty() {
             return Ok(());
         }
-        let mut session = self.sessions.take().await?;
-        within(log::finish(&mut session, direction, gids)).await?;
-        self.sessions.give_back(session);
-        Ok(())
+        let finishing = async |db: &mut _| log::finish(db, direction, gids).await;
+        self.sessions.lend(finishing).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     foreign::{Called, ForeignParticipants, HttpParticipant, Phase, Reply},
     ids::Gid,
     log::{self, BranchState, Line, ToTell, Waits},
-    sessions::{ANSWER_WITHIN, Sessions},
+    sessions::Sessions,
     state::Direction,
     transaction::{Answer, Transaction, Work},
 };
@@ -18,7 +18,6 @@ use chrono::Utc;
 use futures::future::join_all;
 use std::{
     collections::HashMap,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,7 +26,7 @@ use std::{
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 /// How long the participants of a transaction may take to promise, repeats and the wait for a turn included.
@@ -101,27 +100,14 @@ impl Outside {
         &self,
         write: impl AsyncFnOnce(&mut sqlx::MySqlConnection) -> sqlx::Result<X>,
     ) -> Written<X> {
-        let mut session = self
-            .sessions
-            .take()
+        self.sessions
+            .lend(write)
             .await
-            .map_err(|cause| NotWritten::Unavailable(cause.to_string()))?;
-        // Whatever breaks, dropping the session undoes what is not committed.
-        match timeout(ANSWER_WITHIN, write(&mut session)).await {
-            Ok(Ok(written)) => {
-                self.sessions.give_back(session);
-                Ok(written)
-            }
-            Ok(Err(cause)) => Err(match classify(&cause) {
+            .map_err(|cause| match classify(&cause) {
                 Tried::Contended(why) => NotWritten::Again(why),
                 Tried::BadData(why) => NotWritten::BadData(why),
                 _ => NotWritten::Unavailable(cause.to_string()),
-            }),
-            Err(_) => Err(NotWritten::Unavailable(format!(
-                "no answer from the database within {} s",
-                ANSWER_WITHIN.as_secs()
-            ))),
-        }
+            })
     }
 
     /// Asks these participants for their promise, all at once; who is still at it is asked again while there is time.
@@ -157,9 +143,8 @@ impl Outside {
     /// Tells the foreign participants of these transactions, which were all decided the same way, and writes down what they said: for
     /// each transaction what all of them said together. Nothing of those that were finished meanwhile.
     pub(crate) async fn tell(&self, direction: Direction, gids: &[Gid]) -> sqlx::Result<Vec<Told>> {
-        let mut session = self.sessions.take().await?;
-        let to_tell = within(log::to_tell(&mut session, direction, gids)).await?;
-        self.sessions.give_back(session);
+        let reading = async |db: &mut _| log::to_tell(db, direction, gids).await;
+        let to_tell = self.sessions.lend(reading).await?;
         let until = Instant::now() + TOLD_WITHIN;
         let phase = match direction {
             Direction::Commit => Phase::Commit,
@@ -177,9 +162,8 @@ impl Outside {
             waits: waits(&called.reply),
         });
         let lines: Vec<Line<'_>> = lines.collect();
-        let mut session = self.sessions.take().await?;
-        within(log::write(&mut session, &lines)).await?;
-        self.sessions.give_back(session);
+        let writing = async |db: &mut _| log::write(db, &lines).await;
+        self.sessions.lend(writing).await?;
         Ok(together(gids, &to_tell, &called))
     }
 
@@ -207,7 +191,6 @@ impl Outside {
         if self.desks.is_empty() {
             return Ok(());
         }
-        let mut session = self.sessions.take().await?;
         for participant in self.foreign.iter() {
             let Some(desk) = self.desks.get(participant.name()) else {
                 continue;
@@ -217,7 +200,8 @@ impl Outside {
             }
             let came_back = *participant.came_back().borrow();
             if desk.came_back.load(Ordering::Relaxed) != came_back {
-                within(log::come_back(&mut session, participant.name())).await?;
+                let waking = async |db: &mut _| log::come_back(db, participant.name()).await;
+                self.sessions.lend(waking).await?;
                 desk.came_back.store(came_back, Ordering::Relaxed);
             }
             let room = u32::try_from(desk.room.available_permits()).unwrap_or(IN_HAND);
@@ -227,10 +211,10 @@ impl Outside {
                 room.min(1)
             };
             if room > 0 {
-                within(log::wake(&mut session, participant.name(), room)).await?;
+                let waking = async |db: &mut _| log::wake(db, participant.name(), room).await;
+                self.sessions.lend(waking).await?;
             }
         }
-        self.sessions.give_back(session);
         Ok(())
     }
 
@@ -244,13 +228,6 @@ impl Outside {
         let op = participant.and_then(|it| it.style().op(phase));
         op.map_or("none", crate::foreign::Op::as_str)
     }
-}
-
-/// No statement is waited for longer than this.
-pub(crate) async fn within<X>(statement: impl Future<Output = sqlx::Result<X>>) -> sqlx::Result<X> {
-    timeout(ANSWER_WITHIN, statement)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 fn not_called(why: &str) -> Called {

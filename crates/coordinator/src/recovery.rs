@@ -254,11 +254,11 @@ async fn tell(
                 other => trouble.add(told.gid, attempts[&told.gid], other),
             }
         }
-        let mut session = outside.sessions().take().await?;
-        log::finish(&mut session, direction, &done).await?;
-        trouble.write(&mut session, &retry, direction).await?;
-        outside.sessions().give_back(session);
-        Ok::<_, sqlx::Error>(())
+        let writing = async |db: &mut MySqlConnection| {
+            log::finish(db, direction, &done).await?;
+            trouble.write(db, &retry, direction).await.map(drop)
+        };
+        outside.sessions().lend(writing).await
     };
     if let Err(cause) = telling.await {
         warn!(

@@ -1,11 +1,15 @@
 //! The engine's own database sessions: few, kept warm, and short-lived when abandoned.
 //!
 //! A process that is paused inside a decision would hold the hot row for as long as it sleeps. So the server ends a session
-//! that is silent for 5 s (`wait_timeout`), no lock is waited for longer than 2 s, and idle sessions are pinged every 2 s.
+//! that is silent for 5 s (`wait_timeout`), no lock is waited for longer than 2 s, and idle sessions are pinged every 2 s: others wait
+//! for 7 s at most, where the sleeper had waited for a lock itself before.
+//!
+//! Where one session breaks, the others that rest are let go as well: the server they lead to may have been restarted, and whoever
+//! is handed one of them would learn it the hard way.
 
 use sqlx::{Connection, Executor, MySqlConnection, mysql::MySqlConnectOptions};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
@@ -54,6 +58,11 @@ impl Sessions {
         self.open().await
     }
 
+    /// A session broke: those that rest are not handed out any more.
+    pub(crate) fn one_broke(&self) {
+        self.resting().clear();
+    }
+
     /// A session nobody has used.
     ///
     /// # Errors
@@ -74,9 +83,30 @@ impl Sessions {
             .map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
+    /// Lends a session for work that ends in no transaction, or in an error: then the session is let go, and whatever it had not
+    /// committed is undone.
+    ///
+    /// # Errors
+    /// What the work says, that no session could be had, or that the work took longer than 5 s.
+    pub(crate) async fn lend<X>(
+        &self,
+        work: impl AsyncFnOnce(&mut MySqlConnection) -> sqlx::Result<X>,
+    ) -> sqlx::Result<X> {
+        let mut session = self.take().await?;
+        let done = timeout(ANSWER_WITHIN, work(&mut session))
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        match &done {
+            Ok(_) => self.give_back(session),
+            Err(sqlx::Error::Database(_) | sqlx::Error::Decode(_)) => {}
+            Err(_) => self.one_broke(),
+        }
+        done
+    }
+
     /// Gives a session back that is in no transaction. Beyond `IDLE_AT_MOST` it is closed.
     pub fn give_back(&self, session: MySqlConnection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.resting();
         if idle.len() < IDLE_AT_MOST {
             idle.push(Idle {
                 session,
@@ -90,11 +120,9 @@ impl Sessions {
         loop {
             tokio::time::sleep(PING_EVERY / 2).await;
             while let Some(mut idle) = self.pop_resting() {
-                if matches!(
-                    timeout(PING_EVERY / 2, idle.session.ping()).await,
-                    Ok(Ok(()))
-                ) {
-                    self.give_back(idle.session);
+                match timeout(PING_EVERY / 2, idle.session.ping()).await {
+                    Ok(Ok(())) => self.give_back(idle.session),
+                    _ => self.one_broke(),
                 }
             }
         }
@@ -102,7 +130,7 @@ impl Sessions {
 
     /// A session nobody has used for [`PING_EVERY`].
     fn pop_resting(&self) -> Option<Idle> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.resting();
         let at = idle
             .iter()
             .position(|idle| idle.since.elapsed() >= PING_EVERY)?;
@@ -110,9 +138,10 @@ impl Sessions {
     }
 
     fn pop(&self) -> Option<Idle> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        self.resting().pop()
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

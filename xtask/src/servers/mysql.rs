@@ -17,8 +17,11 @@ const SCHEMA: &str = "redress";
 /// When the data cannot be made or the server not be started.
 pub fn start(starting: &mut Starting<'_>) -> anyhow::Result<(Service, MysqlUrl)> {
     let data = starting.data_dir("mysql");
+    // A server that starts removes what another one left in the folder for temporary files, whether that one runs or not.
+    let temporary = starting.folder.join("mysql-tmp");
+    files::make_private_dir(&temporary)?;
     if !data.exists() {
-        make_data(starting, &data)?;
+        make_data(starting, &data, &temporary)?;
     }
     let url = MysqlUrl {
         host: "127.0.0.1".to_owned(),
@@ -32,19 +35,20 @@ pub fn start(starting: &mut Starting<'_>) -> anyhow::Result<(Service, MysqlUrl)>
     let program = Program {
         name: "mariadb".to_owned(),
         path: packages::find(packages::MARIADBD)?,
-        args: arguments(&data, &init, url.port),
+        args: arguments(&data, &temporary, &init, url.port),
         log: starting.folder.new_log("mariadb")?,
     };
     Ok((Service::start(program, url.port, Probe::Mysql)?, url))
 }
 
-fn make_data(starting: &Starting<'_>, data: &Path) -> anyhow::Result<()> {
+fn make_data(starting: &Starting<'_>, data: &Path, temporary: &Path) -> anyhow::Result<()> {
     let unfinished = data.with_extension("unfinished");
     files::remove(&unfinished)?;
     files::make_private_dir(&unfinished)?;
     let mut args = vec![
         "--no-defaults".to_owned(),
         format!("--datadir={}", unfinished.display()),
+        format!("--tmpdir={}", temporary.display()),
         "--auth-root-authentication-method=normal".to_owned(),
         "--skip-test-db".to_owned(),
     ];
@@ -59,11 +63,12 @@ fn make_data(starting: &Starting<'_>, data: &Path) -> anyhow::Result<()> {
     fs::rename(&unfinished, data).context("cannot rename the new database folder")
 }
 
-fn arguments(data: &Path, init: &Path, port: u16) -> Vec<String> {
+fn arguments(data: &Path, temporary: &Path, init: &Path, port: u16) -> Vec<String> {
     let mut args = vec!["--no-defaults".to_owned()];
     args.extend(user_argument());
     args.extend([
         format!("--datadir={}", data.display()),
+        format!("--tmpdir={}", temporary.display()),
         format!("--init-file={}", init.display()),
         format!("--port={port}"),
     ]);

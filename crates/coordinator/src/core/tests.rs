@@ -13,7 +13,7 @@ const LIMITS: Limits = Limits {
     batch_wait: Duration::from_millis(2),
     batches_in_flight: 3,
     queue: 100,
-    timeout: Duration::from_secs(60),
+    timeout: Duration::from_mins(1),
 };
 const START: Duration = Duration::ZERO;
 

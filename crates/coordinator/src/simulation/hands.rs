@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
     batch_wait: Duration::from_millis(2),
     batches_in_flight: 3,
     queue: 20,
-    timeout: Duration::from_secs(60),
+    timeout: Duration::from_mins(1),
 };
 
 /// The participants' names.

@@ -236,10 +236,10 @@ impl World {
             Ok(outcome) if stored.as_ref() != Some(outcome) => self
                 .broken
                 .push(format!("{gid}: told {outcome:?}, but stored is {stored:?}")),
-            Err(SubmitError::CannotDecide(why)) if !self.bad.contains(&gid) => {
-                if !why.starts_with(COUPON) {
-                    self.broken.push(format!("{gid} is blamed for another"));
-                }
+            Err(SubmitError::CannotDecide(why))
+                if !self.bad.contains(&gid) && !why.starts_with(COUPON) =>
+            {
+                self.broken.push(format!("{gid} is blamed for another"));
             }
             _ => {}
         }
