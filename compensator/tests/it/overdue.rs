@@ -1,6 +1,6 @@
 //! An overdue reservation is published again when, and only when, its message cannot be waiting its turn.
 
-use crate::world::World;
+use crate::world::{SOON, World};
 use compensator::schedule::Scan as _;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -30,7 +30,11 @@ async fn settle_up_to_the_end(world: &World) {
             list.add_partition_offset(&topics.orders, partition, Offset::Offset(end))
                 .unwrap();
         }
-        consumer.commit(&list, CommitMode::Sync).unwrap();
+        // A fresh broker has nobody yet who takes it.
+        let until = std::time::Instant::now() + SOON;
+        while let Err(cause) = consumer.commit(&list, CommitMode::Sync) {
+            assert!(std::time::Instant::now() < until, "{cause}");
+        }
     })
     .await
     .unwrap();

@@ -101,13 +101,13 @@ async fn what_an_operator_gives_up_is_taken_from_whoever_tries_it() {
         after: Duration::ZERO,
     };
     assert!(!settle(&schema, &tried, &again).await.unwrap());
-    let given_up = queue::claim_due(&schema.pool, State::Archiving, LEASE, 10)
+    let archiving = queue::claim_due(&schema.pool, State::Archiving, LEASE, 10)
         .await
         .unwrap()
         .remove(0);
-    assert_eq!((given_up.gid, given_up.attempts), (gid, 1));
+    assert_eq!((archiving.gid, archiving.attempts), (gid, 1));
     assert!(
-        settle(&schema, &given_up, &Outcome::Archived)
+        settle(&schema, &archiving, &Outcome::Archived)
             .await
             .unwrap()
     );
