@@ -20,9 +20,7 @@ use comparison::Comparison;
 use completed::Completed;
 use coordinator::{Pace, Retention, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
-use ordering::{
-    engine::Recovery, foreign::Foreign, leases::Leases, reconcile::Reconciler, stock::Stock,
-};
+use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
 use repair::Figures;
 use retention::OldTransactions;
@@ -67,6 +65,7 @@ impl Scans {
             db,
             redis,
             producer,
+            foreign,
         } = servers.clone();
         let held_max = settings.admission.held_max;
         let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
@@ -97,7 +96,7 @@ impl Scans {
                 Recovery::new(
                     db.clone(),
                     stock.clone(),
-                    &Foreign::from_settings(&settings.participants)?,
+                    &foreign,
                     pace(&settings.transaction),
                 ),
                 leases.clone(),

@@ -1,6 +1,7 @@
 //! The servers a compensator needs, reached one after another however long they take to come up.
 
 use anyhow::Context as _;
+use ordering::foreign::Foreign;
 use redis::aio::ConnectionManager;
 use service_kit::{
     health::Health,
@@ -31,6 +32,8 @@ pub struct Servers {
     pub redis: ConnectionManager,
     /// Kafka.
     pub producer: Producer,
+    /// Participants outside: their limits and breakers are the process's.
+    pub foreign: Foreign,
 }
 
 /// What was reached so far, for the health check.
@@ -117,6 +120,7 @@ impl Reached {
             db,
             redis,
             producer,
+            foreign: Foreign::from_settings(&settings.participants)?,
         })
     }
 

@@ -4,8 +4,12 @@ alter table transactions
     add column branches tinyint unsigned not null default 0,
     -- The work itself, as JSON: of those with branches, so that whoever finds it undecided can go on with it.
     add column work text null,
-    -- Of a stuck one: whether it has its dead letter.
-    add column handed_over tinyint(1) not null default 0;
+    -- Of a stuck one: whether it has its dead letter; and whether an operator stopped it, so that it does not go on by itself.
+    add column handed_over tinyint(1) not null default 0,
+    add column stopped tinyint(1) not null default 0;
+
+-- Whether an operator gave work up: then its units are given back also where archived orders keep theirs.
+alter table compensations add column given_up tinyint(1) not null default 0;
 
 -- What is known of a participant's part: of every one outside, and of any other once it failed.
 -- States: asking -> promised | refused | unknown (asked again); owed (decided, and not answered); done.

@@ -232,6 +232,9 @@ impl Intake {
             Done::Decided(in_hand, Err(SubmitError::CannotDecide(why))) => {
                 self.on_failed_alone(in_hand, &why);
             }
+            Done::Decided(in_hand, Err(SubmitError::NotPromised(why))) => {
+                self.on_not_promised(in_hand, why);
+            }
             Done::Decided(in_hand, Err(SubmitError::Unavailable(why))) => {
                 self.on_unavailable(in_hand, &why);
             }
@@ -266,6 +269,15 @@ impl Intake {
             (Instant::now() + SETTLES_WITHIN, self.sequence),
             (in_hand, why.to_owned()),
         );
+    }
+
+    /// A participant of its sale has not promised: that is no trouble of other sales, and the compensator asks again.
+    fn on_not_promised(&mut self, in_hand: InHand, why: String) {
+        self.counters.failed_alone.increment(1);
+        if in_hand.tried_for_the_gate && self.gate.why() == Some(&Closed::Unavailable) {
+            self.open_gate();
+        }
+        self.hand_on(in_hand, why);
     }
 
     fn hand_on(&mut self, in_hand: InHand, why: String) {

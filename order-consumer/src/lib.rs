@@ -15,7 +15,7 @@ mod work;
 use anyhow::{Context as _, ensure};
 use intake::Intake;
 use membership::Membership;
-use ordering::{engine::OrderEngine, faults::Faults, stock::Stock};
+use ordering::{engine::OrderEngine, faults::Faults, foreign::Foreign, stock::Stock};
 use service_kit::{
     kafka::{Producer, Topic, ensure_topics},
     settings::Settings,
@@ -59,7 +59,8 @@ impl Consumer {
             },
         ];
         ensure_topics(&settings.kafka.brokers, &topics).await?;
-        let engine = OrderEngine::of_process(settings, stock)?;
+        let foreign = Foreign::from_settings(&settings.participants)?;
+        let engine = OrderEngine::of_process(settings, stock, foreign);
         let tools = Tools {
             engine: engine.clone(),
             producer: Producer::new(&settings.kafka.brokers)

@@ -24,7 +24,7 @@ use admission::Admission;
 use anyhow::Context as _;
 use axum::Router;
 use identity::{log_ins::LogIns, tokens::Tokens};
-use ordering::{engine::OrderEngine, sale_lock::SaleLock, stock::Stock};
+use ordering::{engine::OrderEngine, foreign::Foreign, sale_lock::SaleLock, stock::Stock};
 use sale_cache::SaleCache;
 use service_kit::{
     health::{self, Health},
@@ -107,7 +107,7 @@ impl App {
                 settings,
             ),
             held_max: settings.admission.held_max,
-            engine: OrderEngine::of_process(settings, Stock::new(node.clone()))?,
+            engine: OrderEngine::of_process(settings, Stock::new(node.clone()), Foreign::default()),
             orders_topic: settings.kafka.orders_topic.clone(),
             db,
             node,

@@ -3,7 +3,6 @@
 //! An order that is not decided is rolled back by its archive: the compensator gives it up as if its tries were used up, so that its
 //! units come back, its row and its history are kept, and people are told.
 
-use super::undecided;
 use crate::{
     App,
     access::{Caller, Permission as _, Resume, RollBack, Stop},
@@ -19,7 +18,7 @@ use coordinator::{
     Gid, ResumeError, TxState,
     control::{self, Listed, StopError},
 };
-use ordering::message::OrderMessage;
+use ordering::{engine, message::OrderMessage};
 use sqlx::MySqlConnection;
 use std::time::Duration;
 
@@ -116,11 +115,12 @@ pub(super) async fn resume(app: &App, caller: &Caller, gid: Gid) -> Result<TxSta
     let resumed = async {
         let mut tx = app.db.begin().await?;
         record(&mut tx, caller, gid, entry).await?;
-        let state = coordinator::resume(&app.db, gid)
+        let state = coordinator::resume(&mut tx, gid)
             .await
             .map_err(|refused| match refused {
                 ResumeError::NotFound(_) => ActError::NotFound,
                 ResumeError::NotStuck(_) => ActError::Refused("not_stuck"),
+                ResumeError::NotHandedOver(_) => ActError::Refused("dead_letter_pending"),
                 ResumeError::Database(cause) => cause.into(),
             })?;
         tx.commit().await?;
@@ -143,7 +143,7 @@ pub(super) async fn stop(
     let stopped = async {
         let mut tx = app.db.begin().await?;
         record(&mut tx, caller, gid, entry).await?;
-        let state = control::stop(&app.db, gid, &caller.who.name, reason)
+        let state = control::stop(&mut tx, gid, &caller.who.name, reason)
             .await
             .map_err(|refused| match refused {
                 StopError::NotFound(_) => ActError::NotFound,
@@ -162,17 +162,23 @@ pub(super) async fn stop(
 async fn give_up(tx: &mut MySqlConnection, gid: Gid) -> Result<(), ActError> {
     let mut stood = queue::give_up(&mut *tx, gid.as_uuid()).await?;
     if stood.is_none() {
-        let order = undecided::message(&mut *tx, gid).await?;
+        let order = undecided(&mut *tx, gid).await?;
         let work = given_up(&mut *tx, &order).await?;
-        if queue::enqueue(&mut *tx, &work).await? {
-            return Ok(());
-        }
+        queue::enqueue(&mut *tx, &work).await?;
         stood = queue::give_up(tx, gid.as_uuid()).await?;
     }
     match stood {
         Some(State::Scheduled | State::Dead | State::Archiving) => Ok(()),
         Some(State::Held) => Err(ActError::Refused("held")),
         Some(State::Archived | State::Closed) | None => Err(ActError::Refused("settled")),
+    }
+}
+
+async fn undecided(db: &mut MySqlConnection, gid: Gid) -> Result<OrderMessage, ActError> {
+    match engine::undecided(db, gid).await {
+        Ok(order) => order.ok_or(ActError::Refused("already_decided")),
+        Err(sqlx::Error::Decode(_)) => Err(ActError::Refused("message_unreadable")),
+        Err(cause) => Err(cause.into()),
     }
 }
 
@@ -204,7 +210,7 @@ const fn entry<'a>(act: &'a str, detail: &'a str) -> Entry<'a> {
     }
 }
 
-/// The act's line, in a transaction that is committed once the act is done: what cannot be written down is not done.
+/// The act's line, in the act's own transaction: what cannot be written down is not done.
 async fn record(
     db: &mut MySqlConnection,
     caller: &Caller,

@@ -9,6 +9,5 @@ pub(crate) mod forms;
 pub(crate) mod list_page;
 mod list_query;
 mod shown;
-mod undecided;
 
 pub(crate) use acts::page_of;

@@ -99,7 +99,7 @@ impl ArchiveLane {
                 "the dead letter is not published".to_owned(),
             ));
         }
-        let decided = if tools.hold_stock {
+        let decided = if tools.hold_stock && !work.given_up {
             self.decided_before(work).await?
         } else {
             match tools.orders.archive(&order, archivings(work) + 1).await {

@@ -39,7 +39,6 @@ use compensation::{
 use ordering::{
     engine::{OrderEngine, Recovery},
     faults::Faults,
-    foreign::Foreign,
     stock::Stock,
 };
 use orders::Orders;
@@ -124,9 +123,10 @@ impl Repair {
             db,
             redis,
             producer,
+            foreign,
         } = servers.clone();
         let stock = Stock::new(redis);
-        let engine = OrderEngine::of_process(settings, stock.clone())?;
+        let engine = OrderEngine::of_process(settings, stock.clone(), foreign.clone());
         let channels = Channels::from_settings(settings)?;
         let worker = format!("compensator-{}", &Uuid::new_v4().simple().to_string()[..8]);
         let tools = Tools(Arc::new(Parts {
@@ -144,7 +144,6 @@ impl Repair {
             stock,
             producer,
         }));
-        let foreign = Foreign::from_settings(&settings.participants)?;
         let pace = crate::pace(&settings.transaction);
         let recovery = Recovery::new(db.clone(), tools.stock.clone(), &foreign, pace);
         let timeout = Duration::from_secs(settings.transaction.timeout_s);

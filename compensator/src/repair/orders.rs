@@ -69,7 +69,9 @@ async fn decided(
 ) -> Result<OrderOutcome, NoOutcome> {
     match timeout(DECIDED_WITHIN, deciding).await {
         Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(SubmitError::CannotDecide(why))) => Err(NoOutcome::Failed(why)),
+        Ok(Err(SubmitError::CannotDecide(why) | SubmitError::NotPromised(why))) => {
+            Err(NoOutcome::Failed(why))
+        }
         Ok(Err(cause @ (SubmitError::Unavailable(_) | SubmitError::Stopped))) => {
             Err(NoOutcome::NotNow(cause.to_string()))
         }

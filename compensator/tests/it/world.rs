@@ -134,6 +134,7 @@ impl World {
                 .await
                 .unwrap(),
             producer: Producer::new(&self.topics.brokers).unwrap(),
+            foreign: Foreign::from_settings(&settings.participants).unwrap(),
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Claimed {
     pub error: Option<String>,
     /// Whether the dead-letter topic has it.
     pub published: bool,
+    /// Whether an operator gave it up.
+    pub given_up: bool,
     claim: Uuid,
 }
 
@@ -129,7 +131,7 @@ pub async fn claim_due(
         Row,
         r#"select gid as "gid: _", order_id as "order_id: _", generation as "generation: u32", sale_id as "sale_id: _",
                   user_id as "user_id: _", attempts as "attempts: u32", payload, headers, history, last_error,
-                  published_at is not null as "published: bool"
+                  published_at is not null as "published: bool", given_up as "given_up: bool"
            from compensations where state = ? and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
         state.as_str(),
         limit
@@ -285,9 +287,12 @@ pub async fn give_up(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option
             becomes.as_str(),
             gid
         )
-        .execute(db)
+        .execute(&mut *db)
         .await?;
     }
+    sqlx::query!("update compensations set given_up = 1 where gid = ?", gid)
+        .execute(db)
+        .await?;
     Ok(Some(state))
 }
 
@@ -400,6 +405,7 @@ struct Row {
     history: String,
     last_error: Option<String>,
     published: bool,
+    given_up: bool,
 }
 
 impl Row {
@@ -417,6 +423,7 @@ impl Row {
             history: History::from_json(&self.history).map_err(unreadable)?,
             error: self.last_error,
             published: self.published,
+            given_up: self.given_up,
             claim,
         })
     }

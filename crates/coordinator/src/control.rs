@@ -14,7 +14,9 @@ pub use stop::{StopError, handed_over, stop, stuck_to_hand_over};
 
 use crate::{
     ids::{Gid, Label},
+    log,
     state::{Direction, TxState},
+    transaction::Work,
 };
 use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _, mysql::MySqlRow};
@@ -157,6 +159,15 @@ pub async fn list(
 /// What the database says.
 pub async fn get(db: &MySqlPool, gid: Gid) -> sqlx::Result<Option<Details>> {
     get_in(&mut *db.acquire().await?, gid).await
+}
+
+/// The work of a transaction that was begun and is not decided, as it was written down; `None` where there is none that is undecided.
+///
+/// # Errors
+/// What the database says; [`sqlx::Error::Decode`] where only a newer build can read it.
+pub async fn undecided<W: Work>(db: &mut MySqlConnection, gid: Gid) -> sqlx::Result<Option<W>> {
+    let found = log::find_work(db, gid).await?;
+    Ok(found.map(|(_, work)| work))
 }
 
 async fn get_in(db: &mut MySqlConnection, gid: Gid) -> sqlx::Result<Option<Details>> {

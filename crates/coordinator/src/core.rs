@@ -25,7 +25,7 @@ mod line;
 mod tests;
 mod turns;
 
-pub use asking::{Begun, NotWritten, ToBegin, Votes, Written};
+pub use asking::{Begun, NotWritten, ToBegin, Votes, Written, reason_of};
 
 /// How often something is tried again after a deadlock or a lock-wait timeout before its callers are told.
 const TRIES: u32 = 10;
@@ -103,7 +103,7 @@ pub enum Event<W, T> {
 /// How trying a decision went.
 #[derive(Debug)]
 pub enum Tried {
-    /// Committed: one entry for every ballot.
+    /// Committed: one entry for every ballot, but for those that were begun and whose foreign participants have not all promised.
     Done(Vec<Decided>),
     /// Deadlock or lock-wait timeout; rolled back.
     Contended(String),
@@ -143,8 +143,8 @@ pub enum Effect<W, T> {
     Decide(BatchId, Token, Vec<Ballot<W>>),
     /// Read back under a lock what the log holds for these, on a fresh connection. Only entries under the token were decided here.
     ReadBack(BatchId, Token, Vec<Gid>),
-    /// Complete what was decided.
-    Complete(BatchId, Vec<Owed<W>>),
+    /// Complete what was decided of a batch that was prepared at that time.
+    Complete(BatchId, Vec<Owed<W>>, Duration),
     /// Answer a caller.
     Answer(T, Result<Outcome, SubmitError>),
 }
@@ -158,6 +158,7 @@ enum GiveUp {
 struct Batch<W> {
     labels: HashSet<Label>,
     is_prepared: bool,
+    prepared_at: Duration,
     /// What is being decided now, and what is left to decide after a split.
     deciding: Vec<Ballot<W>>,
     left: Vec<Vec<Ballot<W>>>,
@@ -175,6 +176,8 @@ pub struct Core<W, T> {
     turns: Turns,
     /// Everyone to be told, by transaction, from submission to answer.
     callers: HashMap<Gid, Vec<T>>,
+    /// What is to be refused should its participants outside, who are being asked, not promise.
+    refusals: HashMap<Gid, Ballot<W>>,
     batches: HashMap<BatchId, Batch<W>>,
 }
 
@@ -189,6 +192,7 @@ impl<W: Clone, T> Core<W, T> {
             line: Line::default(),
             turns: Turns::default(),
             callers: HashMap::new(),
+            refusals: HashMap::new(),
             batches: HashMap::new(),
         }
     }
@@ -218,7 +222,7 @@ impl<W: Clone, T> Core<W, T> {
                 let left = self.asking.noted(written);
                 self.go_on(left, now, effects);
             }
-            Event::Prepared(batch, votes) => self.prepared(batch, votes, effects),
+            Event::Prepared(batch, votes) => self.prepared(batch, votes, now, effects),
             Event::Committing(batch) => self.committing(batch, effects),
             Event::Decided(batch, tried) => self.tried(batch, tried, effects),
             Event::ReadBack(batch, read) => self.read_back(batch, read, effects),
@@ -242,6 +246,7 @@ impl<W: Clone, T> Core<W, T> {
             let batch = Batch {
                 labels: labels.collect(),
                 is_prepared: false,
+                prepared_at: now,
                 deciding: ballots,
                 left: Vec::new(),
                 token: Token::fresh(),
@@ -272,6 +277,9 @@ impl<W: Clone, T> Core<W, T> {
         let gid = ballot.transaction.gid;
         if let Some(callers) = self.callers.get_mut(&gid) {
             callers.push(caller);
+            if ballot.refused.is_some() && self.asking.has(gid) {
+                self.refusals.insert(gid, ballot);
+            }
             return;
         }
         self.callers.insert(gid, vec![caller]);
@@ -290,7 +298,10 @@ impl<W: Clone, T> Core<W, T> {
         for one in left {
             match one {
                 Left::Ready(ballot) => self.line.push(ballot, now),
-                Left::Answered(gid, result) => answer(&mut self.callers, gid, &result, effects),
+                Left::Answered(gid, result) => match self.refusals.remove(&gid) {
+                    Some(refusal) if result.is_err() => self.line.push(refusal, now),
+                    _ => self.answer(gid, &result, effects),
+                },
             }
         }
     }
@@ -313,7 +324,13 @@ impl<W: Clone, T> Core<W, T> {
         Some(self.line.take(batch_at_most, |label| label == crowded))
     }
 
-    fn prepared(&mut self, id: BatchId, votes: Vec<Vote>, effects: &mut Vec<Effect<W, T>>) {
+    fn prepared(
+        &mut self,
+        id: BatchId,
+        votes: Vec<Vote>,
+        now: Duration,
+        effects: &mut Vec<Effect<W, T>>,
+    ) {
         let Some(batch) = self.batches.get_mut(&id) else {
             return;
         };
@@ -322,7 +339,7 @@ impl<W: Clone, T> Core<W, T> {
                 ballot.refused.get_or_insert(reason);
             }
         }
-        batch.is_prepared = true;
+        (batch.is_prepared, batch.prepared_at) = (true, now);
         if self.turns.has_come(id, &batch.labels) {
             decide(id, batch, effects);
         }
@@ -392,8 +409,8 @@ impl<W: Clone, T> Core<W, T> {
         let mut owed = Vec::with_capacity(decided.len());
         for one in decided {
             let result = Ok(one.outcome.clone());
-            answer(&mut self.callers, one.gid, &result, effects);
-            if let (Some(rest), Some(ballot)) = (one.to_complete, ballots.remove(&one.gid)) {
+            self.answer(one.gid, &result, effects);
+            if let (Some(ballot), Some(rest)) = (ballots.remove(&one.gid), one.to_complete) {
                 owed.push(Owed {
                     transaction: ballot.transaction,
                     direction: one.outcome.direction(),
@@ -401,9 +418,20 @@ impl<W: Clone, T> Core<W, T> {
                 });
             }
         }
+        // Whoever submitted these named no foreign participants; the log does.
+        for ballot in ballots.into_values() {
+            let (transaction, foreign) = (ballot.transaction, Vec::new());
+            self.asking.begin(ToBegin {
+                transaction,
+                foreign,
+            });
+        }
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
         if !owed.is_empty() {
             batch.completing += 1;
-            effects.push(Effect::Complete(id, owed));
+            effects.push(Effect::Complete(id, owed, batch.prepared_at));
         }
         self.next_part(id, effects);
     }
@@ -414,7 +442,7 @@ impl<W: Clone, T> Core<W, T> {
         };
         let error = Err(SubmitError::from(why));
         for ballot in std::mem::take(&mut batch.deciding) {
-            answer(&mut self.callers, ballot.transaction.gid, &error, effects);
+            self.answer(ballot.transaction.gid, &error, effects);
         }
         self.next_part(id, effects);
     }
@@ -453,6 +481,17 @@ impl<W: Clone, T> Core<W, T> {
         }
     }
 
+    fn answer(
+        &mut self,
+        gid: Gid,
+        result: &Result<Outcome, SubmitError>,
+        effects: &mut Vec<Effect<W, T>>,
+    ) {
+        self.refusals.remove(&gid);
+        let callers = self.callers.remove(&gid).into_iter().flatten();
+        effects.extend(callers.map(|caller| Effect::Answer(caller, result.clone())));
+    }
+
     fn completed(&mut self, id: BatchId) {
         let Some(batch) = self.batches.get_mut(&id) else {
             return;
@@ -484,19 +523,4 @@ fn gids<W>(ballots: &[Ballot<W>]) -> Vec<Gid> {
         .iter()
         .map(|ballot| ballot.transaction.gid)
         .collect()
-}
-
-fn answer<W, T>(
-    callers: &mut HashMap<Gid, Vec<T>>,
-    gid: Gid,
-    result: &Result<Outcome, SubmitError>,
-    effects: &mut Vec<Effect<W, T>>,
-) {
-    effects.extend(
-        callers
-            .remove(&gid)
-            .into_iter()
-            .flatten()
-            .map(|caller| Effect::Answer(caller, result.clone())),
-    );
 }

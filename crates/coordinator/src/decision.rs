@@ -109,7 +109,8 @@ async fn rule<W: Work>(
     log::claim(db, token, &transactions, epochs).await?;
     let gids: Vec<Gid> = transactions.iter().map(|it| it.gid).collect();
     let known = log::read(db, &gids).await?;
-    let (ours, mut decided) = share_out(ballots, &known, token);
+    let (mut ours, mut decided) = share_out(ballots, &known, token);
+    ours.retain(|ballot| may_be_decided(ballot, &known));
     if !ours.is_empty() {
         let rulings = last_resource.rule(db, &ours).await?;
         // A row nobody ruled on would stay as it was claimed: committing.
@@ -146,6 +147,15 @@ pub(crate) fn share_out<W>(
         .filter_map(|ballot| stored(known.get(&ballot.transaction.gid)?, token))
         .collect();
     (ours, decided)
+}
+
+/// Whether nothing is missing: what was begun with foreign participants is committed with all their promises only, whatever
+/// whoever submits it knows of them. To refuse it needs none.
+pub(crate) fn may_be_decided<W>(ballot: &Ballot<W>, known: &[Stored]) -> bool {
+    let gid = ballot.transaction.gid;
+    let row = known.iter().find(|row| row.gid == gid);
+    ballot.refused.is_some()
+        || row.is_none_or(|row| row.branches == 0 || row.state != TxState::Begun)
 }
 
 /// A row as its callers are told: only what was decided under `token` is for them to complete.

@@ -1,13 +1,13 @@
 //! The core's hands: a task that feeds it events and carries out its effects on a real database and real participants.
 
 use crate::{
-    core::{BatchId, Core, Effect, Event, Limits, ToBegin, Wanted},
+    core::{BatchId, Core, Effect, Event, Limits, NotWritten, ToBegin, Wanted},
     decision,
     epochs::Epochs,
     ids::Gid,
     log,
     metrics::{TX_COMMIT_SECONDS, TX_TOTAL},
-    outside::Outside,
+    outside::{self, Outside},
     participant::{Ballot, LastResource, Participant, Participants},
     sessions::Sessions,
     state::{Direction, TxState},
@@ -136,12 +136,8 @@ impl<W: Work> Engine<W> {
     pub async fn roll_back(&self, gid: Gid, reason: Option<&str>) -> Result<(), DecideError> {
         let outcome = match self.hands.find(gid).await? {
             Found::Undecided(transaction) => {
-                let reason = reason.unwrap_or(ROLLED_BACK).chars().take(64).collect();
-                self.decide(Ballot {
-                    transaction: *transaction,
-                    refused: Some(reason),
-                })
-                .await?
+                self.refuse(*transaction, reason.unwrap_or(ROLLED_BACK))
+                    .await?
             }
             Found::Decided(outcome) => outcome,
         };
@@ -149,6 +145,23 @@ impl<W: Work> Engine<W> {
             Outcome::Committed => Err(DecideError::AlreadyCommitted(gid)),
             Outcome::RolledBack { .. } => Ok(()),
         }
+    }
+
+    /// Rolls this transaction back, known or not, for this reason (a short code): the last resource may only refuse it. Of one that
+    /// was decided, the stored outcome.
+    ///
+    /// # Errors
+    /// [`SubmitError`]
+    pub async fn refuse(
+        &self,
+        transaction: Transaction<W>,
+        reason: &str,
+    ) -> Result<Outcome, SubmitError> {
+        self.decide(Ballot {
+            transaction,
+            refused: Some(reason.chars().take(64).collect()),
+        })
+        .await
     }
 
     async fn decide(&self, ballot: Ballot<W>) -> Result<Outcome, SubmitError> {
@@ -239,7 +252,7 @@ async fn drive<W: Work>(
         }
         core.start(now, &mut effects);
         for effect in effects.drain(..) {
-            carry_out(&hands, effect, &done);
+            carry_out(&hands, effect, started, &done);
         }
     }
     warm.abort();
@@ -248,6 +261,7 @@ async fn drive<W: Work>(
 fn carry_out<W: Work>(
     hands: &Arc<Hands<W>>,
     effect: Effect<W, Caller>,
+    started: Instant,
     done: &mpsc::UnboundedSender<Event<W, Caller>>,
 ) {
     let (hands, done) = (Arc::clone(hands), done.clone());
@@ -268,21 +282,26 @@ fn carry_out<W: Work>(
                 to_begin.iter().map(|one| &one.transaction),
             );
             let work = async move {
-                let written = hands.outside.begin(to_begin, hands.overdue_after).await;
-                report(Event::Begun(written));
+                let writing = hands.outside.begin(to_begin, hands.overdue_after);
+                let written = AssertUnwindSafe(writing).catch_unwind().await;
+                report(Event::Begun(written.unwrap_or_else(|_| Err(panicked()))));
             };
             tokio::spawn(work.instrument(span));
         }
         Effect::Ask(transaction, names) => {
             let span = span(Phase::Ask, None, [&transaction]);
             let work = async move {
-                let calls = hands.outside.ask(&transaction, names).await;
+                let asking = hands.outside.ask(&transaction, names.clone());
+                let calls = AssertUnwindSafe(asking).catch_unwind().await;
+                let calls = calls.unwrap_or_else(|_| outside::nobody_knows(names));
                 report(Event::Asked(transaction.gid, calls));
             };
             tokio::spawn(work.instrument(span));
         }
         Effect::Note(votes) => {
-            tokio::spawn(async move { report(Event::Noted(hands.outside.note(&votes).await)) });
+            let span = span::<W>(Phase::Note, None, []);
+            let work = async move { report(Event::Noted(hands.outside.note(&votes).await)) };
+            tokio::spawn(work.instrument(span));
         }
         Effect::Prepare(id, batch) => {
             let span = span(Phase::Prepare, Some(id), &batch);
@@ -323,13 +342,14 @@ fn carry_out<W: Work>(
                 report(Event::ReadBack(id, read));
             });
         }
-        Effect::Complete(id, owed) => {
+        Effect::Complete(id, owed, prepared_at) => {
             let span = span(
                 Phase::Complete,
                 Some(id),
                 owed.iter().map(|it| &it.transaction),
             );
-            let work = async move { report(hands.complete(id, owed).await) };
+            let prepared_at = started + prepared_at;
+            let work = async move { report(hands.complete(id, owed, prepared_at).await) };
             tokio::spawn(work.instrument(span));
         }
     }
@@ -382,8 +402,12 @@ impl<W: Work> Hands<W> {
     }
 
     /// Foreign participants are told once the others are done, and hold up no batch.
-    async fn complete(self: Arc<Self>, id: BatchId, owed: Vec<Owed<W>>) -> Event<W, Caller> {
-        let started = Instant::now();
+    async fn complete(
+        self: Arc<Self>,
+        id: BatchId,
+        owed: Vec<Owed<W>>,
+        prepared_at: Instant,
+    ) -> Event<W, Caller> {
         let has_foreign: HashMap<Gid, bool> = owed
             .iter()
             .map(|it| (it.transaction.gid, it.rest.branches > 0))
@@ -413,15 +437,19 @@ impl<W: Work> Hands<W> {
                 self.tasks.spawn(telling);
             }
         }
-        histogram!(TX_COMMIT_SECONDS).record(started.elapsed());
+        histogram!(TX_COMMIT_SECONDS).record(prepared_at.elapsed());
         Event::Completed(id)
     }
 
     /// Who does not answer is told by recovery.
     async fn tell(&self, direction: Direction, gids: Vec<Gid>) {
         let telling = async {
-            let told = self.outside.tell(direction, &gids).await?;
-            let done = told.iter().filter(|told| told.answer == Answer::Done);
+            let answers = self.outside.tell(direction, &gids).await?;
+            let writing = async |db: &mut _| self.outside.write_open(db, &answers).await;
+            self.sessions.lend(writing).await?;
+            self.outside.write_done(&answers).await?;
+            let told = answers.together(&gids).into_iter();
+            let done = told.filter(|told| told.answer == Answer::Done);
             let done: Vec<Gid> = done.map(|told| told.gid).collect();
             self.finish(direction, &done).await
         };
@@ -439,6 +467,10 @@ impl<W: Work> Hands<W> {
         let finishing = async |db: &mut _| log::finish(db, direction, gids).await;
         self.sessions.lend(finishing).await
     }
+}
+
+fn panicked() -> NotWritten {
+    NotWritten::BadData("it panicked".to_owned())
 }
 
 /// Asks all participants to complete all branches: what each says of them, in their order.
@@ -496,6 +528,7 @@ const fn outcome_label(result: &Result<Outcome, SubmitError>) -> &'static str {
         Ok(Outcome::Committed) => "committed",
         Ok(Outcome::RolledBack { .. }) => "rolled_back",
         Err(SubmitError::CannotDecide(_)) => "cannot_decide",
+        Err(SubmitError::NotPromised(_)) => "not_promised",
         Err(SubmitError::Unavailable(_) | SubmitError::Stopped) => "unavailable",
     }
 }

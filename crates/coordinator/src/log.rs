@@ -7,11 +7,11 @@ mod unfinished;
 pub(crate) use begun::{begin, claim_overdue, find_work, note};
 pub use branches::{BranchState, UnknownBranchState};
 pub(crate) use branches::{
-    Line, ToTell, Waits, come_back, state_of as branch_state, to_tell, wake, write,
+    Line, ToTell, Waits, come_back, state_of as branch_state, to_tell, wait_for_turn, wake, write,
 };
 pub use unfinished::{Backlog, backlog};
 pub(crate) use unfinished::{
-    Failure, Unfinished, claim_due, failed, finished_before, forget, not_now, park,
+    Failure, Unfinished, claim_due, failed, finished_before, forget, lease, not_now, park,
 };
 
 use crate::{
@@ -185,7 +185,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Marks transactions whose every branch has answered. Guarded by the state they had: a late mark changes nothing.
+/// Marks transactions whose every branch has answered. Guarded by the state they had, and by what is known of foreign participants:
+/// a late mark changes nothing, nor one by somebody who saw them in another state.
 pub(crate) async fn finish(
     db: &mut MySqlConnection,
     direction: Direction,
@@ -196,8 +197,11 @@ pub(crate) async fn finish(
         query.push_bind(direction.finished().as_str());
         query
             .push(", finished_at = utc_timestamp(3), last_error = null where state = ")
-            .push_bind(direction.decided().as_str());
-        query.push(" and gid in ");
+            .push_bind(direction.decided().as_str())
+            .push(
+                " and (branches = 0 or not exists (select 1 from transaction_branches b where b.gid = transactions.gid \
+                 and b.is_foreign and b.state not in ('done', 'refused'))) and gid in ",
+            );
         push_gids(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }

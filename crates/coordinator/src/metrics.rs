@@ -2,9 +2,9 @@
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Transactions answered, by `outcome`: committed, `rolled_back`, unavailable, `cannot_decide`.
+/// Transactions answered, by `outcome`: committed, `rolled_back`, unavailable, `cannot_decide`, `not_promised`.
 pub const TX_TOTAL: &str = "tx_total";
-/// Seconds from a batch being prepared to all its branches being complete.
+/// Seconds from a batch being prepared to all its own participants having been told; foreign ones follow.
 pub const TX_COMMIT_SECONDS: &str = "tx_commit_seconds";
 /// Transactions that are not finished, by `state`.
 pub const TX_UNFINISHED: &str = "tx_unfinished";

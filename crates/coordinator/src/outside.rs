@@ -16,11 +16,12 @@ use crate::{
 };
 use chrono::Utc;
 use futures::future::join_all;
+use sqlx::MySqlConnection;
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -30,13 +31,18 @@ use tokio::{
 };
 
 /// How long the participants of a transaction may take to promise, repeats and the wait for a turn included.
-const ASKED_WITHIN: Duration = Duration::from_secs(8);
-/// How long telling them may take: less than a lease of recovery.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
+/// How long telling them may take.
 const TOLD_WITHIN: Duration = Duration::from_secs(8);
+/// How long nobody else tells what is being told: that, and reading and writing the log.
+pub(crate) const TELLING: Duration = Duration::from_secs(30);
 /// The pause before somebody is asked again who is still at it and does not say how long.
 const STILL_AT_IT: Duration = Duration::from_millis(200);
-/// Branches in hand for one participant, at most.
+/// Branches in hand for one participant, at most: so many to be asked, and so many to be told.
 const IN_HAND: u32 = 1_000;
+const TOO_MANY: &str = "too many wait for it";
+/// No count of how often somebody came back.
+const NEVER: u64 = u64::MAX;
 const IS_UNKNOWN: &str = "no such participant is configured";
 
 /// See the module's documentation.
@@ -48,9 +54,19 @@ pub(crate) struct Outside {
 
 /// Where branches wait for one participant.
 struct Desk {
-    room: Semaphore,
-    /// How often it had come back when those that waited for it were woken last.
+    to_ask: Semaphore,
+    to_tell: Semaphore,
+    /// Whether it answered anything since this began.
+    has_answered: AtomicBool,
+    /// How often it had come back when those that waited for it were woken last; at first never.
     came_back: AtomicU64,
+}
+
+/// What foreign participants said when they were told.
+pub(crate) struct Answers {
+    phase: Phase,
+    told: Vec<ToTell>,
+    calls: Vec<Called>,
 }
 
 /// What became of a transaction's foreign branches.
@@ -66,8 +82,10 @@ impl Outside {
     pub(crate) fn new(foreign: ForeignParticipants, sessions: Sessions) -> Self {
         let desk = |participant: &Arc<HttpParticipant>| {
             let desk = Desk {
-                room: Semaphore::new(IN_HAND as usize),
-                came_back: AtomicU64::new(0),
+                to_ask: Semaphore::new(IN_HAND as usize),
+                to_tell: Semaphore::new(IN_HAND as usize),
+                has_answered: AtomicBool::new(false),
+                came_back: AtomicU64::new(NEVER),
             };
             (participant.name().to_owned(), desk)
         };
@@ -98,7 +116,7 @@ impl Outside {
 
     async fn written<X>(
         &self,
-        write: impl AsyncFnOnce(&mut sqlx::MySqlConnection) -> sqlx::Result<X>,
+        write: impl AsyncFnOnce(&mut MySqlConnection) -> sqlx::Result<X>,
     ) -> Written<X> {
         self.sessions
             .lend(write)
@@ -119,14 +137,19 @@ impl Outside {
         let body = log::payload(&transaction.work);
         let until = Instant::now() + ASKED_WITHIN;
         let asked = names.into_iter().map(async |name| {
-            let Some(participant) = self.foreign.get(&name) else {
+            let (Some(participant), Some(desk)) = (self.foreign.get(&name), self.desks.get(&name))
+            else {
                 return (name, not_called(IS_UNKNOWN));
+            };
+            let Ok(_place) = desk.to_ask.try_acquire() else {
+                return (name, not_called(TOO_MANY));
             };
             loop {
                 let trace = transaction.work.traceparent();
                 let called = participant
                     .call(Phase::Ask, transaction.gid, &body, trace, until)
                     .await;
+                desk.heard(&called.reply);
                 let Reply::Running(wait) = called.reply else {
                     return (name, called);
                 };
@@ -140,31 +163,54 @@ impl Outside {
         join_all(asked).await
     }
 
-    /// Tells the foreign participants of these transactions, which were all decided the same way, and writes down what they said: for
-    /// each transaction what all of them said together. Nothing of those that were finished meanwhile.
-    pub(crate) async fn tell(&self, direction: Direction, gids: &[Gid]) -> sqlx::Result<Vec<Told>> {
+    /// Tells the foreign participants of these transactions, which were all decided the same way. Not those that were finished or
+    /// stopped meanwhile.
+    pub(crate) async fn tell(&self, direction: Direction, gids: &[Gid]) -> sqlx::Result<Answers> {
         let reading = async |db: &mut _| log::to_tell(db, direction, gids).await;
-        let to_tell = self.sessions.lend(reading).await?;
+        let told = self.sessions.lend(reading).await?;
         let until = Instant::now() + TOLD_WITHIN;
         let phase = match direction {
             Direction::Commit => Phase::Commit,
             Direction::RollBack => Phase::RollBack,
         };
-        let calls = to_tell.iter().map(|one| self.tell_one(phase, one, until));
-        let called = join_all(calls).await;
-        let lines = to_tell.iter().zip(&called).map(|(one, called)| Line {
-            gid: one.gid,
-            participant: &one.participant,
-            is_foreign: true,
-            state: state_after(&called.reply),
-            op: self.op(&one.participant, phase),
-            called,
-            waits: waits(&called.reply),
-        });
-        let lines: Vec<Line<'_>> = lines.collect();
+        let calls = told.iter().map(|one| self.tell_one(phase, one, until));
+        let calls = join_all(calls).await;
+        Ok(Answers { phase, told, calls })
+    }
+
+    /// Writes down what those said that are done.
+    pub(crate) async fn write_done(&self, answers: &Answers) -> sqlx::Result<()> {
+        let lines = self.lines(answers, |called| called.reply == Reply::Done);
         let writing = async |db: &mut _| log::write(db, &lines).await;
-        self.sessions.lend(writing).await?;
-        Ok(together(gids, &to_tell, &called))
+        self.sessions.lend(writing).await
+    }
+
+    /// Writes down what the others said, and that they are waited for.
+    pub(crate) async fn write_open(
+        &self,
+        db: &mut MySqlConnection,
+        answers: &Answers,
+    ) -> sqlx::Result<()> {
+        let is_open = |called: &Called| called.reply != Reply::Done && called.was_sent();
+        log::write(db, &self.lines(answers, is_open)).await?;
+        let unsent = answers.pairs().filter(|(_, called)| !called.was_sent());
+        let unsent = unsent.map(|(one, _)| (one.gid, one.participant.as_str()));
+        log::wait_for_turn(db, &unsent.collect::<Vec<_>>()).await
+    }
+
+    fn lines<'a>(&self, answers: &'a Answers, which: impl Fn(&Called) -> bool) -> Vec<Line<'a>> {
+        let wanted = answers.pairs().filter(|(_, called)| which(called));
+        wanted
+            .map(|(one, called)| Line {
+                gid: one.gid,
+                participant: &one.participant,
+                is_foreign: true,
+                state: state_after(&called.reply),
+                op: self.op(&one.participant, answers.phase),
+                called,
+                waits: Some(waits(&called.reply)),
+            })
+            .collect()
     }
 
     async fn tell_one(&self, phase: Phase, one: &ToTell, until: Instant) -> Called {
@@ -177,41 +223,45 @@ impl Outside {
                 ..not_called(IS_UNKNOWN)
             };
         };
-        let Ok(_place) = desk.room.try_acquire() else {
-            return not_called("too many wait for it");
+        let Ok(_place) = desk.to_tell.try_acquire() else {
+            return not_called(TOO_MANY);
         };
-        participant
+        let called = participant
             .call(phase, one.gid, &one.payload, None, until)
-            .await
+            .await;
+        desk.heard(&called.reply);
+        called
     }
 
     /// Lets transactions that wait for a participant go on, as far as it has room for them: of one that does not answer, one; of one
-    /// that was away and answers again, also those that wait for their next try, and those that are stuck for its sake.
+    /// that was away and answers again, also those that wait for their next try, and those that are stuck for its sake, a thousand at
+    /// a time. Of what happened before this process began nothing is known: the first answer counts as a return.
     pub(crate) async fn wake(&self) -> sqlx::Result<()> {
-        if self.desks.is_empty() {
-            return Ok(());
-        }
         for participant in self.foreign.iter() {
-            let Some(desk) = self.desks.get(participant.name()) else {
+            let (name, Some(desk)) = (participant.name(), self.desks.get(participant.name()))
+            else {
                 continue;
             };
             if participant.is_away() {
                 continue;
             }
             let came_back = *participant.came_back().borrow();
-            if desk.came_back.load(Ordering::Relaxed) != came_back {
-                let waking = async |db: &mut _| log::come_back(db, participant.name()).await;
-                self.sessions.lend(waking).await?;
-                desk.came_back.store(came_back, Ordering::Relaxed);
+            if desk.has_answered.load(Ordering::Relaxed)
+                && desk.came_back.load(Ordering::Relaxed) != came_back
+            {
+                let waking = async |db: &mut _| log::come_back(db, name).await;
+                if !self.sessions.lend(waking).await? {
+                    desk.came_back.store(came_back, Ordering::Relaxed);
+                }
             }
-            let room = u32::try_from(desk.room.available_permits()).unwrap_or(IN_HAND);
+            let room = u32::try_from(desk.to_tell.available_permits()).unwrap_or(IN_HAND);
             let room = if participant.answers() {
                 room
             } else {
                 room.min(1)
             };
             if room > 0 {
-                let waking = async |db: &mut _| log::wake(db, participant.name(), room).await;
+                let waking = async |db: &mut _| log::wake(db, name, room).await;
                 self.sessions.lend(waking).await?;
             }
         }
@@ -228,6 +278,38 @@ impl Outside {
         let op = participant.and_then(|it| it.style().op(phase));
         op.map_or("none", crate::foreign::Op::as_str)
     }
+}
+
+impl Desk {
+    fn heard(&self, reply: &Reply) {
+        if matches!(reply, Reply::Done | Reply::No(_) | Reply::Running(_)) {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Answers {
+    fn pairs(&self) -> impl Iterator<Item = (&ToTell, &Called)> {
+        self.told.iter().zip(&self.calls)
+    }
+
+    /// What all participants of each of these said together.
+    pub(crate) fn together(&self, gids: &[Gid]) -> Vec<Told> {
+        together(gids, &self.told, &self.calls)
+    }
+}
+
+/// Whoever asked these panicked.
+pub(crate) fn nobody_knows(names: Vec<String>) -> Vec<(String, Called)> {
+    let unknown = Reply::Unknown("asking it panicked".to_owned());
+    let unknown = |name| {
+        let called = Called {
+            reply: unknown.clone(),
+            ..not_called("")
+        };
+        (name, called)
+    };
+    names.into_iter().map(unknown).collect()
 }
 
 fn not_called(why: &str) -> Called {

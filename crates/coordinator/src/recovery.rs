@@ -9,9 +9,9 @@ use crate::{
     engine,
     foreign::{Called, Reply},
     ids::Gid,
-    log::{self, BranchState, Line, Unfinished, Waits},
+    log::{self, BranchState, Line, Unfinished},
     metrics::{TX_HANGING, TX_OLDEST_UNFINISHED_SECONDS, TX_UNFINISHED},
-    outside::Outside,
+    outside::{Outside, TELLING},
     participant::{Participant, Participants},
     resume::ResumeError,
     retry::RetryPolicy,
@@ -23,7 +23,7 @@ use chrono::Utc;
 use futures::future::try_join_all;
 use metrics::gauge;
 use serde::de::DeserializeOwned;
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::{Connection as _, MySqlConnection, MySqlPool};
 use std::{collections::HashMap, ops::Add, sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -100,7 +100,12 @@ impl<W: Work> Recovery<W> {
     /// # Errors
     /// What the database says; what was claimed comes back after its lease.
     pub async fn run_batch(&self) -> sqlx::Result<Recovered> {
-        self.outside.wake().await?;
+        // Whoever waits for a participant is no reason to hold up the others.
+        if let Err(cause) = self.outside.wake().await {
+            warn!(
+                "What waits for a participant outside could not be woken, it is tried again: {cause}"
+            );
+        }
         let (commits, rollbacks) = tokio::try_join!(
             self.run_direction(Direction::Commit),
             self.run_direction(Direction::RollBack)
@@ -137,7 +142,10 @@ impl<W: Work> Recovery<W> {
     /// # Errors
     /// [`ResumeError`]
     pub async fn resume(&self, gid: Gid) -> Result<TxState, ResumeError> {
-        crate::resume::resume(&self.db, gid).await
+        let mut tx = self.db.begin().await?;
+        let state = crate::resume::resume(&mut tx, gid).await?;
+        tx.commit().await?;
+        Ok(state)
     }
 
     /// Publishes how much is unfinished, and for how long.
@@ -224,6 +232,8 @@ impl<W: Work> Recovery<W> {
         recovered.finished = done.len();
         recovered.telling = outside.len();
         if !outside.is_empty() {
+            let gids: Vec<Gid> = outside.iter().map(|(gid, _)| *gid).collect();
+            log::lease(&mut session, &gids, TELLING).await?;
             self.telling.spawn(tell(
                 Arc::clone(&self.outside),
                 self.pace.retry,
@@ -245,20 +255,27 @@ async fn tell(
     let attempts: HashMap<Gid, i32> = transactions.iter().copied().collect();
     let gids: Vec<Gid> = transactions.into_iter().map(|(gid, _)| gid).collect();
     let telling = async {
+        let answers = outside.tell(direction, &gids).await?;
         let mut trouble = Trouble::default();
         let mut done = Vec::new();
-        for told in outside.tell(direction, &gids).await? {
+        for told in answers.together(&gids) {
             match told.answer {
                 Answer::Done => done.push(told.gid),
                 Answer::NotYet(why) if told.is_parked => trouble.park(told.gid, why),
                 other => trouble.add(told.gid, attempts[&told.gid], other),
             }
         }
-        let writing = async |db: &mut MySqlConnection| {
-            log::finish(db, direction, &done).await?;
-            trouble.write(db, &retry, direction).await.map(drop)
+        // When they are due first, then for whom they wait, together: who wakes them undoes both.
+        let putting_off = async |db: &mut MySqlConnection| {
+            let mut tx = db.begin().await?;
+            trouble.write(&mut tx, &retry, direction).await?;
+            outside.write_open(&mut tx, &answers).await?;
+            tx.commit().await
         };
-        outside.sessions().lend(writing).await
+        outside.sessions().lend(putting_off).await?;
+        outside.write_done(&answers).await?;
+        let finishing = async |db: &mut _| log::finish(db, direction, &done).await;
+        outside.sessions().lend(finishing).await
     };
     if let Err(cause) = telling.await {
         warn!(
@@ -303,7 +320,7 @@ async fn write_failures(
                 Direction::RollBack => "roll_back",
             },
             called,
-            waits: Waits::No,
+            waits: None,
         })
         .collect();
     log::write(db, &lines).await

@@ -17,6 +17,7 @@ const LINKS: usize = 16;
 pub(crate) enum Phase {
     Begin,
     Ask,
+    Note,
     Prepare,
     Decide,
     Complete,
@@ -31,6 +32,7 @@ pub(crate) fn span<'a, W: Work>(
     let phase = match phase {
         Phase::Begin => "begin",
         Phase::Ask => "ask",
+        Phase::Note => "note",
         Phase::Prepare => "prepare",
         Phase::Decide => "decide",
         Phase::Complete => "complete",

@@ -161,6 +161,9 @@ pub enum SubmitError {
     /// This transaction alone cannot be written. Nothing was decided.
     #[error("the transaction cannot be decided: {0}")]
     CannotDecide(String),
+    /// A foreign participant of this transaction has not promised. Nothing was decided; it stays begun.
+    #[error("{0}")]
+    NotPromised(String),
     /// The engine is stopping and took nothing new.
     #[error("the engine is stopping")]
     Stopped,

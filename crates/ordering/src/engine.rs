@@ -2,9 +2,9 @@
 
 use crate::{
     decision::OrderRows,
-    foreign::{BadForeign, Foreign},
+    foreign::Foreign,
     message::OrderMessage,
-    status::OrderOutcome,
+    status::{ARCHIVED, OrderOutcome},
     stock::Stock,
     work::OrderWork,
 };
@@ -13,7 +13,7 @@ use coordinator::{
     SubmitError, Transaction, TxState,
 };
 use service_kit::{mysql, settings::Settings};
-use sqlx::{MySqlPool, mysql::MySqlConnectOptions};
+use sqlx::{MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
 use std::{sync::Arc, time::Duration};
 
 /// Decides orders. Cloning shares the engine.
@@ -40,14 +40,12 @@ impl OrderEngine {
         }
     }
 
-    /// The engine of a process, as the settings say.
-    ///
-    /// # Errors
-    /// When its foreign participants cannot be called: [`Foreign::from_settings`].
-    pub fn of_process(settings: &Settings, stock: Stock) -> Result<Self, BadForeign> {
-        let foreign = Foreign::from_settings(&settings.participants)?;
+    /// The engine of a process, as the settings say. A process calls foreign participants through one [`Foreign`], that its limits
+    /// are its own.
+    #[must_use]
+    pub fn of_process(settings: &Settings, stock: Stock, foreign: Foreign) -> Self {
         let mysql = mysql::options(&settings.database.mysql);
-        Ok(Self::start(limits(settings), mysql, stock, foreign))
+        Self::start(limits(settings), mysql, stock, foreign)
     }
 
     /// Settles one order and tells how; the same again for every repeat. Its units in Redis follow by themselves.
@@ -80,8 +78,9 @@ impl OrderEngine {
     /// # Errors
     /// As [`OrderEngine::submit`].
     pub async fn archive(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
-        self.settle(OrderWork::archive(message.fit_to_be_stored()))
-            .await
+        let archive = OrderWork::archive(message.fit_to_be_stored());
+        let outcome = self.engine.refuse(archive, ARCHIVED).await?;
+        Ok(OrderOutcome::from(outcome))
     }
 
     /// Takes a confirmed order back: `Confirmed` says that it is cancelled now, or was.
@@ -106,6 +105,15 @@ impl OrderEngine {
     pub async fn drain(self) {
         self.engine.drain().await;
     }
+}
+
+/// The order of a transaction that was begun and is not decided, as it was written down with it; `None` where it is not undecided.
+///
+/// # Errors
+/// What the database says; [`sqlx::Error::Decode`] where only a newer build can read it.
+pub async fn undecided(db: &mut MySqlConnection, gid: Gid) -> sqlx::Result<Option<OrderMessage>> {
+    let work: Option<OrderWork> = coordinator::control::undecided(db, gid).await?;
+    Ok(work.map(|work| work.message().clone()))
 }
 
 /// The bounds of a process's engine, as the settings say.

@@ -5,7 +5,7 @@ use crate::world::{SOON, World};
 use compensation::archive::{self, transaction};
 use compensator::schedule::Scan as _;
 use coordinator::Gid;
-use ordering::{OrderOutcome, engine::OrderEngine};
+use ordering::{OrderOutcome, engine::OrderEngine, foreign::Foreign};
 use service_kit::settings::Settings;
 use testkit::{
     eventually,
@@ -25,7 +25,8 @@ impl World {
     }
 
     fn engine_of(&self, settings: &Settings) -> OrderEngine {
-        OrderEngine::of_process(settings, self.stock.clone()).unwrap()
+        let foreign = Foreign::from_settings(&settings.participants).unwrap();
+        OrderEngine::of_process(settings, self.stock.clone(), foreign)
     }
 
     async fn state(&self, gid: Gid) -> String {
@@ -89,7 +90,7 @@ async fn a_coupon_that_is_never_confirmed_is_listed_and_confirmed_once_it_can_be
     assert_eq!((coupons.reserved(), coupons.used()), (1, 0));
 
     coupons.always("confirm", Behaviour::Honest);
-    coordinator::resume(&world.schema.pool, order.gid)
+    coordinator::resume(&mut *world.schema.pool.acquire().await.unwrap(), order.gid)
         .await
         .unwrap();
     world.until(&settings, order.gid, "committed").await;

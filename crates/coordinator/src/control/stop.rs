@@ -5,7 +5,7 @@ use crate::{
     ids::Gid,
     state::{Event, IllegalMove, TxState},
 };
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, QueryBuilder};
 
 /// Why a transaction was not stopped.
 #[derive(Debug, thiserror::Error)]
@@ -21,19 +21,28 @@ pub enum StopError {
     Database(#[from] sqlx::Error),
 }
 
-/// Stops completing a decided transaction, in the name of `by` and for `reason`: it is stuck from now on, and [handed
+/// Where a stuck row goes in the order of due times once it has its dead letter: those that have none are found before it, however
+/// many there are. It is never due.
+const HANDED_OVER: &str = "timestamp('9000-01-01 00:00:00')";
+
+/// Stops completing a decided transaction, in the name of `by` and for `reason`: it is stuck from then on, and [handed
 /// over](stuck_to_hand_over) with what is not done. Calls under way may still be applied, and finish nothing. It goes on only when it is
-/// [resumed](crate::resume()), the way it was decided. Locks its row.
+/// [resumed](crate::resume()), the way it was decided. Locks its row; in a database transaction of the caller's, that may hold what is
+/// written down of the act.
 ///
 /// # Errors
 /// [`StopError`]
-pub async fn stop(db: &MySqlPool, gid: Gid, by: &str, reason: &str) -> Result<TxState, StopError> {
-    let mut tx = db.begin().await?;
+pub async fn stop(
+    db: &mut MySqlConnection,
+    gid: Gid,
+    by: &str,
+    reason: &str,
+) -> Result<TxState, StopError> {
     let stored = sqlx::query_scalar!(
         "select state from transactions where gid = ? for update",
         gid
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut *db)
     .await?
     .ok_or(StopError::NotFound(gid))?;
     let from: TxState = stored
@@ -45,21 +54,13 @@ pub async fn stop(db: &MySqlPool, gid: Gid, by: &str, reason: &str) -> Result<Tx
         .take(500)
         .collect();
     sqlx::query!(
-        "update transactions set state = ?, handed_over = 0, last_error = ? where gid = ?",
+        "update transactions set state = ?, handed_over = 0, stopped = 1, last_error = ? where gid = ?",
         stopped.as_str(),
         why,
         gid
     )
-    .execute(&mut *tx)
+    .execute(db)
     .await?;
-    // A participant that comes back does not start it again.
-    sqlx::query!(
-        "update transaction_branches set waits = 0 where gid = ?",
-        gid
-    )
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
     Ok(stopped)
 }
 
@@ -72,17 +73,20 @@ pub async fn stuck_to_hand_over(
     db: &mut MySqlConnection,
     limit: u32,
 ) -> sqlx::Result<Vec<Details>> {
-    let gids = sqlx::query_scalar!(
-        r#"select gid as "gid: Gid" from transactions
-           where state in ('stuck_committing', 'stuck_rolling_back') and handed_over = 0
-           limit ? for update skip locked"#,
-        limit
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let mut stuck = Vec::with_capacity(gids.len());
-    for gid in gids {
-        stuck.extend(get_in(db, gid).await?);
+    let mut stuck = Vec::new();
+    for state in [TxState::StuckCommitting, TxState::StuckRollingBack] {
+        let gids = sqlx::query_scalar!(
+            r#"select gid as "gid: Gid" from transactions
+               where state = ? and due_at < timestamp('9000-01-01 00:00:00') and handed_over = 0
+               order by due_at limit ? for update skip locked"#,
+            state.as_str(),
+            limit.saturating_sub(u32::try_from(stuck.len()).unwrap_or(u32::MAX))
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        for gid in gids {
+            stuck.extend(get_in(db, gid).await?);
+        }
     }
     Ok(stuck)
 }
@@ -95,8 +99,10 @@ pub async fn handed_over(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result
     if gids.is_empty() {
         return Ok(());
     }
-    let mut query =
-        QueryBuilder::<MySql>::new("update transactions set handed_over = 1 where gid in (");
+    let mut query = QueryBuilder::<MySql>::new(format!(
+        "update transactions set handed_over = 1, due_at = {HANDED_OVER} \
+         where state in ('stuck_committing', 'stuck_rolling_back') and gid in ("
+    ));
     let mut list = query.separated(", ");
     for gid in gids {
         list.push_bind(gid);

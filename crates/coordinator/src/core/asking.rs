@@ -13,6 +13,9 @@ use crate::{
 };
 use std::collections::HashMap;
 
+/// As long as the log's column.
+const REASON_AT_MOST: usize = 64;
+
 /// A transaction that is to be written down, and the participants it has outside.
 #[derive(Debug, Clone)]
 pub struct ToBegin<W> {
@@ -34,6 +37,13 @@ pub enum Begun {
     },
     /// Decided before.
     Decided(Outcome),
+}
+
+impl Begun {
+    /// Whether nobody is left to ask, and nobody refused.
+    pub const fn is_promised(&self) -> bool {
+        matches!(self, Self::Undecided { to_ask, refused: None } if to_ask.is_empty())
+    }
 }
 
 /// What participants said of one transaction.
@@ -97,6 +107,13 @@ impl<W: Clone> Asking<W> {
 
     pub(super) fn len(&self) -> usize {
         self.begin.len() + self.asked.len() + self.note.len()
+    }
+
+    /// Whether this transaction is on its way through here.
+    pub(super) fn has(&self, gid: Gid) -> bool {
+        self.asked.contains_key(&gid)
+            || self.begin.any(|one| one.transaction.gid == gid)
+            || self.note.any(|(transaction, _)| transaction.gid == gid)
     }
 
     pub(super) fn begin(&mut self, one: ToBegin<W>) {
@@ -178,7 +195,7 @@ impl<W: Clone> Asking<W> {
                     transaction,
                     refused,
                 }),
-                Err(why) => Left::Answered(transaction.gid, Err(SubmitError::CannotDecide(why))),
+                Err(why) => Left::Answered(transaction.gid, Err(SubmitError::NotPromised(why))),
             })
             .collect()
     }
@@ -193,13 +210,21 @@ fn read(votes: Votes) -> Result<Option<String>, String> {
     for (name, call) in votes.calls {
         let why = match call.reply {
             Reply::Done => continue,
-            Reply::No(reason) => return Ok(Some(reason)),
+            Reply::No(reason) => return Ok(Some(reason_of(&name, &reason))),
             Reply::Running(_) => "it is still at it".to_owned(),
             Reply::Unknown(why) | Reply::Away(why, _) => why,
         };
         open = Some(format!("{name} has not promised: {why}"));
     }
     open.map_or(Ok(None), Err)
+}
+
+/// A participant's reason as ours: with its name before it, so that no word of its own means anything here.
+pub fn reason_of(participant: &str, reason: &str) -> String {
+    format!("{participant}:{reason}")
+        .chars()
+        .take(REASON_AT_MOST)
+        .collect()
 }
 
 fn told<X, W>(lost: Option<(Vec<X>, GiveUp)>, gid: impl Fn(&X) -> Gid) -> Vec<Left<W>> {
@@ -233,6 +258,11 @@ impl<X> Writes<X> {
 
     fn len(&self) -> usize {
         self.waiting.len() + self.parts.iter().map(Vec::len).sum::<usize>()
+    }
+
+    fn any(&self, is_it: impl Fn(&X) -> bool) -> bool {
+        let mut all = self.waiting.iter().chain(self.parts.iter().flatten());
+        all.any(is_it)
     }
 
     /// What is to be written now, unless a write is under way.

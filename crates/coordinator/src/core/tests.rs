@@ -343,7 +343,7 @@ fn without_a_promise_nothing_is_decided_and_the_caller_is_told() {
         called(Reply::Unknown("reset".to_owned())),
     )]);
     let effects = bench.on([Event::Noted(Ok(()))]);
-    let [Effect::Answer(0, Err(SubmitError::CannotDecide(why)))] = effects.as_slice() else {
+    let [Effect::Answer(0, Err(SubmitError::NotPromised(why)))] = effects.as_slice() else {
         panic!("expected an error, got {effects:?}")
     };
     assert_eq!(why, "coupon has not promised: reset");
@@ -364,7 +364,7 @@ fn a_foreign_no_reaches_the_decision() {
     let [Effect::Decide(_, _, ballots)] = effects.as_slice() else {
         panic!("expected a decision, got {effects:?}")
     };
-    assert_eq!(ballots[0].refused.as_deref(), Some("expired"));
+    assert_eq!(ballots[0].refused.as_deref(), Some("coupon:expired"));
 }
 
 #[test]

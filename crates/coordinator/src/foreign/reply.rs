@@ -88,6 +88,14 @@ impl fmt::Display for Op {
     }
 }
 
+impl Called {
+    /// Whether a request was sent: only then it says anything of the branch.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        !(matches!(self.reply, Reply::Away(..)) && self.took.is_zero())
+    }
+}
+
 impl Style {
     /// What a participant of this style is called for; nothing where there is nothing to do: what a saga did stays done.
     #[must_use]

@@ -38,7 +38,12 @@ pub(crate) async fn begin<W: Work>(
         .collect();
     let undecided = known.iter().filter(|row| row.outcome().is_none());
     let undecided: Vec<Gid> = undecided.map(|row| row.gid).collect();
-    begun.extend(branches::to_ask(db, &undecided).await?);
+    let to_ask = branches::to_ask(db, &undecided).await?;
+    // Two who asked at once may have one promise each: together they are all.
+    let promised = to_ask.iter().filter(|(_, begun)| begun.is_promised());
+    let promised: Vec<Gid> = promised.map(|(gid, _)| *gid).collect();
+    prepared(db, &promised).await?;
+    begun.extend(to_ask);
     let foreign: HashMap<Gid, &Vec<String>> = to_begin
         .iter()
         .map(|one| (one.transaction.gid, &one.foreign))
@@ -102,13 +107,14 @@ pub(crate) async fn note(
     votes: &[Votes],
     op: impl Fn(&str) -> &'static str,
 ) -> sqlx::Result<()> {
-    let lines: Vec<Line<'_>> = votes
-        .iter()
-        .flat_map(|one| {
-            one.calls
-                .iter()
-                .map(|(name, called)| (one.gid, name, called))
-        })
+    let calls = votes.iter().flat_map(|one| {
+        one.calls
+            .iter()
+            .map(move |(name, called)| (one.gid, name, called))
+    });
+    // Who was not called has not been asked, but it may have been before.
+    let lines: Vec<Line<'_>> = calls
+        .filter(|(_, _, called)| called.was_sent())
         .map(|(gid, name, called)| Line {
             gid,
             participant: name,
@@ -116,32 +122,36 @@ pub(crate) async fn note(
             state: voted(&called.reply),
             op: op(name),
             called,
-            waits: branches::Waits::No,
+            waits: None,
         })
         .collect();
     db.execute("start transaction").await?;
     let promised = votes.iter().filter(|one| one.is_promised);
     let promised: Vec<Gid> = promised.map(|one| one.gid).collect();
-    if !promised.is_empty() {
-        let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
-        query
-            .push_bind(TxState::Prepared.as_str())
-            .push(" where state = ")
-            .push_bind(TxState::Begun.as_str())
-            .push(" and gid in ");
-        push_gids(&mut query, promised.into_iter());
-        query.build().execute(&mut *db).await?;
-    }
+    prepared(db, &promised).await?;
     branches::write(db, &lines).await?;
     db.execute("commit").await?;
     Ok(())
+}
+
+async fn prepared(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result<()> {
+    if gids.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
+    query
+        .push_bind(TxState::Prepared.as_str())
+        .push(" where state = ")
+        .push_bind(TxState::Begun.as_str())
+        .push(" and gid in ");
+    push_gids(&mut query, gids.iter().copied());
+    query.build().execute(db).await.map(drop)
 }
 
 const fn voted(reply: &Reply) -> BranchState {
     match reply {
         Reply::Done => BranchState::Promised,
         Reply::No(_) => BranchState::Refused,
-        // Who was not called has not been asked; but it may have been before.
         Reply::Running(_) | Reply::Unknown(_) | Reply::Away(..) => BranchState::Unknown,
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{ROWS_A_STATEMENT, evidence, push_gids};
 use crate::{
-    core::Begun,
+    core::{Begun, reason_of},
     foreign::{Called, Reply},
     ids::Gid,
     state::{Direction, Event},
@@ -13,6 +13,8 @@ use std::{collections::HashMap, fmt, str::FromStr};
 
 /// Calls kept of a branch.
 const CALLS_KEPT: i32 = 20;
+/// Instead of a value of `waits`: it stays as it is.
+const UNCHANGED: i8 = -1;
 /// Characters kept of an answer.
 const ANSWER_AT_MOST: usize = 200;
 
@@ -108,7 +110,8 @@ pub(crate) struct Line<'a> {
     pub state: BranchState,
     pub op: &'static str,
     pub called: &'a Called,
-    pub waits: Waits,
+    /// Unchanged where there is none.
+    pub waits: Option<Waits>,
 }
 
 /// Makes the branches of transactions that were just begun.
@@ -158,10 +161,9 @@ pub(super) async fn to_ask(
             };
             match state_of(row.try_get("state")?)? {
                 BranchState::Refused => {
-                    *refused = Some(
-                        row.try_get::<Option<String>, _>("last_error")?
-                            .unwrap_or_default(),
-                    );
+                    let reason: Option<&str> = row.try_get("last_error")?;
+                    let participant: &str = row.try_get("participant")?;
+                    *refused = Some(reason_of(participant, reason.unwrap_or_default()));
                 }
                 BranchState::Asking | BranchState::Unknown => {
                     to_ask.push(row.try_get("participant")?);
@@ -176,7 +178,7 @@ pub(super) async fn to_ask(
         .collect())
 }
 
-/// Writes calls down, many at a time. What is done stays done, and what was refused refused.
+/// Writes calls down, many at a time. What is done stays done, what was refused refused; a promise is not unknown again.
 pub(crate) async fn write(db: &mut MySqlConnection, lines: &[Line<'_>]) -> sqlx::Result<()> {
     for lines in lines.chunks(ROWS_A_STATEMENT / 4) {
         let mut query = QueryBuilder::<MySql>::new(
@@ -191,17 +193,35 @@ pub(crate) async fn write(db: &mut MySqlConnection, lines: &[Line<'_>]) -> sqlx:
                 .push("1")
                 .push_bind(told(line))
                 .push_bind(why(&line.called.reply).map(evidence))
-                .push_bind(line.waits.stored())
+                .push_bind(line.waits.map_or(UNCHANGED, Waits::stored))
                 .push("utc_timestamp(3)")
                 .push("utc_timestamp(3)");
         });
         query.push(format!(
             " on duplicate key update \
-             state = if(state in ('done', 'refused'), state, values(state)), attempts = attempts + 1, \
-             history = substring_index(concat_ws('\\n', nullif(history, ''), values(history)), '\\n', -{CALLS_KEPT}), \
              last_error = if(state in ('done', 'refused'), coalesce(values(last_error), last_error), values(last_error)), \
-             waits = values(waits), changed_at = values(changed_at)"
+             state = if(state in ('done', 'refused') or (state = 'promised' and values(state) = 'unknown'), state, values(state)), \
+             attempts = attempts + 1, \
+             history = substring_index(concat_ws('\\n', nullif(history, ''), values(history)), '\\n', -{CALLS_KEPT}), \
+             waits = if(values(waits) = {UNCHANGED}, waits, values(waits)), changed_at = values(changed_at)"
         ));
+        query.build().execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// These wait until their participant may be called: nothing was sent, so nothing else is known.
+pub(crate) async fn wait_for_turn(
+    db: &mut MySqlConnection,
+    waiting: &[(Gid, &str)],
+) -> sqlx::Result<()> {
+    for rows in waiting.chunks(ROWS_A_STATEMENT) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "update transaction_branches set waits = 1 where state not in ('done', 'refused') and (gid, participant) in ",
+        );
+        query.push_tuples(rows, |mut row, (gid, participant)| {
+            row.push_bind(gid).push_bind(*participant);
+        });
         query.build().execute(&mut *db).await?;
     }
     Ok(())
@@ -304,41 +324,40 @@ pub(crate) async fn wake(
 }
 
 /// A participant was away and came back: what waits for its next try need wait no longer than for a turn, and what got stuck
-/// meanwhile goes on, a thousand at a time.
-pub(crate) async fn come_back(db: &mut MySqlConnection, participant: &str) -> sqlx::Result<()> {
-    loop {
-        let gids = sqlx::query_scalar!(
-            r#"select gid as "gid: Gid" from transaction_branches where participant = ? and waits = 2 order by gid limit 1000"#,
-            participant
-        )
-        .fetch_all(&mut *db)
-        .await?;
-        if gids.is_empty() {
-            return Ok(());
-        }
-        for direction in [Direction::Commit, Direction::RollBack] {
-            let decided = direction.decided();
-            let stuck = decided
-                .on(Event::AttemptsExhausted)
-                .map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))?;
-            let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
-            query
-                .push_bind(decided.as_str())
-                .push(", attempts = 0, due_at = utc_timestamp(3) where state = ")
-                .push_bind(stuck.as_str())
-                .push(" and gid in ");
-            push_gids(&mut query, gids.iter().copied());
-            query.build().execute(&mut *db).await?;
-        }
-        let mut query = QueryBuilder::<MySql>::new(
-            "update transaction_branches set waits = 1 where participant = ",
-        );
+/// meanwhile goes on, unless an operator stopped it. Up to a thousand; whether there may be more.
+pub(crate) async fn come_back(db: &mut MySqlConnection, participant: &str) -> sqlx::Result<bool> {
+    let gids = sqlx::query_scalar!(
+        r#"select gid as "gid: Gid" from transaction_branches where participant = ? and waits = 2 order by gid limit 1000"#,
+        participant
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    if gids.is_empty() {
+        return Ok(false);
+    }
+    for direction in [Direction::Commit, Direction::RollBack] {
+        let decided = direction.decided();
+        let stuck = decided
+            .on(Event::AttemptsExhausted)
+            .map_err(|illegal| sqlx::Error::Protocol(illegal.to_string()))?;
+        let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
         query
-            .push_bind(participant)
-            .push(" and waits = 2 and gid in ");
+            .push_bind(decided.as_str())
+            .push(", attempts = 0, due_at = utc_timestamp(3) where stopped = 0 and state = ")
+            .push_bind(stuck.as_str())
+            .push(" and gid in ");
         push_gids(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
+    let mut query = QueryBuilder::<MySql>::new(
+        "update transaction_branches set waits = 1 where participant = ",
+    );
+    query
+        .push_bind(participant)
+        .push(" and waits = 2 and gid in ");
+    push_gids(&mut query, gids.iter().copied());
+    query.build().execute(&mut *db).await?;
+    Ok(gids.len() == 1_000)
 }
 
 pub(crate) fn state_of(text: &str) -> sqlx::Result<BranchState> {

@@ -10,7 +10,7 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use std::time::Duration;
 
 /// How long what is parked is left alone should nobody wake it.
-const PARKED: Duration = Duration::from_mins(1);
+const PARKED: Duration = Duration::from_hours(1);
 
 /// A decided transaction that still owes its participants a call.
 #[derive(Debug)]
@@ -60,6 +60,15 @@ pub(crate) async fn not_now(
 /// Lets these wait until the participant they wait for may be called again: see [`wake`](super::wake). Counts nothing.
 pub(crate) async fn park(db: &mut MySqlConnection, gids: &[Gid], why: &str) -> sqlx::Result<()> {
     postpone(db, gids, &due_about(PARKED, 0.2), Some(why)).await
+}
+
+/// Leaves these to whoever calls it, for so long.
+pub(crate) async fn lease(
+    db: &mut MySqlConnection,
+    gids: &[Gid],
+    lease: Duration,
+) -> sqlx::Result<()> {
+    postpone(db, gids, &due_in(lease), None).await
 }
 
 async fn postpone(

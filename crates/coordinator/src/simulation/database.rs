@@ -3,7 +3,7 @@
 use super::{COUPON, Item};
 use crate::{
     core::Begun,
-    decision::{became, share_out},
+    decision::{became, may_be_decided, share_out},
     foreign::Reply,
     ids::{Gid, Label, Token},
     log::{BranchState, Stored},
@@ -29,6 +29,14 @@ pub(super) struct Row {
     pub attempts: u32,
     /// Of the foreign participant, where it takes part.
     pub coupon: Option<BranchState>,
+    pub is_stopped: bool,
+}
+
+impl Row {
+    fn owes_coupon(&self) -> bool {
+        let is_over = |state| matches!(state, BranchState::Done | BranchState::Refused);
+        self.coupon.is_some_and(|state| !is_over(state))
+    }
 }
 
 /// A transaction of the database that is open.
@@ -115,7 +123,9 @@ impl Database {
             .collect();
         let session = self.sessions.get_mut(&id).unwrap();
         session.rows = gids;
-        Ok(share_out(ballots, &known, token))
+        let (mut ours, decided) = share_out(ballots, &known, token);
+        ours.retain(|ballot| may_be_decided(ballot, &known));
+        Ok((ours, decided))
     }
 
     /// What a last resource does, and `record` after it. `None`: some row cannot be written.
@@ -209,6 +219,7 @@ impl Database {
                 due_at,
                 attempts: 0,
                 coupon,
+                is_stopped: false,
             };
             self.rows.insert(row.stored.gid, row);
         }
@@ -241,12 +252,16 @@ impl Database {
             due_at: now + 60_000,
             attempts: 0,
             coupon: Some(BranchState::Asking),
+            is_stopped: false,
         });
         if let Some(outcome) = row.stored.outcome() {
             return Begun::Decided(outcome);
         }
         let is_open = matches!(row.coupon, Some(BranchState::Asking | BranchState::Unknown));
         let refused = row.coupon == Some(BranchState::Refused);
+        if row.coupon == Some(BranchState::Promised) {
+            row.stored.state = TxState::Prepared;
+        }
         Begun::Undecided {
             to_ask: is_open.then(|| COUPON.to_owned()).into_iter().collect(),
             refused: refused.then(|| "unwilling".to_owned()),
@@ -262,18 +277,28 @@ impl Database {
             row.stored.state = TxState::Prepared;
         }
         if !matches!(row.coupon, Some(BranchState::Done | BranchState::Refused)) {
-            row.coupon = row.coupon.map(|_| match reply {
-                Reply::Done => BranchState::Promised,
-                Reply::No(_) => BranchState::Refused,
+            row.coupon = row.coupon.map(|before| match (before, reply) {
+                (_, Reply::Done) => BranchState::Promised,
+                (_, Reply::No(_)) => BranchState::Refused,
+                (BranchState::Promised, _) | (_, Reply::Away(..)) => before,
                 _ => BranchState::Unknown,
             });
         }
     }
 
-    /// Whether the foreign participant has to be told of its decision.
-    pub(super) fn is_to_tell(&self, gid: Gid) -> bool {
-        let coupon = self.rows.get(&gid).and_then(|row| row.coupon);
-        coupon.is_some_and(|state| !matches!(state, BranchState::Done | BranchState::Refused))
+    /// Whether the foreign participant has to be told of its decision, as `log::to_tell` finds it.
+    pub(super) fn is_to_tell(&self, gid: Gid, direction: Direction) -> bool {
+        let row = self.rows.get(&gid);
+        row.is_some_and(|row| row.stored.state == direction.decided() && row.owes_coupon())
+    }
+
+    /// What an operator may do to what is decided.
+    pub(super) fn stop(&mut self, gid: Gid) {
+        if let Some(row) = self.rows.get_mut(&gid)
+            && let Ok(state) = row.stored.state.on(Event::AskedToStop)
+        {
+            (row.stored.state, row.is_stopped) = (state, true);
+        }
     }
 
     pub(super) fn coupon_done(&mut self, gid: Gid) {
@@ -282,10 +307,11 @@ impl Database {
         }
     }
 
-    /// Guarded by the state it had, as `log::finish` is.
+    /// Guarded by the state it had and by what the foreign participant owes, as `log::finish` is.
     pub(super) fn finish(&mut self, gid: Gid, direction: Direction) {
         if let Some(row) = self.rows.get_mut(&gid)
             && row.stored.state == direction.decided()
+            && !row.owes_coupon()
         {
             row.stored.state = direction.finished();
         }
@@ -297,6 +323,7 @@ impl Database {
             && let Ok(state) = row.stored.state.on(Event::Resumed)
         {
             (row.stored.state, row.attempts, row.due_at) = (state, 0, now);
+            row.is_stopped = false;
         }
     }
 

@@ -176,7 +176,7 @@ impl Process {
                     (id, Doing::Decide(token, ballots, None))
                 }
                 Effect::ReadBack(id, token, gids) => (id, Doing::ReadBack(token, gids)),
-                Effect::Complete(id, owed) => (id, Doing::Complete(owed, Vec::new())),
+                Effect::Complete(id, owed, _) => (id, Doing::Complete(owed, Vec::new())),
             };
             self.jobs.push(Job { batch, doing });
         }
@@ -371,7 +371,7 @@ fn ask_coupon(gid: Gid, around: &mut Surroundings<'_>) -> Reply {
 
 /// Tells the foreign participant, as unsurely; what it says is written down where that is not lost.
 pub(super) fn tell_coupon(gid: Gid, direction: Direction, around: &mut Surroundings<'_>) -> Answer {
-    if !around.database.is_to_tell(gid) {
+    if !around.database.is_to_tell(gid, direction) {
         return Answer::Done;
     }
     if around.coupon.is_away {

@@ -236,14 +236,12 @@ impl World {
             Ok(outcome) if stored.as_ref() != Some(outcome) => self
                 .broken
                 .push(format!("{gid}: told {outcome:?}, but stored is {stored:?}")),
-            Err(SubmitError::CannotDecide(why))
-                if !self.bad.contains(&gid) && !why.starts_with(COUPON) =>
-            {
+            Err(SubmitError::CannotDecide(_)) if !self.bad.contains(&gid) => {
                 self.broken.push(format!("{gid} is blamed for another"));
             }
             _ => {}
         }
-        if self.is_last_word(gid, &result) {
+        if Self::is_last_word(&result) {
             self.told.insert(gid, result);
         } else if self.is_calm {
             self.wishes.extend(number_of(gid));
@@ -251,14 +249,8 @@ impl World {
     }
 
     /// Whether it is worth nothing to ask again.
-    fn is_last_word(&self, gid: Gid, result: &Result<Outcome, SubmitError>) -> bool {
-        match result {
-            Ok(_) => true,
-            Err(SubmitError::CannotDecide(why)) => {
-                self.bad.contains(&gid) && !why.starts_with(COUPON)
-            }
-            Err(_) => false,
-        }
+    const fn is_last_word(result: &Result<Outcome, SubmitError>) -> bool {
+        matches!(result, Ok(_) | Err(SubmitError::CannotDecide(_)))
     }
 
     /// What is in force: the log's row, or where retention removed it the last resource's.
@@ -297,7 +289,9 @@ impl World {
         let caller = self.callers.len();
         self.callers.push(gid);
         let transaction = transaction(number, self.bad.contains(&gid));
-        let foreign = transaction.work.has_coupon.then(|| COUPON.to_owned());
+        // Settings change: not everybody knows who takes part.
+        let knows = transaction.work.has_coupon && !self.chance.once_in(6);
+        let foreign = knows.then(|| COUPON.to_owned());
         let wanted = Wanted {
             ballot: Ballot {
                 transaction,
@@ -440,8 +434,13 @@ impl World {
     }
 
     fn somebody_resumes(&mut self) {
-        let number = self.chance.below(8).into();
-        self.database.resume(gid_of(number), self.clock);
+        let gid = gid_of(self.chance.below(8).into());
+        if !self.is_calm && self.chance.once_in(2) {
+            self.tell(|| format!("{gid} is stopped"));
+            self.database.stop(gid);
+        } else {
+            self.database.resume(gid, self.clock);
+        }
     }
 
     fn next_epoch(&mut self) {
@@ -474,7 +473,7 @@ impl World {
             let failed: u32 = self.participants.iter().filter_map(failures).sum();
             let failed = failed + self.coupon.failures.get(gid).copied().unwrap_or_default();
             let is_stuck = row.stored.state.as_str().starts_with("stuck");
-            if is_stuck && failed < POLICY.max_attempts {
+            if is_stuck && !row.is_stopped && failed < POLICY.max_attempts {
                 return Err(format!("{gid} is stuck, but failed {failed} times"));
             }
         }
@@ -498,11 +497,13 @@ impl World {
                 .all(|row| is_final(row.stored.state))
     }
 
-    /// A promise is kept or given back, and nothing is committed without one.
+    /// A promise is kept or given back, and where it was asked nothing is committed without one.
     fn coupon_agrees(&self, gid: Gid, outcome: &Outcome) -> bool {
         let done = self.coupon.done.get(&gid).copied();
         let promised = self.coupon.promised.get(&gid) == Some(&true);
         match outcome {
+            // Nobody who knew of it was there: it has no part in it.
+            Outcome::Committed if !self.coupon.promised.contains_key(&gid) => done.is_none(),
             Outcome::Committed => promised && done == Some(Direction::Commit),
             Outcome::RolledBack { .. } if promised => done == Some(Direction::RollBack),
             Outcome::RolledBack { .. } => done != Some(Direction::Commit),

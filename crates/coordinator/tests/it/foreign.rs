@@ -1,10 +1,10 @@
 //! Transactions with foreign participants, on real sockets: written down first, decided with all promises only, told until they have
 //! done what was decided.
 
-use crate::theatre::{Theatre, Visit};
+use crate::theatre::{Mood, Theatre, Visit};
 use coordinator::{
     BranchState, DecideError, ForeignParticipants, Gid, HttpParticipant, HttpSettings, Outcome,
-    Recovery, Style, SubmitError, Transaction, TxState, control,
+    Recovery, ResumeError, Style, SubmitError, Transaction, TxState, control,
 };
 use futures::future::join_all;
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ async fn a_no_rolls_back_and_needs_no_cancel() {
     coupons.next("try", Behaviour::Refuse("expired"));
     let refused = visit(1);
     let gid = refused.gid;
-    let reason = "expired".to_owned();
+    let reason = "coupon:expired".to_owned();
     assert_eq!(
         theatre.engine().submit(refused).await,
         Ok(Outcome::RolledBack { reason })
@@ -135,7 +135,7 @@ async fn without_a_promise_nothing_is_decided_and_a_repeat_goes_on() {
         coupons.next("try", loses);
         let visit = visit(visitor);
         let gid = visit.gid;
-        let Err(SubmitError::CannotDecide(why)) = theatre.engine().submit(visit.clone()).await
+        let Err(SubmitError::NotPromised(why)) = theatre.engine().submit(visit.clone()).await
         else {
             panic!("it was decided without a promise");
         };
@@ -338,20 +338,157 @@ async fn what_is_stopped_by_force_is_stuck_with_what_is_not_done() {
     let undecided = visit(2);
     theatre.engine().begin(undecided.clone()).await.unwrap();
     theatre.engine().submit(seated).await.unwrap();
-    let pool = &theatre.schema.pool;
-    let stopped = control::stop(pool, gid, "ops", "coupons are closed for good").await;
+    let mut db = theatre.schema.pool.acquire().await.unwrap();
+    let stopped = control::stop(&mut db, gid, "ops", "coupons are closed for good").await;
     assert_eq!(stopped.unwrap(), TxState::StuckCommitting);
-    let mut db = pool.acquire().await.unwrap();
+    let recovery = theatre.recovery();
+    assert!(
+        matches!(
+            recovery.resume(gid).await,
+            Err(ResumeError::NotHandedOver(_))
+        ),
+        "a stop always leaves a dead letter"
+    );
     let stuck = control::stuck_to_hand_over(&mut db, 10).await.unwrap();
     let why = stuck[0].transaction.last_error.as_deref();
     assert_eq!(why, Some("stopped by ops: coupons are closed for good"));
     for refused in [gid, undecided.gid] {
-        let stopped = control::stop(pool, refused, "ops", "again").await;
+        let stopped = control::stop(&mut db, refused, "ops", "again").await;
         assert!(matches!(stopped, Err(control::StopError::CannotStop(_))));
     }
     coupons.always("confirm", Behaviour::Honest);
-    recover(&theatre, &theatre.recovery()).await;
+    recover(&theatre, &recovery).await;
     assert_eq!(theatre.logged(gid).await.state, "stuck_committing");
+    control::handed_over(&mut db, &[gid]).await.unwrap();
+    recovery.resume(gid).await.unwrap();
+    recover(&theatre, &recovery).await;
+    becomes(&theatre, gid, "committed").await;
+    at_peace(&coupons, 1);
+}
+
+/// A stop, and a resume, while the participant is being told: who began to tell before the stop finishes nothing. Breaks when
+/// `log::finish` does not ask for the branches.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_before_it_was_told_is_not_finished_by_who_tells_others() {
+    let (theatre, coupons) = with_coupons(10, Style::Tcc).await;
+    coupons.always("confirm", Behaviour::Skip(Then::Reset));
+    let visits: Vec<Transaction<Visit>> = (1..=2).map(visit).collect();
+    let gids: Vec<Gid> = visits.iter().map(|visit| visit.gid).collect();
+    for visit in visits {
+        theatre.engine().submit(visit).await.unwrap();
+    }
+    coupons.called("confirm", 2).await;
+    coupons.always("confirm", Behaviour::After(Duration::from_millis(1_500)));
+    let mut db = theatre.schema.pool.acquire().await.unwrap();
+    theatre.all_is_due().await;
+    let recovery = theatre.recovery();
+    // Between the claim and the reading of whom to tell: the row is stuck when it is read, and committing when it would be finished.
+    theatre.cloakroom.is(Mood::Slow(Duration::from_millis(300)));
+    let slow = tokio::spawn(async move {
+        recovery.run_batch().await.unwrap();
+        recovery.told().await;
+    });
+    theatre.cloakroom.was_slow().await;
+    control::stop(&mut db, gids[0], "ops", "wait")
+        .await
+        .unwrap();
+    control::handed_over(&mut db, &[gids[0]]).await.unwrap();
+    coupons.called("confirm", 3).await;
+    coordinator::resume(&mut db, gids[0]).await.unwrap();
+    slow.await.unwrap();
+    assert_eq!(theatre.logged(gids[0]).await.state, "committing");
+    theatre.cloakroom.is(Mood::Works);
+    coupons.always("confirm", Behaviour::Honest);
+    recover(&theatre, &theatre.recovery()).await;
+    becomes(&theatre, gids[0], "committed").await;
+    at_peace(&coupons, 2);
+}
+
+/// Breaks when `come_back` does not look at `stopped`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_that_comes_back_does_not_start_what_was_stopped() {
+    let (theatre, coupons) = with_coupons(10, Style::Tcc).await;
+    coupons.always("confirm", Behaviour::Skip(Then::Reset));
+    let visits: Vec<Transaction<Visit>> = (1..=6).map(visit).collect();
+    let stopped = visits[0].gid;
+    for visit in visits {
+        theatre.engine().submit(visit).await.unwrap();
+    }
+    let recovery = theatre.recovery();
+    recover(&theatre, &recovery).await;
+    let mut db = theatre.schema.pool.acquire().await.unwrap();
+    control::stop(&mut db, stopped, "ops", "wait")
+        .await
+        .unwrap();
+    control::handed_over(&mut db, &[stopped]).await.unwrap();
+    coupons.always("confirm", Behaviour::Honest);
+    eventually("the others are told", SOON, || async {
+        recover(&theatre, &recovery).await;
+        (theatre.count("committed").await == 5).then_some(())
+    })
+    .await;
+    recover(&theatre, &recovery).await;
+    assert_eq!(theatre.logged(stopped).await.state, "stuck_committing");
+}
+
+/// Settings changed, or an older process has the order: what was begun with a participant is not committed without it. Breaks
+/// without `decision::may_be_decided`.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_names_no_participants_asks_those_the_log_names() {
+    let (theatre, coupons) = with_coupons(2, Style::Tcc).await;
+    for (visitor, first, outcome) in [
+        (1, Behaviour::Skip(Then::Reset), Outcome::Committed),
+        (
+            2,
+            Behaviour::Refuse("archived"),
+            Outcome::RolledBack {
+                reason: "coupon:archived".to_owned(),
+            },
+        ),
+    ] {
+        coupons.next("try", first);
+        let mut visit = visit(visitor);
+        if outcome == Outcome::Committed {
+            let told = theatre.engine().submit(visit.clone()).await;
+            assert!(matches!(told, Err(SubmitError::NotPromised(_))));
+        } else {
+            theatre.engine().begin(visit.clone()).await.unwrap();
+        }
+        visit.work.foreign.clear();
+        let gid = visit.gid;
+        assert_eq!(theatre.another_engine().submit(visit).await, Ok(outcome));
+        assert!(coupons.ops_of(gid.as_uuid()).contains(&"try".to_owned()));
+    }
+}
+
+/// Two who ask at once may have one promise each: together they are all.
+#[tokio::test(flavor = "multi_thread")]
+async fn promises_that_came_to_different_askers_count_together() {
+    let (theatre, coupons) = with_coupons(1, Style::Tcc).await;
+    let left = visit(1);
+    theatre.engine().begin(left.clone()).await.unwrap();
+    theatre
+        .schema
+        .execute("update transaction_branches set state = 'promised'")
+        .await;
+    assert_eq!(theatre.engine().submit(left).await, Ok(Outcome::Committed));
+    assert!(coupons.calls().iter().all(|call| call.op != "try"));
+}
+
+/// Who gives a transaction up while it is being asked is not told that it cannot be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_comes_while_it_is_asked_is_decided_when_no_promise_comes() {
+    let (theatre, coupons) = with_coupons(1, Style::Tcc).await;
+    coupons.always("try", Behaviour::Apply(Then::Hang));
+    let slow = visit(1);
+    let (engine, other) = (theatre.engine().clone(), slow.clone());
+    let submitted = tokio::spawn(async move { engine.submit(other).await });
+    coupons.called("try", 1).await;
+    let reason = "given_up".to_owned();
+    let refused = theatre.engine().refuse(slow, &reason).await;
+    let rolled_back = Ok(Outcome::RolledBack { reason });
+    assert_eq!(refused, rolled_back);
+    assert_eq!(submitted.await.unwrap(), rolled_back);
 }
 
 /// What got stuck while a participant was away goes on by itself when it is back. Breaks without `log::come_back`.
@@ -384,10 +521,7 @@ async fn a_participant_nobody_knows_promises_nothing() {
     let stranger = Theatre::visit_with(1, &["stranger"]);
     let gid = stranger.gid;
     let told = theatre.engine().submit(stranger).await;
-    assert!(
-        matches!(told, Err(SubmitError::CannotDecide(_))),
-        "{told:?}"
-    );
+    assert!(matches!(told, Err(SubmitError::NotPromised(_))), "{told:?}");
     assert_eq!(theatre.logged(gid).await.state, "begun");
     theatre.engine().roll_back(gid, None).await.unwrap();
     assert_eq!(theatre.logged(gid).await.state, "rolling_back");

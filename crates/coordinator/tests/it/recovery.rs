@@ -65,13 +65,15 @@ async fn a_participant_that_is_away_makes_nothing_stuck() {
 async fn only_what_is_stuck_is_resumed() {
     let theatre = Theatre::with_seats(1).await;
     let gid = theatre.decided(1).await;
-    let db = &theatre.schema.pool;
+    let mut db = theatre.schema.pool.acquire().await.unwrap();
     assert!(matches!(
-        resume(db, gid).await,
+        resume(&mut db, gid).await,
         Err(ResumeError::NotStuck(_))
     ));
     let nobody = Gid::from_uuid(Uuid::nil());
-    assert!(matches!(resume(db, nobody).await, Err(ResumeError::NotFound(it)) if it == nobody));
+    assert!(
+        matches!(resume(&mut db, nobody).await, Err(ResumeError::NotFound(it)) if it == nobody)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,8 @@ pub enum Mood {
     IsAway,
     Fails,
     Panics,
+    /// Works, after so long.
+    Slow(Duration),
 }
 
 /// A participant that keeps what it was told.
@@ -68,6 +70,8 @@ pub struct Desk {
     name: &'static str,
     mood: Mutex<Mood>,
     asked: Mutex<HashSet<Gid>>,
+    /// How often it was slow.
+    slow: Mutex<usize>,
     told: Mutex<HashMap<Gid, Vec<Direction>>>,
 }
 
@@ -77,12 +81,21 @@ impl Desk {
             name,
             mood: Mutex::new(Mood::Works),
             asked: Mutex::default(),
+            slow: Mutex::default(),
             told: Mutex::default(),
         })
     }
 
     pub fn is(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// Waits until it has begun to be slow.
+    pub async fn was_slow(&self) {
+        testkit::eventually("it is slow", Duration::from_secs(10), async || {
+            (*self.slow.lock().unwrap() > 0).then_some(())
+        })
+        .await;
     }
 
     fn was_asked_of(&self, gid: Gid) -> bool {
@@ -115,13 +128,17 @@ impl Participant<Visit> for Desk {
             let mood = *self.mood.lock().unwrap();
             let gids = batch.iter().map(|branch| branch.gid);
             self.asked.lock().unwrap().extend(gids);
+            if let Mood::Slow(by) = mood {
+                *self.slow.lock().unwrap() += 1;
+                tokio::time::sleep(by).await;
+            }
             let answer = match mood {
-                Mood::Works => Answer::Done,
+                Mood::Works | Mood::Slow(_) => Answer::Done,
                 Mood::IsAway => Answer::NotYet("closed".to_owned()),
                 Mood::Fails => Answer::Failed("no hooks left".to_owned()),
                 Mood::Panics => panic!("the {} panics", self.name),
             };
-            if mood == Mood::Works {
+            if matches!(mood, Mood::Works | Mood::Slow(_)) {
                 let mut told = self.told.lock().unwrap();
                 for branch in batch {
                     told.entry(branch.gid).or_default().push(branch.direction);
