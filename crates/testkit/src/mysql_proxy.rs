@@ -211,7 +211,7 @@ fn take_if_it_matches(armed: &Slot, statement: &str) -> Option<Trap> {
 
 /// The prepared statements of one connection, by the number the server gave them.
 #[derive(Default)]
-struct Statements {
+pub(crate) struct Statements {
     /// Prepared just now: the client carries it out next, and names its number then.
     latest: Option<String>,
     known: HashMap<[u8; 4], String>,
@@ -219,7 +219,7 @@ struct Statements {
 
 impl Statements {
     /// The text of the statement that this packet has carried out.
-    fn carried_out_by<'a>(&'a mut self, body: &'a [u8]) -> Option<&'a str> {
+    pub(crate) fn carried_out_by<'a>(&'a mut self, body: &'a [u8]) -> Option<&'a str> {
         let (&kind, rest) = body.split_first()?;
         match kind {
             QUERY => std::str::from_utf8(rest).ok(),

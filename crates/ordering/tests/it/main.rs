@@ -4,6 +4,7 @@ mod catalogue;
 mod change;
 mod commit_proxy;
 mod decision;
+mod every_step;
 mod fence;
 mod giving_back;
 mod rebuild;
