@@ -37,7 +37,8 @@
 //! - One decision a gid, by whichever engine, in whichever process; every answer about it is the stored one.
 //! - The last resource's rows say what the decision says.
 //! - Every participant is told of every decision, at least once, always the same direction and epoch, until it answers that it is
-//!   done, failed too often, or retention forgot what was finished. A foreign one that refused is not told, nor one that was not asked.
+//!   done, failed too often, or retention forgot what was finished. A foreign one that refused is not told; one
+//!   that may not have been asked is: it remembers, and promises nothing afterwards.
 //! - Nothing is committed without the promise of every foreign participant it has.
 //! - Nobody is held up for good: not by a process that sleeps or dies, nor by a transaction that cannot be written, nor by a panic.
 //!

@@ -152,6 +152,16 @@ async fn recovery_and_retention_go_by_the_index_alone() {
              and finished_at < utc_timestamp(3) - interval 336 hour order by due_at limit 500",
             "Using where",
         ),
+        (
+            "select gid, label, work from transactions where state = 'begun' and due_at <= utc_timestamp(3)
+             order by due_at limit 100 for update skip locked",
+            "Using",
+        ),
+        (
+            "select gid from transactions where state = 'stuck_committing' and due_at < timestamp('9000-01-01 00:00:00')
+             and handed_over = 0 order by due_at limit 50 for update skip locked",
+            "Using",
+        ),
     ] {
         let plan: Vec<(String, String)> = explain(&theatre, query).await;
         for (key, how) in plan {
@@ -161,7 +171,8 @@ async fn recovery_and_retention_go_by_the_index_alone() {
     }
 }
 
-async fn explain(theatre: &Theatre, query: &str) -> Vec<(String, String)> {
+/// The keys a query goes by, and how.
+pub async fn explain(theatre: &Theatre, query: &str) -> Vec<(String, String)> {
     use sqlx::Row as _;
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!("explain {query}")))
         .fetch_all(&theatre.schema.pool)

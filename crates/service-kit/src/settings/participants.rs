@@ -19,7 +19,7 @@ const BREAKER_FAILURES: RangeInclusive<u32> = 1..=1_000;
 pub struct ParticipantSettings {
     /// Its name in the log of transactions, on pages and in requests. It never changes.
     pub name: String,
-    /// How it takes part.
+    /// How it takes part. It never changes either, while transactions with it are unfinished.
     pub style: ParticipantStyle,
     /// Where it listens. It may hold a credential, so it is never shown.
     pub url: Secret,
