@@ -13,8 +13,20 @@
 //!
 //! `REDRESS_STEP` chooses cases: those whose name, as a failure tells it, contains it.
 //!
-//! It leaves out replies that arrive in part and servers that hang. Its other half, at random and thousands of schedules long, is the
-//! coordinator's simulation.
+//! Seen to fail, each with one rule taken out:
+//! - a COMMIT without a reply told as committed: `one order / MySQL: commit / not sent`, an order that nobody wrote;
+//! - a row of another's token ruled on again: `one order / MySQL: commit / dead once sent`, its units are held for good;
+//! - no answer of Redis to a completion taken for done: `one order / Redis: confirm / not sent`, the same;
+//! - `confirm.lua` without its look at what was confirmed: `one order / Redis: confirm / reply lost`, 4 units sold for 2;
+//! - a lost answer of a participant outside taken for done: `one order, outside / coupons: try / not sent`, it is never finished, and
+//!   `… confirm / not sent`, no coupon used;
+//! - recovery that overlooks what is prepared: `one order, outside / MySQL: commit (2) / dead once done`, undecided for good;
+//! - already where nothing else goes wrong: only who surely promised told of an end (`given up`), and a reservation that Redis lost
+//!   not settled (`batch`).
+//!
+//! It leaves out messages, which are order-consumer's and the compensator's, replies that arrive in part, servers that hang, and a
+//! second fault in what a first one made necessary, but for the reading back of a COMMIT and recovery. Its other half, at random and
+//! thousands of schedules long, is the coordinator's simulation.
 
 mod case;
 mod end;
