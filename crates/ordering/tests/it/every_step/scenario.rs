@@ -118,7 +118,7 @@ impl Scenario {
             "limit_exceeded",
             "insufficient_stock",
             "withdrawn",
-            "used_up",
+            "coupon:used_up",
         ],
         ..Self::BATCH
     };
