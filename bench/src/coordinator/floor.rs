@@ -130,13 +130,7 @@ impl Floor {
         .await?;
         self.grant(&by_user).await?;
         self.insert(&by_gid).await?;
-        let mut query =
-            QueryBuilder::<MySql>::new("update transactions set state = 'committing', reason = ");
-        query.push_bind(None::<&str>);
-        query.push(", epoch = ").push_bind(epoch);
-        query.push(" where gid in ");
-        list(&mut query, by_gid.iter().map(|order| order.gid));
-        query.build().execute(&mut self.db).await?;
+        ensure!(epoch == EPOCH, "the sale was rebuilt");
         self.db.execute("commit").await?;
         Ok(())
     }
@@ -189,7 +183,8 @@ impl Floor {
     pub async fn mark(&mut self, batch: &[Order]) -> anyhow::Result<()> {
         let mut query = QueryBuilder::<MySql>::new(
             "update transactions set state = 'committed', finished_at = utc_timestamp(3), last_error = null \
-             where state = 'committing' and gid in ",
+             where state = 'committing' and (branches = 0 or not exists (select 1 from transaction_branches b \
+             where b.gid = transactions.gid and b.is_foreign and b.state not in ('done', 'refused'))) and gid in ",
         );
         list(&mut query, batch.iter().map(|order| order.gid));
         query.build().execute(&mut self.db).await?;
@@ -214,7 +209,7 @@ impl Floor {
                 .push_bind(sale)
                 .push_bind("committing")
                 .push_bind(token)
-                .push("0")
+                .push_bind(EPOCH)
                 .push_bind(format!(
                     r#"{{"act":"place","sale":"{sale}","order":"{id}","user":"{user}","units":{units}}}"#
                 ))
@@ -225,7 +220,7 @@ impl Floor {
         query.push(" on duplicate key update token = if(state in ('begun', 'prepared'), values(token), token)");
         query.build().execute(&mut self.db).await?;
         let mut query = QueryBuilder::<MySql>::new(
-            "select gid, state, token, epoch, reason from transactions where gid in ",
+            "select gid, state, token, epoch, reason, branches from transactions where gid in ",
         );
         list(&mut query, orders.iter().map(|order| order.gid));
         query.build().fetch_all(&mut self.db).await.map(drop)

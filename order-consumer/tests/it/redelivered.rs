@@ -33,12 +33,14 @@ async fn killed_between_its_decision_and_its_offsets_it_meets_the_decision_again
     assert!(!world.written().await.is_empty());
     consumer.kill().await;
     drop(held);
-    assert_eq!(world.uncommitted(&world.topics.group).await, 50);
+    // Those of the batch behind it may be told already: what it had written by then does not hold them up.
+    let untold = world.uncommitted(&world.topics.group).await;
+    assert!(untold > 0);
 
     consumer.restart();
     world.until_all_committed(&world.topics.group).await;
-    let confirmed = answered(&consumer, "committed").await;
-    assert!(confirmed >= 50, "{confirmed} told as confirmed");
+    let confirmed = i64::try_from(answered(&consumer, "committed").await).unwrap();
+    assert!(confirmed >= untold, "{confirmed} told as confirmed");
     assert_eq!(answered(&consumer, "rolled_back").await, 0);
     // What of transactions and sale goes on: recovery finishes the ones, the other sells. Orders and buyers stay as they were.
     let rows = world.rows().await;
