@@ -6,10 +6,9 @@
 //! that fails on data, and reads back a decision whose reply was lost. Completion is started here and finished by recovery if need be.
 
 use crate::{
-    foreign::Called,
     ids::{Gid, Label, Token},
     participant::Ballot,
-    transaction::{Decided, Outcome, Owed, SubmitError, Transaction, Vote},
+    transaction::{Decided, Outcome, Owed, SubmitError, Vote},
 };
 use asking::{Asking, Left};
 use line::Line;
@@ -20,12 +19,14 @@ use std::{
 use turns::Turns;
 
 mod asking;
+mod event;
 mod line;
 #[cfg(test)]
 mod tests;
 mod turns;
 
 pub use asking::{Begun, NotWritten, ToBegin, Votes, Written, reason_of};
+pub use event::{Effect, Event, Tried, Wanted};
 
 /// How often something is tried again after a deadlock or a lock-wait timeout before its callers are told.
 const TRIES: u32 = 10;
@@ -64,91 +65,6 @@ impl Default for Limits {
 /// Names a batch while it is in flight.
 pub type BatchId = u64;
 
-/// What somebody wants, told to the core.
-#[derive(Debug)]
-pub struct Wanted<W, T> {
-    /// The transaction; with a reason to refuse it, it is to be rolled back and nobody is asked.
-    pub ballot: Ballot<W>,
-    /// Its participants outside this system.
-    pub foreign: Vec<String>,
-    /// How whoever wants it is answered.
-    pub caller: T,
-}
-
-/// What happened, told to the core.
-#[derive(Debug)]
-pub enum Event<W, T> {
-    /// Somebody wants a transaction decided.
-    Submitted(Wanted<W, T>),
-    /// What was to be begun is written down, or not.
-    Begun(Written<HashMap<Gid, Begun>>),
-    /// The participants outside were asked for one transaction.
-    Asked(Gid, Vec<(String, Called)>),
-    /// Their votes are written down, or not.
-    Noted(Written<()>),
-    /// The participants have voted, in the order of the batch.
-    Prepared(BatchId, Vec<Vote>),
-    /// All that a batch writes is written, and its COMMIT on its way: who contends for the same may begin.
-    Committing(BatchId),
-    /// The decision was tried.
-    Decided(BatchId, Tried),
-    /// The locking read after a lost reply: what the log holds now, or why it could not be read.
-    ReadBack(BatchId, Result<Vec<Decided>, String>),
-    /// The completing calls of one decision were answered or given up.
-    Completed(BatchId),
-    /// Time has passed.
-    Tick,
-}
-
-/// How trying a decision went.
-#[derive(Debug)]
-pub enum Tried {
-    /// Committed: one entry for every ballot, but for those that were begun and whose foreign participants have not all promised.
-    Done(Vec<Decided>),
-    /// Deadlock or lock-wait timeout; rolled back.
-    Contended(String),
-    /// Rolled back, or never begun, for a reason that is not the batch's.
-    Unavailable(String),
-    /// Rolled back because of what some row holds.
-    BadData(String),
-    /// COMMIT was sent and not answered.
-    ReplyLost(String),
-}
-
-impl Tried {
-    /// What stood in the way, for the log.
-    pub(crate) fn why_not(&self) -> Option<String> {
-        match self {
-            Self::Done(_) => None,
-            Self::Contended(why) => Some(format!("contended: {why}")),
-            Self::Unavailable(why) => Some(format!("unavailable: {why}")),
-            Self::BadData(why) => Some(format!("bad data: {why}")),
-            Self::ReplyLost(why) => Some(format!("reply lost: {why}")),
-        }
-    }
-}
-
-/// What is to be done, told to the driver.
-#[derive(Debug)]
-pub enum Effect<W, T> {
-    /// Write these down before their participants are asked.
-    Begin(Vec<ToBegin<W>>),
-    /// Ask participants outside, by name.
-    Ask(Transaction<W>, Vec<String>),
-    /// Write down what they said.
-    Note(Vec<Votes>),
-    /// Ask the participants.
-    Prepare(BatchId, Vec<Transaction<W>>),
-    /// Try the decision under a fresh token.
-    Decide(BatchId, Token, Vec<Ballot<W>>),
-    /// Read back under a lock what the log holds for these, on a fresh connection. Only entries under the token were decided here.
-    ReadBack(BatchId, Token, Vec<Gid>),
-    /// Complete what was decided of a batch that was prepared at that time.
-    Complete(BatchId, Vec<Owed<W>>, Duration),
-    /// Answer a caller.
-    Answer(T, Result<Outcome, SubmitError>),
-}
-
 /// Why callers get no outcome.
 enum GiveUp {
     Unavailable(String),
@@ -157,8 +73,9 @@ enum GiveUp {
 
 struct Batch<W> {
     labels: HashSet<Label>,
-    is_prepared: bool,
     prepared_at: Duration,
+    /// Whether what is being decided waits for its turn.
+    waits_for_turn: bool,
     /// What is being decided now, and what is left to decide after a split.
     deciding: Vec<Ballot<W>>,
     left: Vec<Vec<Ballot<W>>>,
@@ -245,8 +162,8 @@ impl<W: Clone, T> Core<W, T> {
             let labels = ballots.iter().map(|ballot| ballot.transaction.label);
             let batch = Batch {
                 labels: labels.collect(),
-                is_prepared: false,
                 prepared_at: now,
+                waits_for_turn: false,
                 deciding: ballots,
                 left: Vec::new(),
                 token: Token::fresh(),
@@ -339,10 +256,8 @@ impl<W: Clone, T> Core<W, T> {
                 ballot.refused.get_or_insert(reason);
             }
         }
-        (batch.is_prepared, batch.prepared_at) = (true, now);
-        if self.turns.has_come(id, &batch.labels) {
-            decide(id, batch, effects);
-        }
+        batch.prepared_at = now;
+        self.decide(id, effects);
     }
 
     fn committing(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
@@ -364,7 +279,7 @@ impl<W: Clone, T> Core<W, T> {
             Tried::Contended(why) if batch.tries >= TRIES => {
                 self.give_up(id, GiveUp::Unavailable(why), effects);
             }
-            Tried::Contended(_) => decide(id, batch, effects),
+            Tried::Contended(_) => self.decide(id, effects),
             Tried::Unavailable(why) => self.give_up(id, GiveUp::Unavailable(why), effects),
             Tried::BadData(why) if batch.deciding.len() == 1 => {
                 self.give_up(id, GiveUp::CannotDecide(why), effects);
@@ -373,7 +288,7 @@ impl<W: Clone, T> Core<W, T> {
                 let half = batch.deciding.split_off(batch.deciding.len() / 2);
                 batch.left.push(half);
                 batch.tries = 0;
-                decide(id, batch, effects);
+                self.decide(id, effects);
             }
         }
     }
@@ -394,7 +309,7 @@ impl<W: Clone, T> Core<W, T> {
                 self.decided(id, decided, effects);
             }
             // The locks are free and rows are missing: it surely did not commit.
-            Ok(_) => decide(id, batch, effects),
+            Ok(_) => self.decide(id, effects),
         }
     }
 
@@ -455,7 +370,7 @@ impl<W: Clone, T> Core<W, T> {
         if let Some(part) = batch.left.pop() {
             batch.deciding = part;
             batch.tries = 0;
-            decide(id, batch, effects);
+            self.decide(id, effects);
             return;
         }
         let is_complete = batch.completing == 0;
@@ -465,19 +380,36 @@ impl<W: Clone, T> Core<W, T> {
         }
     }
 
-    /// Batches whose turn comes by this are decided, if they are prepared.
+    /// Batches whose turn comes by this go on.
     fn let_go(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
         let Some(batch) = self.batches.get_mut(&id) else {
             return;
         };
         let labels = std::mem::take(&mut batch.labels);
-        for next in self.turns.let_go(&labels) {
-            let Some(batch) = self.batches.get_mut(&next) else {
-                continue;
-            };
-            if batch.is_prepared && self.turns.has_come(next, &batch.labels) {
-                decide(next, batch, effects);
-            }
+        for next in self.turns.let_go(id, &labels) {
+            self.has_turn_come(next, effects);
+        }
+    }
+
+    /// Has the decision tried; the last resource is asked once its turn has come.
+    fn decide(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        batch.token = Token::fresh();
+        batch.tries += 1;
+        batch.waits_for_turn = true;
+        effects.push(Effect::Decide(id, batch.token, batch.deciding.clone()));
+        self.has_turn_come(id, effects);
+    }
+
+    fn has_turn_come(&mut self, id: BatchId, effects: &mut Vec<Effect<W, T>>) {
+        if let Some(batch) = self.batches.get_mut(&id)
+            && batch.waits_for_turn
+            && self.turns.has_come(id, &batch.labels)
+        {
+            batch.waits_for_turn = false;
+            effects.push(Effect::Turn(id));
         }
     }
 
@@ -510,12 +442,6 @@ impl From<GiveUp> for SubmitError {
             GiveUp::CannotDecide(why) => Self::CannotDecide(why),
         }
     }
-}
-
-fn decide<W: Clone, T>(id: BatchId, batch: &mut Batch<W>, effects: &mut Vec<Effect<W, T>>) {
-    batch.token = Token::fresh();
-    batch.tries += 1;
-    effects.push(Effect::Decide(id, batch.token, batch.deciding.clone()));
 }
 
 fn gids<W>(ballots: &[Ballot<W>]) -> Vec<Gid> {

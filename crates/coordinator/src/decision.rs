@@ -23,12 +23,14 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// The transaction was chosen to break a deadlock, and undone.
 const DEADLOCK: u16 = 1213;
 
-/// Tries to decide the batch once; tells when nothing is left of it but COMMIT.
+/// Tries to decide the batch once: writes into the log, waits for its turn at what is contended for, has the last resource rule, and
+/// tells when nothing is left but COMMIT.
 pub(crate) async fn try_once<W: Work>(
     sessions: &Sessions,
     last_resource: &dyn LastResource<W>,
     epochs: &Epochs,
     (token, ballots): (Token, Vec<Ballot<W>>),
+    turn: impl Future<Output = ()>,
     committing: impl FnOnce(),
 ) -> Tried {
     let mut session = match sessions.take().await {
@@ -36,26 +38,36 @@ pub(crate) async fn try_once<W: Work>(
         Err(cause) => return Tried::Unavailable(cause.to_string()),
     };
     // Nothing was sent that commits: whatever breaks in here, dropping the session undoes it.
-    let ruling =
-        AssertUnwindSafe(rule(&mut session, last_resource, epochs, token, ballots)).catch_unwind();
-    let ruled = match timeout(ANSWER_WITHIN, ruling).await {
-        Ok(Ok(ruled)) => Ok(ruled),
-        Ok(Err(_)) => return Tried::BadData("the last resource panicked".to_owned()),
-        Err(elapsed) => Err(elapsed),
+    let claiming = claim(&mut session, epochs, token, ballots);
+    let claimed = match in_time(claiming).await {
+        Ok(claimed) => claimed,
+        Err(broke) => return not_committed(sessions, session, broke).await,
     };
-    match ruled {
-        Err(_) => {
-            sessions.one_broke();
-            Tried::Unavailable(format!(
-                "no answer from the database within {} s",
-                ANSWER_WITHIN.as_secs()
-            ))
-        }
-        Ok(Err(cause)) => not_committed(sessions, session, &cause).await,
-        Ok(Ok(decided)) => {
+    if !claimed.ours.is_empty() {
+        turn.await;
+    }
+    let ruling = rule(&mut session, last_resource, epochs, claimed);
+    match in_time(ruling).await {
+        Ok(decided) => {
             committing();
             commit(sessions, session, decided).await
         }
+        Err(broke) => not_committed(sessions, session, broke).await,
+    }
+}
+
+/// Why a step before COMMIT came to nothing.
+enum Broke {
+    Panicked,
+    TimedOut,
+    Failed(sqlx::Error),
+}
+
+async fn in_time<X>(step: impl Future<Output = sqlx::Result<X>>) -> Result<X, Broke> {
+    match timeout(ANSWER_WITHIN, AssertUnwindSafe(step).catch_unwind()).await {
+        Ok(Ok(done)) => done.map_err(Broke::Failed),
+        Ok(Err(_)) => Err(Broke::Panicked),
+        Err(_) => Err(Broke::TimedOut),
     }
 }
 
@@ -96,66 +108,88 @@ pub(crate) async fn read_back(
         .collect())
 }
 
-async fn rule<W: Work>(
+/// A batch whose rows in the log are locked.
+struct Claimed<W> {
+    ours: Vec<Ballot<W>>,
+    known: Vec<Stored>,
+    decided: Vec<Decided>,
+}
+
+/// Nobody contends for what is locked here but who submits the same transactions.
+async fn claim<W: Work>(
     db: &mut MySqlConnection,
-    last_resource: &dyn LastResource<W>,
     epochs: &Epochs,
     token: Token,
     mut ballots: Vec<Ballot<W>>,
-) -> sqlx::Result<Vec<Decided>> {
+) -> sqlx::Result<Claimed<W>> {
     db.execute("start transaction").await?;
     ballots.sort_unstable_by_key(|ballot| ballot.transaction.gid);
     let transactions: Vec<_> = ballots.iter().map(|it| &it.transaction).collect();
     log::claim(db, token, &transactions, epochs).await?;
     let gids: Vec<Gid> = transactions.iter().map(|it| it.gid).collect();
     let known = log::read(db, &gids).await?;
-    let (mut ours, mut decided) = share_out(ballots, &known, token);
-    ours.retain(|ballot| may_be_decided(ballot, &known));
-    if !ours.is_empty() {
-        let rulings = last_resource.rule(db, &ours).await?;
-        // A row nobody ruled on would stay as it was claimed: committing.
-        if rulings.len() != ours.len() {
-            return Err(sqlx::Error::Protocol(format!(
-                "the last resource ruled on {} of {} transactions",
-                rulings.len(),
-                ours.len()
-            )));
-        }
-        for (ballot, ruling) in ours.iter().zip(&rulings) {
-            epochs.saw(ballot.transaction.label, ruling.epoch);
-        }
-        decided.extend(record(db, &ours, rulings, &known).await?);
+    let (ours, decided) = share_out(ballots, &known, token);
+    Ok(Claimed {
+        ours,
+        known,
+        decided,
+    })
+}
+
+async fn rule<W: Work>(
+    db: &mut MySqlConnection,
+    last_resource: &dyn LastResource<W>,
+    epochs: &Epochs,
+    claimed: Claimed<W>,
+) -> sqlx::Result<Vec<Decided>> {
+    let Claimed {
+        ours,
+        known,
+        mut decided,
+    } = claimed;
+    if ours.is_empty() {
+        return Ok(decided);
     }
+    let rulings = last_resource.rule(db, &ours).await?;
+    // A row nobody ruled on would stay as it was claimed: committing.
+    if rulings.len() != ours.len() {
+        return Err(sqlx::Error::Protocol(format!(
+            "the last resource ruled on {} of {} transactions",
+            rulings.len(),
+            ours.len()
+        )));
+    }
+    for (ballot, ruling) in ours.iter().zip(&rulings) {
+        epochs.saw(ballot.transaction.label, ruling.epoch);
+    }
+    decided.extend(record(db, &ours, rulings, &known).await?);
     Ok(decided)
 }
 
 /// Shares a batch out once its rows are locked and read: what this attempt is to rule on, and what was decided before. The token
 /// is the guard: a row that carries another one was decided by somebody else, and is theirs to complete.
+///
+/// What was begun with foreign participants and is not prepared is in neither, unless it is to be refused: it is committed with all
+/// their promises only, whatever whoever submits it knows of them.
 pub(crate) fn share_out<W>(
     ballots: Vec<Ballot<W>>,
     known: &[Stored],
     token: Token,
 ) -> (Vec<Ballot<W>>, Vec<Decided>) {
     let known: HashMap<Gid, &Stored> = known.iter().map(|row| (row.gid, row)).collect();
-    let (ours, others): (Vec<_>, Vec<_>) = ballots.into_iter().partition(|ballot| {
+    let (mut ours, others): (Vec<_>, Vec<_>) = ballots.into_iter().partition(|ballot| {
         known
             .get(&ballot.transaction.gid)
             .is_some_and(|row| row.token == token)
+    });
+    ours.retain(|ballot| {
+        ballot.refused.is_some() || !known[&ballot.transaction.gid].waits_for_promises()
     });
     let decided = others
         .iter()
         .filter_map(|ballot| stored(known.get(&ballot.transaction.gid)?, token))
         .collect();
     (ours, decided)
-}
-
-/// Whether nothing is missing: what was begun with foreign participants is committed with all their promises only, whatever
-/// whoever submits it knows of them. To refuse it needs none.
-pub(crate) fn may_be_decided<W>(ballot: &Ballot<W>, known: &[Stored]) -> bool {
-    let gid = ballot.transaction.gid;
-    let row = known.iter().find(|row| row.gid == gid);
-    ballot.refused.is_some()
-        || row.is_none_or(|row| row.branches == 0 || row.state != TxState::Begun)
 }
 
 /// A row as its callers are told: only what was decided under `token` is for them to complete.
@@ -248,12 +282,16 @@ pub(crate) fn became(
     })
 }
 
-async fn not_committed(
-    sessions: &Sessions,
-    mut session: MySqlConnection,
-    cause: &sqlx::Error,
-) -> Tried {
-    let tried = classify(cause);
+async fn not_committed(sessions: &Sessions, mut session: MySqlConnection, broke: Broke) -> Tried {
+    let tried = match broke {
+        // The session is let go in the middle of whatever it was at.
+        Broke::Panicked => return Tried::BadData("the last resource panicked".to_owned()),
+        Broke::TimedOut => Tried::Unavailable(format!(
+            "no answer from the database within {} s",
+            ANSWER_WITHIN.as_secs()
+        )),
+        Broke::Failed(cause) => classify(&cause),
+    };
     if matches!(tried, Tried::Unavailable(_)) {
         sessions.one_broke();
     } else if matches!(

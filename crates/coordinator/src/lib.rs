@@ -174,6 +174,7 @@
 //! # }
 //! ```
 
+mod completing;
 pub mod control;
 mod core;
 mod decision;

@@ -43,6 +43,11 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// Whether it was begun with foreign participants that have not all promised.
+    pub fn waits_for_promises(&self) -> bool {
+        self.state == TxState::Begun && self.branches > 0
+    }
+
     /// Whether it is what it is to become.
     pub fn says(&self, state: TxState, reason: Option<&str>, epoch: i64) -> bool {
         self.state == state && self.reason.as_deref() == reason && self.epoch == epoch

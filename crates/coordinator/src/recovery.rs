@@ -6,7 +6,7 @@
 mod trouble;
 
 use crate::{
-    engine,
+    completing,
     foreign::{Called, Reply},
     ids::Gid,
     log::{self, BranchState, Line, Unfinished},
@@ -211,9 +211,9 @@ impl<W: Work> Recovery<W> {
         }
         let (branches, mut trouble) = read::<W::Branch>(direction, &due);
         let began = Utc::now();
-        let each = engine::complete(&self.participants, &branches).await;
+        let each = completing::complete(&self.participants, &branches).await;
         let lines: Vec<(Gid, &str, Called)> = failures(&branches, &each, began);
-        let answers = engine::joined(branches.len(), each.clone());
+        let answers = completing::joined(branches.len(), each.clone());
         let due: HashMap<Gid, Unfinished> = due.into_iter().map(|row| (row.gid, row)).collect();
         let (mut done, mut outside) = (Vec::new(), Vec::new());
         for (branch, answer) in branches.iter().zip(answers) {

@@ -1,7 +1,10 @@
 //! The core alone: what it does with each event, without a clock, a database or a network.
 
 use super::*;
-use crate::{foreign::Reply, transaction::Rest};
+use crate::{
+    foreign::{Called, Reply},
+    transaction::{Rest, Transaction},
+};
 use chrono::Utc;
 use uuid::Uuid;
 
@@ -112,6 +115,16 @@ fn decisions(effects: &Effects) -> Vec<(BatchId, Vec<Gid>)> {
         .collect()
 }
 
+fn turns(effects: &Effects) -> Vec<BatchId> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Turn(id) => Some(*id),
+            _ => None,
+        })
+        .collect()
+}
+
 fn answers(effects: &Effects) -> Vec<(u32, bool)> {
     effects
         .iter()
@@ -155,17 +168,42 @@ fn batches_of_one_label_are_decided_one_after_another() {
         [(1, (1..5).map(gid_of).collect())],
         "a full batch is prepared meanwhile"
     );
-    assert!(decisions(&bench.on([Event::Prepared(1, vec![Vote::Yes; 4])])).is_empty());
-    let deciding = bench.on([Event::Prepared(0, vec![Vote::Yes])]);
-    assert_eq!(decisions(&deciding), [(0, vec![gid_of(0)])]);
+    let waiting = bench.on([Event::Prepared(1, vec![Vote::Yes; 4])]);
+    assert_eq!(
+        decisions(&waiting),
+        [(1, (1..5).map(gid_of).collect())],
+        "and written into the log"
+    );
+    assert!(turns(&waiting).is_empty());
+    let first = bench.on([Event::Prepared(0, vec![Vote::Yes])]);
+    assert_eq!(decisions(&first), [(0, vec![gid_of(0)])]);
+    assert_eq!(turns(&first), [0]);
     let next = bench.on([Event::Committing(0)]);
     assert_eq!(
-        decisions(&next),
-        [(1, (1..5).map(gid_of).collect())],
+        turns(&next),
+        [1],
         "its turn comes once nothing is left of the first but COMMIT"
     );
     let done = bench.on([Event::Decided(0, Tried::Done(committed(&[gid_of(0)])))]);
-    assert!(decisions(&done).is_empty(), "once");
+    assert!(turns(&done).is_empty(), "once");
+}
+
+#[test]
+fn who_fails_before_its_turn_holds_nobody_up() {
+    let mut bench = Bench::new();
+    bench.submit(&[1]);
+    let full = (1..5).map(|number| submitted(transaction(number, 1), number));
+    bench.on(full);
+    bench.on([Event::Prepared(1, vec![Vote::Yes; 4])]);
+    bench.on([Event::Prepared(0, vec![Vote::Yes])]);
+    let gone = bench.on([Event::Decided(1, Tried::Unavailable("away".to_owned()))]);
+    assert_eq!(answers(&gone).len(), 4);
+    bench.on([Event::Decided(0, Tried::Done(committed(&[gid_of(0)])))]);
+    bench.on([Event::Completed(0)]);
+    assert!(bench.core.is_idle());
+    let next = bench.on([submitted(transaction(9, 1), 9)]);
+    assert_eq!(prepared_batches(&next).len(), 1);
+    assert_eq!(turns(&bench.on([Event::Prepared(2, vec![Vote::Yes])])), [2]);
 }
 
 #[test]
@@ -209,7 +247,7 @@ fn a_no_reaches_the_decision() {
     let mut bench = Bench::new();
     bench.submit(&[1]);
     let effects = bench.on([Event::Prepared(0, vec![Vote::No("withdrawn".to_owned())])]);
-    let [Effect::Decide(_, _, ballots)] = effects.as_slice() else {
+    let [Effect::Decide(_, _, ballots), Effect::Turn(0)] = effects.as_slice() else {
         panic!("expected a decision, got {effects:?}")
     };
     assert_eq!(ballots[0].refused.as_deref(), Some("withdrawn"));
@@ -361,7 +399,7 @@ fn a_foreign_no_reaches_the_decision() {
     )]);
     bench.on([Event::Noted(Ok(()))]);
     let effects = bench.on([Event::Prepared(0, vec![Vote::Yes])]);
-    let [Effect::Decide(_, _, ballots)] = effects.as_slice() else {
+    let [Effect::Decide(_, _, ballots), Effect::Turn(0)] = effects.as_slice() else {
         panic!("expected a decision, got {effects:?}")
     };
     assert_eq!(ballots[0].refused.as_deref(), Some("coupon:expired"));

@@ -1,5 +1,5 @@
-//! Whose turn it is to be decided: batches of one label are decided one after another. While one of them is, the next may be
-//! prepared already, so that its participants' answers are there when its turn comes.
+//! Whose turn it is at a contended row: the last resource rules on batches of one label one after another. While it does, the next may
+//! be prepared and written into the log already, so that nothing is left to do for it when its turn comes.
 
 use super::BatchId;
 use crate::ids::Label;
@@ -35,14 +35,14 @@ impl Turns {
         labels.iter().all(|label| first(label) == Some(&id))
     }
 
-    /// The first batch of these labels lets them go: whoever stands first now.
-    pub(super) fn let_go(&mut self, labels: &HashSet<Label>) -> HashSet<BatchId> {
+    /// A batch lets its labels go, whether or not its turn had come: whoever stands first at them now.
+    pub(super) fn let_go(&mut self, id: BatchId, labels: &HashSet<Label>) -> HashSet<BatchId> {
         let mut next = HashSet::new();
         for label in labels {
             let Some(batches) = self.0.get_mut(label) else {
                 continue;
             };
-            batches.pop_front();
+            batches.retain(|batch| *batch != id);
             match batches.front() {
                 Some(id) => _ = next.insert(*id),
                 None => _ = self.0.remove(label),

@@ -3,7 +3,7 @@
 use super::{COUPON, Item};
 use crate::{
     core::Begun,
-    decision::{became, may_be_decided, share_out},
+    decision::{became, share_out},
     foreign::Reply,
     ids::{Gid, Label, Token},
     log::{BranchState, Stored},
@@ -123,9 +123,7 @@ impl Database {
             .collect();
         let session = self.sessions.get_mut(&id).unwrap();
         session.rows = gids;
-        let (mut ours, decided) = share_out(ballots, &known, token);
-        ours.retain(|ballot| may_be_decided(ballot, &known));
-        Ok((ours, decided))
+        Ok(share_out(ballots, &known, token))
     }
 
     /// What a last resource does, and `record` after it. `None`: some row cannot be written.

@@ -7,8 +7,8 @@ use super::{
     world::Luck,
 };
 use crate::{
+    completing::joined,
     core::{BatchId, Core, Effect, Event, Limits, NotWritten, ToBegin, Tried, Votes},
-    engine::joined,
     foreign::{Called, Reply},
     ids::{Gid, Label, Token},
     participant::Ballot,
@@ -76,6 +76,13 @@ struct Stage {
     decided: Option<Vec<Decided>>,
 }
 
+impl Stage {
+    fn waits_for_turn(&self) -> bool {
+        let is_claimed = |(ours, _): &(Vec<_>, Vec<_>)| !ours.is_empty();
+        self.claimed.as_ref().is_some_and(is_claimed) && self.decided.is_none()
+    }
+}
+
 /// What a step of a job touches.
 pub(super) struct Surroundings<'a> {
     pub database: &'a mut Database,
@@ -105,6 +112,8 @@ pub(super) struct Process {
     pub denied: BTreeSet<(Gid, Token)>,
     /// Batches that had nothing left but COMMIT, once: who contends with them need not wait.
     committing: BTreeSet<BatchId>,
+    /// Batches whose turn has come, with the labels they have it at.
+    turns: BTreeMap<BatchId, BTreeSet<Label>>,
 }
 
 impl Process {
@@ -117,6 +126,7 @@ impl Process {
             tokens: BTreeMap::new(),
             denied: BTreeSet::new(),
             committing: BTreeSet::new(),
+            turns: BTreeMap::new(),
         }
     }
 
@@ -172,8 +182,11 @@ impl Process {
                         let gid = ballot.transaction.gid;
                         self.tokens.entry(gid).or_default().push(token);
                     }
-                    self.assert_labels_are_free(id, &ballots);
                     (id, Doing::Decide(token, ballots, None))
+                }
+                Effect::Turn(id) => {
+                    self.turn_has_come(id);
+                    continue;
                 }
                 Effect::ReadBack(id, token, gids) => (id, Doing::ReadBack(token, gids)),
                 Effect::Complete(id, owed, _) => (id, Doing::Complete(owed, Vec::new())),
@@ -183,19 +196,23 @@ impl Process {
         told
     }
 
-    /// No two batches of one label are decided at once, before one of them has nothing left but COMMIT.
-    fn assert_labels_are_free(&self, id: BatchId, ballots: &[Ballot<Item>]) {
+    /// No two batches of one label have their turn at once, before one of them has nothing left but COMMIT.
+    fn turn_has_come(&mut self, id: BatchId) {
+        let of_batch = self.jobs.iter().filter(|job| job.batch == id);
+        let deciding = of_batch.filter_map(|job| match &job.doing {
+            Doing::Decide(_, ballots, _) => Some(ballots),
+            _ => None,
+        });
+        let Some(ballots) = deciding.last() else {
+            return;
+        };
         let labels: BTreeSet<Label> = ballots.iter().map(|it| it.transaction.label).collect();
-        let writes = |id: BatchId| !self.committing.contains(&id);
-        let others = self.jobs.iter().filter(|job| job.batch != id);
-        for job in others.filter(|job| writes(id) && writes(job.batch)) {
-            if let Doing::Decide(_, others, _) = &job.doing {
-                let clash = others
-                    .iter()
-                    .any(|it| labels.contains(&it.transaction.label));
-                assert!(!clash, "batches {id} and {} share a label", job.batch);
-            }
+        let writes = |id: &BatchId| !self.committing.contains(id);
+        for (other, held) in self.turns.iter().filter(|(other, _)| **other != id) {
+            let clash = writes(&id) && writes(other) && !held.is_disjoint(&labels);
+            assert!(!clash, "batches {id} and {other} share a label");
         }
+        self.turns.insert(id, labels);
     }
 
     /// A caller was told: what was tried for it so far is either in force, or must never be.
@@ -214,22 +231,25 @@ impl Process {
         around: &mut Surroundings<'_>,
     ) -> Option<Event<Item, CallerId>> {
         let Job { batch, doing } = self.jobs.swap_remove(at);
-        let (event, more) = match doing.step(batch, around) {
+        let has_turn = self.turns.contains_key(&batch);
+        let (event, more) = match doing.step(batch, has_turn, around) {
             Step::Again(doing) => (None, Some(doing)),
             Step::Event(event) => (Some(event), None),
             Step::EventAnd(event, doing) => (Some(event), Some(doing)),
             Step::Over => (None, None),
         };
         self.jobs.extend(more.map(|doing| Job { batch, doing }));
-        if let Some(Event::Committing(id)) = &event {
-            self.committing.insert(*id);
+        match &event {
+            Some(Event::Committing(id)) => _ = self.committing.insert(*id),
+            Some(Event::Decided(id, _)) => _ = self.turns.remove(id),
+            _ => {}
         }
         event
     }
 }
 
 impl Doing {
-    fn step(self, id: BatchId, around: &mut Surroundings<'_>) -> Step {
+    fn step(self, id: BatchId, has_turn: bool, around: &mut Surroundings<'_>) -> Step {
         match self {
             Self::Begin(to_begin) => Step::Event(Event::Begun(begin(&to_begin, around))),
             Self::Ask(gid) => {
@@ -275,6 +295,10 @@ impl Doing {
                     return Step::Again(Self::Prepare(batch, votes, at + 1));
                 }
                 Step::Event(Event::Prepared(id, votes))
+            }
+            // What is written into the log, and not ruled on: it waits, with its rows locked.
+            Self::Decide(token, ballots, Some(stage)) if !has_turn && stage.waits_for_turn() => {
+                Step::Again(Self::Decide(token, ballots, Some(stage)))
             }
             Self::Decide(token, ballots, stage) => decide(id, token, ballots, stage, around),
             // Others may be faster.

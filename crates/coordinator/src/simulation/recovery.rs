@@ -6,7 +6,7 @@ use super::{
     hands::{NAMES, Surroundings, ask, tell_coupon},
 };
 use crate::{
-    engine::joined,
+    completing::joined,
     ids::Gid,
     retry::{Next, RetryPolicy},
     state::{Direction, Event, TxState},
