@@ -96,19 +96,19 @@ fn go(world: &mut World) -> Result<(), String> {
 /// everything ends. Each of these breaks it, and was seen to:
 ///
 /// - `share_out` takes every row for its own, whatever its token (the decision's guard): seed 0 decides a transaction twice
-/// - `Core::tried` takes a lost reply for a rollback and tells its callers so: seed 2 decides it after all
-/// - `Core::read_back` takes a log that cannot be read for a rollback: the same at seed 52
-/// - `joined` takes who is away for one who failed: at seed 139 a transaction is stuck that never failed so often
-/// - `joined` takes silence for done: at seed 5 a participant is never told
-/// - `Turns::has_come` lets everybody go: at seed 0 two batches of one label are decided at once
-/// - `Asking::read` takes no answer for a promise: at seed 11 a foreign participant is to confirm what it never promised
-/// - `Asking::begun` asks although nothing could be written down: at seed 78 a promise is never made good
-/// - `Asking::begun` asks for what was decided before: at seed 11 a promise is never given back
-/// - `Core::go_on` forgets that one refused: at seed 0 it is committed all the same
-/// - `decision::stored` forgets foreign branches when it reads back: at seed 455 a promise is never made good
-/// - `became` tells nobody outside of what retention had removed: at seed 1256 a promise is never given back
+/// - `share_out` takes what is begun and not prepared: at seed 1 a foreign participant is to confirm what it never promised
+/// - `Core::tried` takes a lost reply for a rollback and tells its callers so: seed 0 decides it after all
+/// - `Core::read_back` takes a log that cannot be read for a rollback: the same at seed 21
+/// - `joined` takes who is away for one who failed: at seed 121 a transaction is stuck that never failed so often
+/// - `joined` takes silence for done: at seed 135 a participant is never told
+/// - `Turns::has_come` lets everybody go: two batches of one label are ruled on at once
+/// - `Asking::begun` asks although nothing could be written down: at seed 0 a promise is never made good
+/// - `Asking::begun` asks for what was decided before: the same at seed 27
+/// - `Core::go_on` forgets that one refused: seed 34 never ends
+/// - `became` tells nobody outside of what retention had removed: at seed 632 a promise is never given back
 ///
-/// What breaks nothing but makes work twice is not seen here, and need not be: `stored` letting anybody complete what it finds.
+/// What breaks nothing but makes work twice is not seen here, and need not be: `stored` letting anybody complete what it finds, or
+/// forgetting foreign branches, which recovery finds; nor what a second guard stops, as `Asking::read` taking no answer for a promise.
 ///
 /// `SIMULATION_SEED=N` runs that one schedule and tells its story.
 #[test]
