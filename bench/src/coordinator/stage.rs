@@ -1,7 +1,7 @@
 //! The servers as a scenario finds them: sales of its own, and orders that hold their reservation already.
 
 use super::scripts::Scripts;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use chrono::{TimeDelta, Utc};
 use coordinator::Limits;
 use identity::UserId;
@@ -14,10 +14,11 @@ use ordering::{
     sales::{self, NewSale},
     stock::{Create, Stock},
 };
-use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, InfoDict, aio::MultiplexedConnection};
 use service_kit::{mysql, settings::Settings};
 use sqlx::{Executor, MySqlConnection, MySqlPool, mysql::MySqlConnectOptions};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 /// What the bench's product is called: a database that sells anything else is not the bench's to empty.
@@ -28,6 +29,17 @@ const UNITS: u32 = 100_000_000;
 const PIPELINE: usize = 500;
 /// Longer than any pipeline takes on a machine that is busy with other things.
 const REDIS_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// Redis writes out once a second what it was told.
+const ONE_WRITE_OUT: Duration = Duration::from_millis(1_100);
+/// Longer than any backlog of it takes.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+/// What says, above 0, that it still writes.
+const BUSY: [&str; 4] = [
+    "aof_rewrite_in_progress",
+    "aof_rewrite_scheduled",
+    "aof_pending_bio_fsync",
+    "aof_buffer_length",
+];
 /// The epoch of a sale that was just made.
 pub const EPOCH: i64 = 1;
 
@@ -127,7 +139,12 @@ impl Stage {
     /// # Errors
     /// What the servers say.
     pub async fn clear(&self) -> anyhow::Result<()> {
-        for table in ["orders", "sale_buyers", "transactions", "transaction_branches"] {
+        for table in [
+            "orders",
+            "sale_buyers",
+            "transactions",
+            "transaction_branches",
+        ] {
             sqlx::query(sqlx::AssertSqlSafe(format!("truncate table {table}")))
                 .execute(&self.db)
                 .await?;
@@ -164,7 +181,29 @@ impl Stage {
             }
             lists.push(list);
         }
+        self.redis_settled().await?;
         Ok(lists)
+    }
+
+    /// Waits until Redis has put on disk what was prepared: it shares the disk with what is measured.
+    async fn redis_settled(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < SETTLES_WITHIN {
+            sleep(ONE_WRITE_OUT).await;
+            let mut redis = self.redis.clone();
+            let info: InfoDict = redis::cmd("INFO")
+                .arg("persistence")
+                .query_async(&mut redis)
+                .await?;
+            let busy = BUSY.iter().any(|key| info.get::<u64>(key) != Some(0));
+            if !busy {
+                return Ok(());
+            }
+        }
+        bail!(
+            "Redis does not put on disk what was prepared within {} s",
+            SETTLES_WITHIN.as_secs()
+        )
     }
 
     async fn sale(&self) -> anyhow::Result<SaleId> {
