@@ -78,6 +78,9 @@ pub(super) fn refusal(code: &str) -> String {
                 .to_owned()
         }
         "not_stuck" => "It is not stuck: it goes on by itself, or has ended.".to_owned(),
+        "dead_letter_pending" => {
+            "It was just stopped, and its dead letter is still to be written: try again in a moment.".to_owned()
+        }
         "already_stuck" => "It is stuck already: resume it.".to_owned(),
         "not_decided" => "It is not decided yet: roll it back instead.".to_owned(),
         "finished" => "It has finished.".to_owned(),

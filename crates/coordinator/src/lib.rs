@@ -24,7 +24,7 @@
 //! A step of a decision takes 5 s at most, a lock is waited for 2 s, and a session that is silent for 5 s is ended by the server, so
 //! that a process that sleeps holds nobody up. [`Pace`] and [`RetryPolicy`] have those of recovery. What is stored of a transaction
 //! for its participants is at most 1,000 bytes, of its work while it is undecided 64 KiB, a reason 64 characters, a kind 16, what is
-//! kept of an error 500, and of a branch its latest 20 calls. Foreign participants have 8 s to promise, and 8 s to be told at a time;
+//! kept of an error 500, and of a branch its latest 20 calls. Foreign participants have 5 s to promise, and 8 s to be told at a time;
 //! 1,000 branches of each are in hand at once, the others wait in the log.
 //!
 //! # Errors

@@ -142,14 +142,16 @@ async fn an_order_whose_coupon_cannot_be_had_is_given_up_and_takes_its_promise_b
     assert_eq!(coupons.broken_rules(), [""; 0]);
 }
 
-/// What the admin's rollback leaves in the queue: no try was made, and the archive decides.
+/// What the admin's rollback leaves in the queue: no try was made, and the archive decides, also where archived orders keep their
+/// units. Breaks when the archive does not look at who gave it up.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_an_operator_rolls_back_is_archived_with_its_units_and_its_coupon_given_back() {
     use compensation::{attempt::History, headers::Headers, queue, state::State};
     let (world, sale) = World::open(10).await;
     let coupons = ForeignParticipant::start().await;
     coupons.always("try", Behaviour::Apply(Then::Status(500)));
-    let settings = world.with_coupons(&coupons);
+    let mut settings = world.with_coupons(&coupons);
+    settings.dlq.hold_stock = true;
     let engine = world.engine_of(&settings);
     let order = world.reserve(sale).await;
     assert!(engine.submit(order.clone()).await.is_err());
@@ -171,6 +173,8 @@ async fn an_order_an_operator_rolls_back_is_archived_with_its_units_and_its_coup
     };
     let mut db = world.schema.pool.acquire().await.unwrap();
     assert!(queue::enqueue(&mut db, &work).await.unwrap());
+    let stands = queue::give_up(&mut db, work.gid).await.unwrap();
+    assert_eq!(stands, Some(State::Archiving));
     drop(db);
     let repair = world.repair(&settings).await;
     world.drive(&repair).await;
