@@ -90,7 +90,7 @@ async fn a_coupon_that_is_never_confirmed_is_listed_and_confirmed_once_it_can_be
     assert_eq!((coupons.reserved(), coupons.used()), (1, 0));
 
     coupons.always("confirm", Behaviour::Honest);
-    coordinator::resume(&mut *world.schema.pool.acquire().await.unwrap(), order.gid)
+    coordinator::resume(&mut world.schema.pool.acquire().await.unwrap(), order.gid)
         .await
         .unwrap();
     world.until(&settings, order.gid, "committed").await;

@@ -172,14 +172,9 @@ async fn what_was_stopped_lists_whom_nobody_called_and_is_completed_once_it_was_
     engine.submit(order.clone()).await.unwrap();
     engine.drain().await;
     let db = world.schema.pool.clone();
-    let stopped = control::stop(
-        &mut *db.acquire().await.unwrap(),
-        order.gid,
-        "ann",
-        "enough",
-    )
-    .await
-    .unwrap();
+    let stopped = control::stop(&mut db.acquire().await.unwrap(), order.gid, "ann", "enough")
+        .await
+        .unwrap();
     assert_eq!(stopped, TxState::StuckCommitting);
     assert_eq!(repair.stuck.run_batch().await.unwrap(), 1);
     let row = world.letter(order.gid).await.unwrap();
@@ -208,7 +203,7 @@ async fn what_was_stopped_lists_whom_nobody_called_and_is_completed_once_it_was_
         "it is stuck"
     );
     assert_eq!(
-        coordinator::resume(&mut *db.acquire().await.unwrap(), order.gid)
+        coordinator::resume(&mut db.acquire().await.unwrap(), order.gid)
             .await
             .unwrap(),
         TxState::Committing
@@ -247,7 +242,7 @@ async fn stuck_again_after_it_was_resumed_it_is_told_of_again() {
         let row = world.letter(order.gid).await.unwrap();
         assert_eq!((row.times_archived, row.handled), (times, false));
         assert_eq!(world.told_of(order.gid).await.len(), times as usize);
-        coordinator::resume(&mut *world.schema.pool.acquire().await.unwrap(), order.gid)
+        coordinator::resume(&mut world.schema.pool.acquire().await.unwrap(), order.gid)
             .await
             .unwrap();
         world.until_handed_over(&repair).await;
@@ -391,7 +386,7 @@ async fn a_process_archives_what_is_stuck_and_closes_it_by_itself() {
         world.letter(order.gid).await
     })
     .await;
-    coordinator::resume(&mut *world.schema.pool.acquire().await.unwrap(), order.gid)
+    coordinator::resume(&mut world.schema.pool.acquire().await.unwrap(), order.gid)
         .await
         .unwrap();
     let row = eventually("its letter is handled", SOON, || async {
