@@ -199,11 +199,11 @@ impl Process {
     /// No two batches of one label have their turn at once, before one of them has nothing left but COMMIT.
     fn turn_has_come(&mut self, id: BatchId) {
         let of_batch = self.jobs.iter().filter(|job| job.batch == id);
-        let deciding = of_batch.filter_map(|job| match &job.doing {
+        let mut deciding = of_batch.filter_map(|job| match &job.doing {
             Doing::Decide(_, ballots, _) => Some(ballots),
             _ => None,
         });
-        let Some(ballots) = deciding.last() else {
+        let Some(ballots) = deciding.next_back() else {
             return;
         };
         let labels: BTreeSet<Label> = ballots.iter().map(|it| it.transaction.label).collect();
