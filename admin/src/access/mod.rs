@@ -43,7 +43,7 @@ pub(crate) struct Caller {
     pub csrf: String,
 }
 
-/// What came of looking for a log-in; put into every request by [`identify`].
+/// What came of looking for a log-in; put into every request by [`identify()`].
 #[derive(Debug, Clone)]
 enum Identity {
     Known(Caller),

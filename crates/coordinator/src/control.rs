@@ -2,7 +2,7 @@
 //!
 //! Reads only, without locks, on any pool; the figures of a page are those of the moment. Every page is found by the index that
 //! recovery goes by, so its cost does not grow with what is finished. To let a stuck one go on see [`resume`](crate::resume()); to
-//! stop one, [`stop`].
+//! stop one, [`stop()`].
 
 mod branches;
 mod cursor;
@@ -62,7 +62,7 @@ pub struct Filter {
 pub struct Listed {
     /// The transaction.
     pub gid: Gid,
-    /// Its kind of work: see [`Work::kind`](crate::Work::kind).
+    /// Its kind of work: see [`Work::kind`].
     pub kind: String,
     /// What it contends for.
     pub label: Label,

@@ -19,19 +19,19 @@
 //!
 //! # Bounds
 //! [`Limits`] has those of an engine: transactions in a batch, the wait for company (an idle engine waits for nobody), batches in
-//! flight, transactions in the queue; beyond it [`Engine::submit`] waits. Batches of one [`Label`] are decided one after another: the
-//! next one is prepared meanwhile, and begins once nothing is left of the first but COMMIT.
+//! flight, transactions in the queue; beyond it [`Engine::submit`] waits. On batches of one [`Label`] the last
+//! resource rules one after another: the next one is prepared and written into the log meanwhile, and its turn comes once nothing is
+//! left of the first but COMMIT.
 //! A step of a decision takes 5 s at most, a lock is waited for 2 s, and a session that is silent for 5 s is ended by the server, so
 //! that a process that sleeps holds nobody up. [`Pace`] and [`RetryPolicy`] have those of recovery. What is stored of a transaction
 //! for its participants is at most 1,000 bytes, of its work while it is undecided 64 KiB, a reason 64 characters, a kind 16, what is
 //! kept of an error 500, and of a branch its latest 20 calls. Foreign participants have 5 s to promise, and 8 s to be told at a time;
-//! 1,000 branches of each are in hand at once, the others wait in the log.
+//! 1,000 branches of each are in hand at once; of the others those to be told wait in the log, and those to be asked are `NotPromised`.
 //!
 //! # Errors
 //! [`SubmitError`] means that nothing was decided in this call, and nothing will be: the log was away (`Unavailable`), this
-//! transaction alone cannot be decided (`CannotDecide`: it cannot be written, or a foreign participant has not promised), or the
-//! engine is stopping. The same gid may be submitted again. A reply to
-//! COMMIT that never came is no error: it is read back until the log says what happened.
+//! transaction alone cannot be written (`CannotDecide`), one of its foreign participants has not promised (`NotPromised`: it stays
+//! begun), or the engine is stopping. The same gid may be submitted again. A reply to COMMIT that never came is no error: it is read back until the log says what happened.
 //!
 //! # What it guarantees
 //! - One decision a gid, by whichever engine, in whichever process; every answer about it is the stored one.

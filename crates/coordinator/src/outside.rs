@@ -1,8 +1,9 @@
 //! Foreign participants as the engine and recovery use them: what is written down before a call and after it, and how many may be
 //! in hand.
 //!
-//! So many transactions wait here for each participant and no more: one that is slow or away holds nobody else up. The others are
-//! parked in the log, and woken as there is room; of a participant that does not answer, one, to see whether it does again.
+//! So many transactions wait here for each participant and no more: one that is slow or away holds nobody else up. Of the others,
+//! whoever is to be asked is sent away, and whoever is to be told is parked in the log and woken as there is room; of a participant
+//! that does not answer, one, to see whether it does again.
 
 use crate::{
     core::{Begun, NotWritten, ToBegin, Tried, Votes, Written},

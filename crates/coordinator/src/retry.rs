@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How completions that failed are tried again.
+/// How completions that failed are tried again. Of a foreign participant a call without an answer has failed; one that its breaker
+/// holds back has not.
 ///
 /// Only what a participant says is [`Answer::Failed`](crate::Answer::Failed) counts. One that is away, fenced or being repaired
 /// answers `NotYet`, is asked again every `first_wait`, and never makes anything stuck however long it takes.

@@ -52,7 +52,8 @@ impl OrderEngine {
     ///
     /// # Errors
     /// [`SubmitError::Unavailable`] when nothing can be decided now, whatever the order;
-    /// [`SubmitError::CannotDecide`] when this order alone cannot be written. In both cases nothing was decided.
+    /// [`SubmitError::CannotDecide`] when this order alone cannot be written, [`SubmitError::NotPromised`] when a participant outside
+    /// has not promised its part. In all cases nothing was decided.
     pub async fn submit(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
         self.submit_in(message, None).await
     }
