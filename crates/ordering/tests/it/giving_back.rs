@@ -15,24 +15,12 @@ use testkit::eventually;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Available, held and sold in Redis.
+/// Available, held and sold in Redis. What an engine could not tell Redis is told by recovery, as in production.
 async fn until_stock(shop: &Shop, sale: SaleId, is: (i64, i64, i64)) {
+    shop.until_finished().await;
     eventually(&format!("the stock is {is:?}"), SOON, || async {
         let levels = shop.stock.levels(sale).await.unwrap().unwrap();
         ((levels.available, levels.held, levels.sold) == is).then_some(())
-    })
-    .await;
-}
-
-async fn until_finished(shop: &Shop) {
-    eventually("every transaction is finished", SOON, || async {
-        let unfinished: i64 = sqlx::query_scalar(
-            "select count(*) from transactions where state not in ('committed', 'rolled_back')",
-        )
-        .fetch_one(&shop.schema.pool)
-        .await
-        .unwrap();
-        (unfinished == 0).then_some(())
     })
     .await;
 }
@@ -43,7 +31,7 @@ async fn confirmed(shop: &Shop, sale: SaleId, user: UserId, units: u32) -> Order
         shop.engine().submit(order.clone()).await,
         Ok(OrderOutcome::Confirmed)
     );
-    until_finished(shop).await;
+    shop.until_finished().await;
     order
 }
 
@@ -67,7 +55,7 @@ async fn an_archived_order_is_failed_and_its_units_are_free() {
             Ok(OrderOutcome::Failed)
         );
     }
-    until_finished(&shop).await;
+    shop.until_finished().await;
     until_stock(&shop, sale, (10, 0, 0)).await;
     assert_eq!(shop.orders_with(sale, OrderStatus::Failed).await, 1);
     assert_eq!(
@@ -99,7 +87,7 @@ async fn an_order_is_placed_or_archived_and_never_both() {
         assert_eq!(placed, archived, "both are told the one outcome");
         sold += i64::from(placed == Ok(OrderOutcome::Confirmed));
     }
-    until_finished(&shop).await;
+    shop.until_finished().await;
     until_stock(&shop, sale, (1_000 - sold, 0, sold)).await;
     assert_eq!(
         shop.inventory(sale).await,
@@ -148,7 +136,7 @@ async fn a_cancelled_order_gives_its_units_back_once_however_often_it_is_asked()
             ShownStatus::Settled(OrderStatus::Cancelled)
         );
     }
-    until_finished(&shop).await;
+    shop.until_finished().await;
     until_stock(&shop, sale, (10, 0, 0)).await;
     assert_eq!(shop.inventory(sale).await, (10, 0));
     confirmed(&shop, sale, user, 3).await;
@@ -254,7 +242,7 @@ async fn an_operator_is_told_why_a_failed_order_would_be_refused() {
     cancel::cancel(&shop.schema.pool, &engine, user, own.order_id)
         .await
         .unwrap();
-    until_finished(&shop).await;
+    shop.until_finished().await;
     confirmed(&shop, sale, UserId::fresh(), 1).await;
     assert_eq!(refusal().await, Some("insufficient_stock"));
     confirmed(&shop, sale, UserId::fresh(), 1).await;
@@ -279,7 +267,7 @@ async fn of_two_transactions_of_one_generation_the_second_gives_back_what_it_res
         engine.archive(order.clone()).await,
         Ok(OrderOutcome::Failed)
     );
-    until_finished(&shop).await;
+    shop.until_finished().await;
     let replays = [shop.fresh_gid(), shop.fresh_gid()].map(|gid| OrderMessage {
         gid,
         generation: 1,
