@@ -194,6 +194,7 @@ mod sessions;
 #[cfg(test)]
 mod simulation;
 mod state;
+pub mod statement;
 mod trace;
 mod transaction;
 

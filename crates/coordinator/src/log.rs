@@ -18,6 +18,7 @@ use crate::{
     epochs::Epochs,
     ids::{Gid, Token},
     state::{Direction, TxState},
+    statement::{ROWS_AT_MOST, push_list, runs},
     transaction::{Outcome, Transaction, Work},
 };
 use sqlx::{MySql, MySqlConnection, QueryBuilder, Row, mysql::MySqlRow};
@@ -25,8 +26,6 @@ use std::time::Duration;
 
 /// How long recovery leaves a fresh decision to the engine that made it.
 const ENGINE_FIRST: Duration = Duration::from_secs(5);
-/// What a statement carries at most; MySQL takes 65,535 placeholders.
-const ROWS_A_STATEMENT: usize = 1_000;
 /// The reason of a transaction that was rolled back because another transaction settled its order.
 pub const SUPERSEDED: &str = "superseded";
 
@@ -92,7 +91,7 @@ pub(crate) async fn claim<W: Work>(
     transactions: &[&Transaction<W>],
     epochs: &Epochs,
 ) -> sqlx::Result<()> {
-    for rows in transactions.chunks(ROWS_A_STATEMENT) {
+    for rows in runs(transactions) {
         let mut query = QueryBuilder::<MySql>::new(
             "insert into transactions (gid, kind, label, state, token, epoch, payload, attempts, due_at, created_at) ",
         );
@@ -146,11 +145,11 @@ async fn read_with(
     lock: &str,
 ) -> sqlx::Result<Vec<Stored>> {
     let mut found = Vec::with_capacity(gids.len());
-    for gids in gids.chunks(ROWS_A_STATEMENT) {
+    for gids in gids.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new(
             "select gid, state, token, epoch, reason, branches from transactions where gid in ",
         );
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         query.push(lock);
         for row in query.build().fetch_all(&mut *db).await? {
             found.push(Stored::from_row(&row)?);
@@ -168,7 +167,7 @@ pub(crate) async fn record(
     epoch: i64,
     was_begun: bool,
 ) -> sqlx::Result<()> {
-    for gids in gids.chunks(ROWS_A_STATEMENT) {
+    for gids in gids.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
         query
             .push_bind(state.as_str())
@@ -184,7 +183,7 @@ pub(crate) async fn record(
             query.push(format!(", work = null, due_at = {due_at}"));
         }
         query.push(" where gid in ");
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
     Ok(())
@@ -197,7 +196,7 @@ pub(crate) async fn finish(
     direction: Direction,
     gids: &[Gid],
 ) -> sqlx::Result<()> {
-    for gids in gids.chunks(ROWS_A_STATEMENT) {
+    for gids in gids.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
         query.push_bind(direction.finished().as_str());
         query
@@ -207,7 +206,7 @@ pub(crate) async fn finish(
                 " and (branches = 0 or not exists (select 1 from transaction_branches b where b.gid = transactions.gid \
                  and b.is_foreign and b.state not in ('done', 'refused'))) and gid in ",
             );
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
     Ok(())
@@ -225,13 +224,4 @@ fn due_about(after: Duration, jitter: f64) -> String {
 /// As much of a reason as a row holds.
 fn evidence(why: &str) -> String {
     why.chars().take(500).collect()
-}
-
-fn push_gids(query: &mut QueryBuilder<MySql>, gids: impl Iterator<Item = Gid>) {
-    query.push("(");
-    let mut list = query.separated(", ");
-    for gid in gids {
-        list.push_bind(gid);
-    }
-    query.push(")");
 }

@@ -7,6 +7,7 @@
 //! Where one session breaks, the others that rest are let go as well: the server they lead to may have been restarted, and whoever
 //! is handed one of them would learn it the hard way.
 
+use crate::statement::TEXTS_KEPT;
 use sqlx::{Connection, Executor, MySqlConnection, mysql::MySqlConnectOptions};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,7 +41,7 @@ impl Sessions {
     #[must_use]
     pub fn new(options: MySqlConnectOptions) -> Self {
         Self {
-            options: Arc::new(options),
+            options: Arc::new(options.statement_cache_capacity(TEXTS_KEPT)),
             idle: Arc::default(),
         }
     }

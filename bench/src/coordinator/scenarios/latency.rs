@@ -22,6 +22,8 @@ use tokio::{
 /// Orders a second that are offered, and how many of them may wait for their outcome.
 const OFFERED: f64 = 1_200.0;
 const IN_FLIGHT: usize = 500;
+/// Offered before the clock runs, at the same rate: sessions are new in each round, and each prepares its statements first.
+const RAMP: Duration = Duration::from_secs(1);
 /// A first guess of how many go one after the other.
 const ALONE_A_SECOND: f64 = 300.0;
 
@@ -59,7 +61,7 @@ pub async fn offered(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
     let trial = budget.trial_at(OFFERED);
     let mut best = (Shape::ALL[0], f64::MAX);
     for shape in Shape::ALL {
-        let tried = offer_bare(stage, shape, &one_list(stage, trial).await?).await?;
+        let tried = offer_bare(stage, shape, &with_ramp(stage, trial).await?).await?;
         if tried.mean_ms() < best.1 {
             best = (shape, tried.mean_ms());
         }
@@ -67,8 +69,8 @@ pub async fn offered(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
     let (shape, orders) = (best.0, budget.orders_at(OFFERED));
     let rounds = alternate(
         budget,
-        async || offer_to_engine(stage, one_list(stage, orders).await?).await,
-        async || offer_bare(stage, shape, &one_list(stage, orders).await?).await,
+        async || offer_to_engine(stage, with_ramp(stage, orders).await?).await,
+        async || offer_bare(stage, shape, &with_ramp(stage, orders).await?).await,
     )
     .await?;
     let mut settings = Map::new();
@@ -77,6 +79,7 @@ pub async fn offered(stage: &Stage, budget: Budget) -> anyhow::Result<Row> {
     settings.insert("offered".to_owned(), json!(OFFERED));
     settings.insert("in_flight".to_owned(), json!(IN_FLIGHT));
     settings.insert("sales".to_owned(), json!(1));
+    settings.insert("ramp_s".to_owned(), json!(RAMP.as_secs()));
     settings.insert(
         "latency".to_owned(),
         json!("intended time of sending to outcome"),
@@ -106,6 +109,12 @@ fn with_added(mut row: Row, product: &[Round]) -> Row {
 async fn one_list(stage: &Stage, orders: usize) -> anyhow::Result<Vec<OrderMessage>> {
     let mut lists = stage.reserved(1, orders + WARM_UP).await?;
     Ok(lists.swap_remove(0))
+}
+
+/// As many orders to be counted, and those of the ramp before them.
+async fn with_ramp(stage: &Stage, orders: usize) -> anyhow::Result<Vec<OrderMessage>> {
+    let ramp = (OFFERED * RAMP.as_secs_f64()).round() as usize;
+    one_list(stage, ramp + orders).await
 }
 
 /// An engine whose sessions are open, and the orders that are left.
@@ -189,20 +198,22 @@ async fn offer_to_engine(stage: &Stage, orders: Vec<OrderMessage>) -> anyhow::Re
         callers.spawn(async move {
             let outcome = engine.submit(order).await;
             drop(room);
-            outcome
-                .is_ok_and(|outcome| is_confirmed(&outcome))
-                .then(|| intended.elapsed())
+            let confirmed = outcome.is_ok_and(|outcome| is_confirmed(&outcome));
+            (intended, confirmed.then(|| intended.elapsed()))
         });
     }
     let mut latency_us = histogram()?;
     let mut errors = 0;
-    while let Some(latency) = callers.join_next().await {
-        match latency? {
-            Some(latency) => latency_us.record(micros(latency))?,
-            None => errors += 1,
+    while let Some(called) = callers.join_next().await {
+        match called? {
+            (_, None) => errors += 1,
+            (intended, Some(latency)) if counts(begun, intended) => {
+                latency_us.record(micros(latency))?;
+            }
+            _ => {}
         }
     }
-    let took = begun.elapsed();
+    let took = begun.elapsed() - RAMP;
     engine.drain().await;
     Ok(Round {
         done: latency_us.len(),
@@ -219,32 +230,36 @@ async fn offer_bare(stage: &Stage, shape: Shape, orders: &[OrderMessage]) -> any
     let (queue, waiting) = mpsc::channel::<(Order, Instant)>(IN_FLIGHT);
     let waiting = Arc::new(Mutex::new(waiting));
     let mut workers = JoinSet::new();
+    let mut floors = Vec::new();
     for warm in orders.chunks(WARM_UP.div_ceil(shape.in_flight)) {
         let mut floor = Floor::open(stage).await?;
         floor.settle(warm).await?;
+        floors.push(floor);
+    }
+    let begun = Instant::now();
+    for mut floor in floors {
         let waiting = Arc::clone(&waiting);
         workers.spawn(async move {
             let mut latency = histogram()?;
             let mut taken = Vec::new();
-            while waiting
-                .lock()
-                .await
-                .recv_many(&mut taken, shape.batch)
-                .await
-                > 0
-            {
+            loop {
+                let mut waiting = waiting.lock().await;
+                // Few sizes, for each prepares its statements once: see coordinator::statement.
+                let whole = waiting.len().clamp(1, shape.batch).ilog2();
+                if waiting.recv_many(&mut taken, 1 << whole).await == 0 {
+                    return anyhow::Ok(latency);
+                }
+                drop(waiting);
                 let (batch, intended): (Vec<_>, Vec<_>) = taken.drain(..).unzip();
                 floor.prepare(&batch).await?;
                 floor.decide(&batch).await?;
-                for intended in intended {
+                for intended in intended.into_iter().filter(|at| counts(begun, *at)) {
                     latency.record(micros(intended.elapsed()))?;
                 }
                 floor.complete(&batch).await?;
             }
-            anyhow::Ok(latency)
         });
     }
-    let begun = Instant::now();
     for (order, intended) in rest.into_iter().zip(timetable(begun)) {
         sleep_until(intended).await;
         queue.send((order, intended)).await?;
@@ -257,9 +272,13 @@ async fn offer_bare(stage: &Stage, shape: Shape, orders: &[OrderMessage]) -> any
     Ok(Round {
         done: latency_us.len(),
         errors: 0,
-        took: begun.elapsed(),
+        took: begun.elapsed() - RAMP,
         latency_us,
     })
+}
+
+fn counts(begun: Instant, intended: Instant) -> bool {
+    intended - begun >= RAMP
 }
 
 /// When each is to be sent.

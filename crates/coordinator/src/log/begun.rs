@@ -2,15 +2,16 @@
 //! have promised, overdue when nobody decided them in time.
 
 use super::{
-    ROWS_A_STATEMENT, Stored,
+    Stored,
     branches::{self, BranchState, Line},
-    due_in, payload, push_gids, read_locked,
+    due_in, payload, read_locked,
 };
 use crate::{
     core::{Begun, ToBegin, Votes},
     foreign::Reply,
     ids::{Gid, Label, Token},
     state::TxState,
+    statement::{push_list, runs},
     transaction::{Transaction, Work},
 };
 use serde::de::DeserializeOwned;
@@ -68,7 +69,7 @@ async fn insert<W: Work>(
     to_begin: &[ToBegin<W>],
     timeout: Duration,
 ) -> sqlx::Result<()> {
-    for rows in to_begin.chunks(ROWS_A_STATEMENT) {
+    for rows in runs(to_begin) {
         let mut query = QueryBuilder::<MySql>::new(
             "insert into transactions (gid, kind, label, state, token, epoch, payload, branches, work, attempts, due_at, created_at) ",
         );
@@ -144,7 +145,7 @@ async fn prepared(db: &mut MySqlConnection, gids: &[Gid]) -> sqlx::Result<()> {
         .push(" where state = ")
         .push_bind(TxState::Begun.as_str())
         .push(" and gid in ");
-    push_gids(&mut query, gids.iter().copied());
+    push_list(&mut query, gids.iter().copied());
     query.build().execute(db).await.map(drop)
 }
 
@@ -200,7 +201,7 @@ pub(crate) async fn claim_overdue<W: Work>(
     if !rows.is_empty() {
         let mut query = QueryBuilder::<MySql>::new("update transactions set due_at = ");
         query.push(due_in(lease)).push(" where gid in ");
-        push_gids(&mut query, rows.iter().map(|row| row.gid));
+        push_list(&mut query, rows.iter().map(|row| row.gid));
         query.build().execute(&mut *tx).await?;
     }
     tx.commit().await?;

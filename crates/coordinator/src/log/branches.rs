@@ -1,12 +1,13 @@
 //! What is known of participants' parts: the table `transaction_branches`. Of every foreign participant a row is there before it is
 //! asked; of any other one once it failed.
 
-use super::{ROWS_A_STATEMENT, evidence, push_gids};
+use super::evidence;
 use crate::{
     core::{Begun, reason_of},
     foreign::{Called, Reply},
     ids::Gid,
     state::{Direction, Event},
+    statement::{ROWS_AT_MOST, filled_up, push_list, runs},
 };
 use sqlx::{MySql, MySqlConnection, QueryBuilder, Row as _};
 use std::{collections::HashMap, fmt, str::FromStr};
@@ -123,7 +124,7 @@ pub(super) async fn insert(
         .iter()
         .flat_map(|(gid, names)| names.iter().map(move |name| (*gid, name)));
     let rows: Vec<(Gid, &String)> = rows.collect();
-    for rows in rows.chunks(ROWS_A_STATEMENT) {
+    for rows in runs(&rows) {
         let mut query = QueryBuilder::<MySql>::new(
             "insert into transaction_branches (gid, participant, is_foreign, state, attempts, history, created_at, changed_at) ",
         );
@@ -150,11 +151,11 @@ pub(super) async fn to_ask(
         .iter()
         .map(|gid| (*gid, (Vec::new(), None)))
         .collect();
-    for gids in undecided.chunks(ROWS_A_STATEMENT) {
+    for gids in undecided.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new(
             "select gid, participant, state, last_error from transaction_branches where is_foreign and gid in ",
         );
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         for row in query.build().fetch_all(&mut *db).await? {
             let Some((to_ask, refused)) = open.get_mut(&row.try_get("gid")?) else {
                 continue;
@@ -180,7 +181,7 @@ pub(super) async fn to_ask(
 
 /// Writes calls down, many at a time. What is done stays done, what was refused refused; a promise is not unknown again.
 pub(crate) async fn write(db: &mut MySqlConnection, lines: &[Line<'_>]) -> sqlx::Result<()> {
-    for lines in lines.chunks(ROWS_A_STATEMENT / 4) {
+    for lines in runs(lines) {
         let mut query = QueryBuilder::<MySql>::new(
             "insert into transaction_branches \
              (gid, participant, is_foreign, state, attempts, history, last_error, waits, created_at, changed_at) ",
@@ -215,11 +216,11 @@ pub(crate) async fn wait_for_turn(
     db: &mut MySqlConnection,
     waiting: &[(Gid, &str)],
 ) -> sqlx::Result<()> {
-    for rows in waiting.chunks(ROWS_A_STATEMENT) {
+    for rows in waiting.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new(
             "update transaction_branches set waits = 1 where state not in ('done', 'refused') and (gid, participant) in ",
         );
-        query.push_tuples(rows, |mut row, (gid, participant)| {
+        query.push_tuples(filled_up(rows), |mut row, (gid, participant)| {
             row.push_bind(gid).push_bind(*participant);
         });
         query.build().execute(&mut *db).await?;
@@ -271,7 +272,7 @@ pub(crate) async fn to_tell(
     gids: &[Gid],
 ) -> sqlx::Result<Vec<ToTell>> {
     let mut found = Vec::new();
-    for gids in gids.chunks(ROWS_A_STATEMENT) {
+    for gids in gids.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new(
             "select b.gid, b.participant, t.payload from transaction_branches b join transactions t on t.gid = b.gid \
              where b.is_foreign and b.state not in ('done', 'refused') and t.state = ",
@@ -279,7 +280,7 @@ pub(crate) async fn to_tell(
         query
             .push_bind(direction.decided().as_str())
             .push(" and b.gid in ");
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         for row in query.build().fetch_all(&mut *db).await? {
             found.push(ToTell {
                 gid: row.try_get("gid")?,
@@ -310,7 +311,7 @@ pub(crate) async fn wake(
     let mut query = QueryBuilder::<MySql>::new(
         "update transactions set due_at = utc_timestamp(3) where state in ('committing', 'rolling_back') and gid in ",
     );
-    push_gids(&mut query, gids.iter().copied());
+    push_list(&mut query, gids.iter().copied());
     query.build().execute(&mut *db).await?;
     let mut query = QueryBuilder::<MySql>::new(
         "update transaction_branches set waits = 0 where participant = ",
@@ -318,7 +319,7 @@ pub(crate) async fn wake(
     query
         .push_bind(participant)
         .push(" and waits = 1 and gid in ");
-    push_gids(&mut query, gids.iter().copied());
+    push_list(&mut query, gids.iter().copied());
     query.build().execute(&mut *db).await?;
     Ok(gids.len())
 }
@@ -346,7 +347,7 @@ pub(crate) async fn come_back(db: &mut MySqlConnection, participant: &str) -> sq
             .push(", attempts = 0, due_at = utc_timestamp(3) where stopped = 0 and state = ")
             .push_bind(stuck.as_str())
             .push(" and gid in ");
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
     let mut query = QueryBuilder::<MySql>::new(
@@ -355,7 +356,7 @@ pub(crate) async fn come_back(db: &mut MySqlConnection, participant: &str) -> sq
     query
         .push_bind(participant)
         .push(" and waits = 2 and gid in ");
-    push_gids(&mut query, gids.iter().copied());
+    push_list(&mut query, gids.iter().copied());
     query.build().execute(&mut *db).await?;
     Ok(gids.len() == 1_000)
 }

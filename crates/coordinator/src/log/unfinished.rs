@@ -1,10 +1,11 @@
 //! What was decided and is not finished: claimed when it is due, put off, counted, given up; and what was finished long ago.
 
-use super::{ROWS_A_STATEMENT, due_about, due_in, evidence, push_gids};
+use super::{due_about, due_in, evidence};
 use crate::{
     ids::Gid,
     retry::Next,
     state::{Direction, Event, TxState},
+    statement::{ROWS_AT_MOST, push_list},
 };
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use std::time::Duration;
@@ -77,14 +78,14 @@ async fn postpone(
     due_at: &str,
     why: Option<&str>,
 ) -> sqlx::Result<()> {
-    for gids in gids.chunks(ROWS_A_STATEMENT) {
+    for gids in gids.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set due_at = ");
         query.push(due_at);
         if let Some(why) = why {
             query.push(", last_error = ").push_bind(evidence(why));
         }
         query.push(" where state in ('committing', 'rolling_back') and gid in ");
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
     Ok(())
@@ -112,7 +113,7 @@ pub(crate) async fn failed(
         Next::After(wait) => (decided, due_about(wait, jitter)),
         Next::Stuck => (given_up(decided)?, "due_at".to_owned()),
     };
-    for gids in gids.chunks(ROWS_A_STATEMENT) {
+    for gids in gids.chunks(ROWS_AT_MOST) {
         let mut query = QueryBuilder::<MySql>::new("update transactions set state = ");
         query
             .push_bind(state.as_str())
@@ -125,7 +126,7 @@ pub(crate) async fn failed(
             .push(" and attempts = ")
             .push_bind(failure.attempts)
             .push(" and gid in ");
-        push_gids(&mut query, gids.iter().copied());
+        push_list(&mut query, gids.iter().copied());
         query.build().execute(&mut *db).await?;
     }
     Ok(())
@@ -203,7 +204,7 @@ pub(crate) async fn forget(
     }
     let mut tx = db.begin().await?;
     let mut query = QueryBuilder::<MySql>::new("select gid from transactions where gid in ");
-    push_gids(&mut query, gids.iter().copied());
+    push_list(&mut query, gids.iter().copied());
     query
         .push(" and state = ")
         .push_bind(direction.finished().as_str())
@@ -216,7 +217,7 @@ pub(crate) async fn forget(
     }
     for table in ["transaction_branches", "transactions"] {
         let mut query = QueryBuilder::<MySql>::new(format!("delete from {table} where gid in "));
-        push_gids(&mut query, still.iter().copied());
+        push_list(&mut query, still.iter().copied());
         query.build().execute(&mut *tx).await?;
     }
     let removed = u64::try_from(still.len()).unwrap_or(u64::MAX);

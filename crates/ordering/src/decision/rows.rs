@@ -10,7 +10,10 @@ use crate::{
     status::{ARCHIVED, OrderStatus},
     work::{Act, OrderWork},
 };
-use coordinator::{Gid, Verdict};
+use coordinator::{
+    Gid, Verdict,
+    statement::{filled_up, push_list, runs},
+};
 use identity::UserId;
 use sqlx::{MySql, MySqlConnection, QueryBuilder, Row};
 use std::collections::{BTreeSet, HashMap};
@@ -30,7 +33,7 @@ pub(super) async fn lock_existing(
 ) -> sqlx::Result<HashMap<OrderId, ExistingOrder>> {
     let ids: BTreeSet<OrderId> = messages.iter().map(|message| message.order_id).collect();
     let mut query = QueryBuilder::<MySql>::new(
-        "select id, gid, generation, status, reason from orders where id in (",
+        "select id, gid, generation, status, reason from orders where id in ",
     );
     push_list(&mut query, ids);
     query.push(" order by id for update");
@@ -65,18 +68,21 @@ pub(super) async fn lock_buyers(
     if buyers.is_empty() {
         return Ok(());
     }
-    let mut query =
-        QueryBuilder::<MySql>::new("insert into sale_buyers (sale_id, user_id, units) ");
-    query.push_values(&buyers, |mut row, (sale, user)| {
-        row.push_bind(sale).push_bind(user).push("0");
-    });
-    query.push(" on duplicate key update units = units + 0");
-    query.build().execute(&mut *db).await?;
+    let buyers: Vec<BuyerOf> = buyers.into_iter().collect();
+    for buyers in runs(&buyers) {
+        let mut query =
+            QueryBuilder::<MySql>::new("insert into sale_buyers (sale_id, user_id, units) ");
+        query.push_values(buyers, |mut row, (sale, user)| {
+            row.push_bind(sale).push_bind(user).push("0");
+        });
+        query.push(" on duplicate key update units = units + 0");
+        query.build().execute(&mut *db).await?;
+    }
 
     let mut query = QueryBuilder::<MySql>::new(
         "select sale_id, user_id, units from sale_buyers where (sale_id, user_id) in ",
     );
-    query.push_tuples(&buyers, |mut row, (sale, user)| {
+    query.push_tuples(filled_up(buyers), |mut row, (sale, user)| {
         row.push_bind(sale).push_bind(user);
     });
     for row in query.build().fetch_all(&mut *db).await? {
@@ -108,7 +114,7 @@ pub(super) async fn read_keys(
     let own: BTreeSet<OrderId> = messages.iter().map(|message| message.order_id).collect();
     let mut query = QueryBuilder::<MySql>::new(
         "select id, sale_id, user_id, idempotency_key from orders \
-         where idempotency_key is not null and decided_at >= utc_timestamp(3) - interval 24 hour and user_id in (",
+         where idempotency_key is not null and decided_at >= utc_timestamp(3) - interval 24 hour and user_id in ",
     );
     push_list(&mut query, users);
     for row in query.build().fetch_all(&mut *db).await? {
@@ -134,7 +140,7 @@ pub(super) async fn lock_inventory(
     let mut query = QueryBuilder::<MySql>::new(
         "select sale_id, available, epoch, \
          (select per_user_limit from sales where sales.id = sale_inventory.sale_id) as per_user_limit \
-         from sale_inventory where sale_id in (",
+         from sale_inventory where sale_id in ",
     );
     push_list(&mut query, sales);
     query.push(" order by sale_id for update");
@@ -186,21 +192,20 @@ pub(super) async fn take_units(db: &mut MySqlConnection, shelves: &Shelves) -> s
         .iter()
         .filter(|(_, holding)| holding.added > 0)
         .collect();
-    if granted.is_empty() {
-        return Ok(());
-    }
     granted.sort_unstable_by_key(|(buyer, _)| **buyer);
-    let mut query = QueryBuilder::<MySql>::new(
-        "insert into sale_buyers (sale_id, user_id, units, last_order_id) ",
-    );
-    query.push_values(granted, |mut row, ((sale, user), holding)| {
-        row.push_bind(*sale)
-            .push_bind(*user)
-            .push_bind(holding.added)
-            .push_bind(holding.last_order);
-    });
-    query.push(" on duplicate key update units = units + values(units), last_order_id = values(last_order_id)");
-    query.build().execute(&mut *db).await?;
+    for granted in runs(&granted) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "insert into sale_buyers (sale_id, user_id, units, last_order_id) ",
+        );
+        query.push_values(granted, |mut row, ((sale, user), holding)| {
+            row.push_bind(*sale)
+                .push_bind(*user)
+                .push_bind(holding.added)
+                .push_bind(holding.last_order);
+        });
+        query.push(" on duplicate key update units = units + values(units), last_order_id = values(last_order_id)");
+        query.build().execute(&mut *db).await?;
+    }
     Ok(())
 }
 
@@ -228,21 +233,17 @@ impl<'a> NewOrder<'a> {
 
 /// Inserts orders that had no row.
 pub(super) async fn insert(db: &mut MySqlConnection, orders: &[NewOrder<'_>]) -> sqlx::Result<()> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    let mut query = QueryBuilder::<MySql>::new(
-        "insert into orders (id, gid, generation, user_id, sale_id, quantity, price, status, reason, remark, \
-         idempotency_key, body_hash, created_at, decided_at) ",
-    );
-    query.push_values(
-        orders,
-        |mut row,
-         NewOrder {
-             message,
-             status,
-             reason,
-         }| {
+    for orders in runs(orders) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "insert into orders (id, gid, generation, user_id, sale_id, quantity, price, status, reason, remark, \
+             idempotency_key, body_hash, created_at, decided_at) ",
+        );
+        query.push_values(orders, |mut row, order| {
+            let NewOrder {
+                message,
+                status,
+                reason,
+            } = order;
             let (key, body_hash) = message
                 .idempotency
                 .as_ref()
@@ -262,9 +263,9 @@ pub(super) async fn insert(db: &mut MySqlConnection, orders: &[NewOrder<'_>]) ->
                 .push_bind(body_hash)
                 .push_bind(message.created_at)
                 .push("utc_timestamp(3)");
-        },
-    );
-    query.build().execute(&mut *db).await?;
+        });
+        query.build().execute(&mut *db).await?;
+    }
     Ok(())
 }
 
@@ -305,16 +306,4 @@ pub(super) async fn cancel(db: &mut MySqlConnection, orders: &[&OrderMessage]) -
         .await?;
     }
     Ok(())
-}
-
-/// Closes a list that was opened with a parenthesis.
-fn push_list<'a, V>(query: &mut QueryBuilder<MySql>, values: impl IntoIterator<Item = V>)
-where
-    V: 'a + sqlx::Encode<'a, MySql> + sqlx::Type<MySql>,
-{
-    let mut list = query.separated(", ");
-    for value in values {
-        list.push_bind(value);
-    }
-    query.push(")");
 }
