@@ -11,4 +11,5 @@ mod rebuild;
 mod sale_lock;
 mod shop;
 mod size;
+mod statements;
 mod stock;

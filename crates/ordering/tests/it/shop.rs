@@ -35,7 +35,10 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
-        let schema = testkit::mysql::schema().await;
+        Self::of(testkit::mysql::schema().await).await
+    }
+
+    pub async fn of(schema: Schema) -> Self {
         let redis = RedisServer::start().await;
         let stock = Stock::new(service_kit::redis::connect(&redis.url()).await.unwrap());
         let engine = OrderEngine::start(
