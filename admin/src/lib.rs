@@ -9,6 +9,7 @@ mod alerts;
 mod archives;
 mod assets;
 mod audit;
+mod compensator_watch;
 mod cookie;
 mod cursor;
 mod failure;
@@ -27,6 +28,7 @@ mod transactions;
 mod view;
 mod web;
 
+pub use compensator_watch::CompensatorWatch;
 pub use routes::router;
 
 use anyhow::Context as _;
@@ -99,6 +101,14 @@ impl App {
             .context("starting")?;
         self.prepared.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What notices that no compensator runs.
+    ///
+    /// # Errors
+    /// When a channel of the settings cannot be used.
+    pub fn compensator_watch(&self, settings: &Settings) -> anyhow::Result<CompensatorWatch> {
+        CompensatorWatch::new(self.db.clone(), settings)
     }
 
     /// Closes the connections, once all requests are answered.

@@ -34,9 +34,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         admin::router(app.clone(), metrics),
         stop.clone(),
     ));
-    stop.run_until_cancelled(app.prepare(&settings))
-        .await
-        .transpose()?;
+    let watch = app.compensator_watch(&settings)?;
+    let prepared = stop.run_until_cancelled(app.prepare(&settings)).await;
+    if prepared.transpose()?.is_some() {
+        watch.run(stop.clone()).await;
+    }
     served.await.context("the HTTP server's task")??;
     app.close().await;
     info!("Stopped");

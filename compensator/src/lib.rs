@@ -14,9 +14,11 @@ pub mod retention;
 pub mod schedule;
 pub mod servers;
 pub mod unfinished;
+pub mod watcher;
 
 use anyhow::Context as _;
 use comparison::Comparison;
+use compensation::{alerts::Channels, watch::Bounds};
 use completed::Completed;
 use coordinator::{Pace, Retention, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
@@ -29,9 +31,12 @@ use servers::Servers;
 use service_kit::settings::{Settings, Transaction};
 use std::time::Duration;
 use unfinished::Unfinished;
+use watcher::Watch;
 
 /// How often the figures of what is open are read.
 const FIGURES: Duration = Duration::from_secs(5);
+/// How often key figures are judged.
+const WATCHED: Duration = Duration::from_secs(5);
 /// How often finished transactions that are too old are looked for.
 const OLD_TRANSACTIONS: Duration = Duration::from_mins(1);
 /// How often archived transactions are looked at: whether they finished.
@@ -53,6 +58,8 @@ pub struct Scans {
     pub comparison: Comparison,
     /// Tells how much is open.
     pub figures: Figures,
+    /// Has people told when a figure is not as it should be.
+    pub watch: Watch,
 }
 
 impl Scans {
@@ -107,6 +114,11 @@ impl Scans {
             ),
             completed: Completed::new(db.clone()),
             figures: Figures::new(db.clone()),
+            watch: Watch::new(
+                db.clone(),
+                Channels::from_settings(settings)?.names().to_vec(),
+                Bounds::from(&settings.watch),
+            ),
             comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
         })
     }
@@ -146,6 +158,7 @@ impl Scans {
             .await?;
         schedule.every(COMPLETED, self.completed).await?;
         schedule.every(FIGURES, self.figures).await?;
+        schedule.every(WATCHED, self.watch).await?;
         Ok(schedule)
     }
 }

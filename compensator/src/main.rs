@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use compensator::{Scans, fence_watch::Opened, metrics, repair::Repair, servers::Reached};
 use ordering::faults::Faults;
-use service_kit::{exit, health, serve, settings::Settings, stop, telemetry};
+use service_kit::{exit, health, heartbeat::Heartbeat, serve, settings::Settings, stop, telemetry};
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -50,7 +50,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listener = serve::listen(settings.compensator.listen).await?;
     let served = tokio::spawn(serve::serve(
         listener,
-        health::router(health, rendered),
+        health::router(health, rendered.clone()),
         stop.clone(),
     ));
 
@@ -60,8 +60,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let _ = opened.set(scans.opened());
         let schedule = scans.start(&settings.scans).await?;
         let repair = tokio::spawn(repair.run(stop.clone()));
+        let heartbeat = Heartbeat::new(
+            "compensator",
+            &settings.database.mysql,
+            rendered,
+            &metrics::WATCHED,
+        );
+        let heartbeat = tokio::spawn(heartbeat.run(stop.clone()));
         stop.cancelled().await;
         schedule.stop(FINISH_WITHIN).await;
+        heartbeat.await.context("the heartbeat's task")?;
         if tokio::time::timeout(FINISH_WITHIN, repair).await.is_err() {
             warn!("Tries were left in the middle: whoever comes next finds what they did");
         }

@@ -24,6 +24,14 @@ pub const FAILED_ORDER_ARCHIVED_TOTAL: &str = "failed_order_archived_total";
 /// Rows of the archive that wait for an operator.
 pub const FAILED_ORDER_ARCHIVE_OPEN: &str = "failed_order_archive_open";
 
+/// What the watcher of key figures judges by. The coordinator's, as every process that decides writes them down, and those given up.
+pub const WATCHED: [&str; 4] = [
+    coordinator::metrics::TX_TOTAL,
+    coordinator::metrics::TX_COMMIT_SECONDS_SUM,
+    coordinator::metrics::TX_COMMIT_SECONDS_COUNT,
+    FAILED_ORDER_ARCHIVED_TOTAL,
+];
+
 /// Names, units and help. Once a process.
 pub fn describe() {
     coordinator::metrics::describe();

@@ -2,12 +2,14 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
+use coordinator::metrics::KEY_FIGURES;
 use order_consumer::{Consumer, membership::Membership, metrics, start::wait_for};
 use ordering::{faults::Faults, stock::Stock};
 use redis::aio::ConnectionManager;
 use service_kit::{
     exit,
     health::{self, Health},
+    heartbeat::Heartbeat,
     mysql,
     redis::{self as stock_node, Role},
     serve,
@@ -51,11 +53,19 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stop = stop::token()?;
     let reached = Reached::default();
     let listener = serve::listen(settings.order_consumer.listen).await?;
-    let routes = health::router(health(&reached), rendered);
+    let routes = health::router(health(&reached), rendered.clone());
+    let heartbeat = Heartbeat::new(
+        "order-consumer",
+        &settings.database.mysql,
+        rendered,
+        &KEY_FIGURES,
+    );
+    let heartbeat = tokio::spawn(heartbeat.run(stop.clone()));
     let served = tokio::spawn(serve::serve(listener, routes, stop.clone()));
     let ended = settle_orders(&settings, &reached, &stop).await;
     stop.cancel();
     served.await.context("the HTTP server's task")??;
+    heartbeat.await.context("the heartbeat's task")?;
     ended
 }
 

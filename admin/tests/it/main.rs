@@ -5,6 +5,7 @@ mod alerts;
 mod app;
 mod archives;
 mod audit;
+mod compensator_watch;
 mod csv;
 mod failed;
 mod operators;

@@ -8,4 +8,5 @@ mod process;
 mod repair;
 mod repaired;
 mod unfinished;
+mod watcher;
 mod world;

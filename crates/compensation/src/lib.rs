@@ -13,3 +13,4 @@ pub mod operations;
 pub mod policy;
 pub mod queue;
 pub mod state;
+pub mod watch;

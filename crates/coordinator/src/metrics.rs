@@ -6,6 +6,13 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 pub const TX_TOTAL: &str = "tx_total";
 /// Seconds from a batch being prepared to all its own participants having been told; foreign ones follow.
 pub const TX_COMMIT_SECONDS: &str = "tx_commit_seconds";
+/// All seconds of [`TX_COMMIT_SECONDS`] together, as Prometheus names them.
+pub const TX_COMMIT_SECONDS_SUM: &str = "tx_commit_seconds_sum";
+/// How many samples [`TX_COMMIT_SECONDS`] has, as Prometheus names them.
+pub const TX_COMMIT_SECONDS_COUNT: &str = "tx_commit_seconds_count";
+/// What tells how well an engine works.
+pub const KEY_FIGURES: [&str; 3] = [TX_TOTAL, TX_COMMIT_SECONDS_SUM, TX_COMMIT_SECONDS_COUNT];
+
 /// Transactions that are not finished, by `state`.
 pub const TX_UNFINISHED: &str = "tx_unfinished";
 /// Age in seconds of the oldest unfinished transaction.

@@ -170,16 +170,7 @@ impl<W: Work> Recovery<W> {
             .max()
             .unwrap_or_default();
         gauge!(TX_OLDEST_UNFINISHED_SECONDS).set(oldest as f64);
-        let hanging: i64 = backlog
-            .iter()
-            .map(|row| {
-                if row.state.starts_with("stuck") {
-                    row.count
-                } else {
-                    row.late
-                }
-            })
-            .sum();
+        let hanging: i64 = backlog.iter().map(log::Backlog::hanging).sum();
         gauge!(TX_HANGING).set(hanging as f64);
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 pub mod exit;
 pub mod health;
+pub mod heartbeat;
 pub mod kafka;
 pub mod mysql;
 pub mod problem;

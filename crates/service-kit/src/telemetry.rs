@@ -4,7 +4,7 @@ use crate::settings::{Log, LogFormat};
 use anyhow::Context;
 use metrics::{Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::{io::IsTerminal as _, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal as _, sync::OnceLock, time::Duration};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Always 1; its labels `process` and `version` say what runs.
@@ -29,6 +29,23 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.0.render()
     }
+
+    /// The counts of these metrics, by name and labels.
+    #[must_use]
+    pub fn counted(&self, names: &[&str]) -> BTreeMap<String, f64> {
+        counted(&self.render(), names)
+    }
+}
+
+fn counted(text: &str, names: &[&str]) -> BTreeMap<String, f64> {
+    text.lines()
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter(|(series, _)| {
+            let name = series.split('{').next().unwrap_or_default();
+            names.contains(&name)
+        })
+        .filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?)))
+        .collect()
 }
 
 /// Starts logging to standard error, in the format and with the filter of the settings.
@@ -85,4 +102,22 @@ pub fn metrics(process: &'static str) -> anyhow::Result<Metrics> {
     );
     gauge!(BUILD_INFO, "process" => process, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Metrics(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_by_name_and_labels_and_nothing_else_is() {
+        let text = "# HELP tx_total Transactions\n# TYPE tx_total counter\ntx_total{outcome=\"committed\"} 12\n\
+                    tx_total{outcome=\"a b\"} 3\ntx_total_other 7\n\ntx_commit_seconds_sum 0.25\ntx_commit_seconds_bucket{le=\"1\"} 4\n";
+        let counted = counted(text, &["tx_total", "tx_commit_seconds_sum"]);
+        let expected = [
+            ("tx_commit_seconds_sum".to_owned(), 0.25),
+            ("tx_total{outcome=\"a b\"}".to_owned(), 3.0),
+            ("tx_total{outcome=\"committed\"}".to_owned(), 12.0),
+        ];
+        assert_eq!(counted, BTreeMap::from(expected));
+    }
 }

@@ -151,6 +151,18 @@ pub struct Backlog {
     pub late: i64,
 }
 
+impl Backlog {
+    /// How many a person should know of: what is stuck, and what is late.
+    #[must_use]
+    pub fn hanging(&self) -> i64 {
+        if self.state.starts_with("stuck") {
+            self.count
+        } else {
+            self.late
+        }
+    }
+}
+
 /// Counts what is not finished, by state. Reads the index only.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod load;
 mod participants;
 mod secret;
 mod sections;
+mod watch;
 
 pub use admin::{Admin, FirstAdmin};
 pub use alerts::{Alerts, ChannelKind, ChannelSettings};
@@ -21,6 +22,7 @@ pub use sections::{
     Log, LogFormat, LogStorage, Mysql, Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi,
     Transaction, TransactionRetries, seconds,
 };
+pub use watch::Watch;
 
 use serde::Deserialize;
 
@@ -78,4 +80,6 @@ pub struct Settings {
     pub faults: Vec<String>,
     /// How often the compensator looks.
     pub scans: Scans,
+    /// When people are told that a figure is not as it should be.
+    pub watch: Watch,
 }
