@@ -7,6 +7,7 @@
 pub mod comparison;
 pub mod completed;
 pub mod fence_watch;
+pub mod log_file;
 pub mod metrics;
 pub mod overdue;
 pub mod repair;
@@ -18,10 +19,15 @@ pub mod watcher;
 
 use anyhow::Context as _;
 use comparison::Comparison;
-use compensation::{alerts::Channels, watch::Bounds};
+use compensation::{
+    alerts::{Channels, Spool},
+    log::LogFile,
+    watch::Bounds,
+};
 use completed::Completed;
 use coordinator::{Pace, Retention, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
+use log_file::LogInBoth;
 use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
 use repair::Figures;
@@ -35,6 +41,8 @@ use watcher::Watch;
 
 /// How often the figures of what is open are read.
 const FIGURES: Duration = Duration::from_secs(5);
+/// How often the file of tries is brought up to the table.
+const LOGGED: Duration = Duration::from_secs(1);
 /// How often key figures are judged.
 const WATCHED: Duration = Duration::from_secs(5);
 /// How often finished transactions that are too old are looked for.
@@ -58,6 +66,8 @@ pub struct Scans {
     pub comparison: Comparison,
     /// Tells how much is open.
     pub figures: Figures,
+    /// Keeps the file of tries as whole as the table.
+    pub log: LogInBoth,
     /// Has people told when a figure is not as it should be.
     pub watch: Watch,
 }
@@ -85,6 +95,7 @@ impl Scans {
             .context("redis.stock.urls is empty")?;
         let client = ::redis::Client::open(url.as_str())
             .with_context(|| format!("{url:?} is not a Redis url"))?;
+        let channels = Channels::from_settings(settings)?.names().to_vec();
         let orders = Orders {
             brokers: settings.kafka.brokers.clone(),
             topic: settings.kafka.orders_topic.clone(),
@@ -114,11 +125,13 @@ impl Scans {
             ),
             completed: Completed::new(db.clone()),
             figures: Figures::new(db.clone()),
-            watch: Watch::new(
+            log: LogInBoth::new(
+                LogFile::new(db.clone(), &settings.compensation),
                 db.clone(),
-                Channels::from_settings(settings)?.names().to_vec(),
-                Bounds::from(&settings.watch),
+                Spool::new(&settings.alerts.spool),
+                channels.clone(),
             ),
+            watch: Watch::new(db.clone(), channels, Bounds::from(&settings.watch)),
             comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
         })
     }
@@ -158,6 +171,7 @@ impl Scans {
             .await?;
         schedule.every(COMPLETED, self.completed).await?;
         schedule.every(FIGURES, self.figures).await?;
+        schedule.every(LOGGED, self.log).await?;
         schedule.every(WATCHED, self.watch).await?;
         Ok(schedule)
     }

@@ -3,6 +3,7 @@
 mod comparison;
 mod fence_watch;
 mod leases;
+mod log_file;
 mod overdue;
 mod process;
 mod repair;

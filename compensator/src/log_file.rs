@@ -1,0 +1,108 @@
+//! Keeps the file of tries as whole as the table, and has people told when one of the two is behind.
+
+use crate::schedule::Scan;
+use compensation::{
+    alerts::{Alert, Severity, Spool, raise},
+    log::LogFile,
+};
+use sqlx::MySqlPool;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How long a side may be behind before people are told: a restart of MySQL is shorter.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub struct LogInBoth {
+    /// `None`: only one of the two is wanted.
+    file: Option<LogFile>,
+    db: MySqlPool,
+    spool: Spool,
+    channels: Vec<String>,
+    patience: Duration,
+    behind: Option<Behind>,
+}
+
+struct Behind {
+    since: Instant,
+    occasion: Uuid,
+    told: bool,
+}
+
+impl LogInBoth {
+    /// Tells over these channels.
+    #[must_use]
+    pub fn new(file: Option<LogFile>, db: MySqlPool, spool: Spool, channels: Vec<String>) -> Self {
+        Self {
+            file,
+            db,
+            spool,
+            channels,
+            patience: PATIENCE,
+            behind: None,
+        }
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    async fn tell_of_trouble(&mut self, why: &str) -> anyhow::Result<()> {
+        let behind = self.behind.get_or_insert_with(|| Behind {
+            since: Instant::now(),
+            occasion: Uuid::now_v7(),
+            told: false,
+        });
+        if behind.told || behind.since.elapsed() < self.patience {
+            return Ok(());
+        }
+        let alert = Alert::new(
+            "system",
+            Severity::Warning,
+            "compensation log",
+            "The log of tries is behind",
+        )
+        .text("Tries go on, and nothing of them is lost: the other side has them, and this one catches up by itself once it can.")
+        .fact("why", why)
+        .once(&format!("{}: behind", behind.occasion));
+        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+        behind.told = true;
+        Ok(())
+    }
+
+    async fn tell_that_it_is_over(&mut self) -> anyhow::Result<()> {
+        let Some(behind) = self.behind.take_if(|behind| behind.told) else {
+            self.behind = None;
+            return Ok(());
+        };
+        let title = "The log of tries has caught up";
+        let alert = Alert::new("system", Severity::Info, "compensation log", title)
+            .fact(
+                "behind for",
+                format!("{} s", behind.since.elapsed().as_secs()),
+            )
+            .once(&format!("{}: over", behind.occasion));
+        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+        Ok(())
+    }
+}
+
+impl Scan for LogInBoth {
+    const NAME: &'static str = "compensation_log";
+
+    async fn run_once(&mut self) -> anyhow::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        match file.catch_up().await {
+            Ok(_) => self.tell_that_it_is_over().await,
+            Err(cause) => {
+                self.tell_of_trouble(&cause.to_string()).await?;
+                Err(cause.into())
+            }
+        }
+    }
+}
