@@ -22,16 +22,17 @@ use comparison::Comparison;
 use compensation::{
     alerts::{Channels, Spool},
     log::LogFile,
+    retention::Keep,
     watch::Bounds,
 };
 use completed::Completed;
-use coordinator::{Pace, Retention, RetryPolicy};
+use coordinator::{Pace, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
 use log_file::LogInBoth;
 use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
 use repair::Figures;
-use retention::OldTransactions;
+use retention::OldRecords;
 use schedule::Schedule;
 use servers::Servers;
 use service_kit::settings::{Settings, Transaction};
@@ -45,8 +46,8 @@ const FIGURES: Duration = Duration::from_secs(5);
 const LOGGED: Duration = Duration::from_secs(1);
 /// How often key figures are judged.
 const WATCHED: Duration = Duration::from_secs(5);
-/// How often finished transactions that are too old are looked for.
-const OLD_TRANSACTIONS: Duration = Duration::from_mins(1);
+/// How often records that are too old are looked for.
+const OLD_RECORDS: Duration = Duration::from_mins(1);
 /// How often archived transactions are looked at: whether they finished.
 const COMPLETED: Duration = Duration::from_secs(2);
 
@@ -60,8 +61,8 @@ pub struct Scans {
     pub unfinished: Unfinished,
     /// Closes the dead letters of what was stuck and is completed.
     pub completed: Completed,
-    /// Forgets what was completed long ago.
-    pub old_transactions: OldTransactions,
+    /// Forgets what was finished long ago.
+    pub old_records: OldRecords,
     /// Tells what differs.
     pub comparison: Comparison,
     /// Tells how much is open.
@@ -119,8 +120,9 @@ impl Scans {
                 ),
                 leases.clone(),
             ),
-            old_transactions: OldTransactions::new(
-                Retention::new(db.clone(), kept(&settings.transaction)),
+            old_records: OldRecords::new(
+                coordinator::Retention::new(db.clone(), kept(&settings.transaction)),
+                compensation::retention::Retention::new(db.clone(), kept_work(&settings.retention)),
                 leases.clone(),
             ),
             completed: Completed::new(db.clone()),
@@ -166,15 +168,25 @@ impl Scans {
         schedule
             .every(Duration::from_secs(pace.compare_s), self.comparison)
             .await?;
-        schedule
-            .every(OLD_TRANSACTIONS, self.old_transactions)
-            .await?;
+        schedule.every(OLD_RECORDS, self.old_records).await?;
         schedule.every(COMPLETED, self.completed).await?;
         schedule.every(FIGURES, self.figures).await?;
         schedule.every(LOGGED, self.log).await?;
         schedule.every(WATCHED, self.watch).await?;
         Ok(schedule)
     }
+}
+
+const fn kept_work(settings: &service_kit::settings::Retention) -> Keep {
+    Keep {
+        settled_work: days(settings.settled_work_d),
+        log: days(settings.compensation_logs_d),
+        alerts: days(settings.alerts_d),
+    }
+}
+
+const fn days(days: u64) -> Duration {
+    Duration::from_hours(24 * days)
 }
 
 const fn kept(settings: &Transaction) -> Duration {

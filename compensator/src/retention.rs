@@ -1,8 +1,8 @@
-//! Finished transactions that nobody can ask for again, removed a few at a time so that those who decide never wait.
+//! What nobody can ask for again, removed a few rows at a time so that those who work never wait: finished transactions, settled work,
+//! lines of its log, alerts that arrived.
 
 use crate::schedule::Scan;
 use anyhow::Context as _;
-use coordinator::Retention;
 use ordering::leases::{Held, Leases};
 use std::time::Duration;
 
@@ -13,27 +13,36 @@ const BATCHES: usize = 100;
 /// Room for everybody else between two batches.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Removes finished transactions.
-pub struct OldTransactions {
-    retention: Retention,
+/// Removes old records.
+pub struct OldRecords {
+    transactions: coordinator::Retention,
+    work: compensation::retention::Retention,
     leases: Leases,
 }
 
-impl OldTransactions {
-    /// Removes through `retention`, one process at a time.
+impl OldRecords {
+    /// Removes through these, one process at a time.
     #[must_use]
-    pub const fn new(retention: Retention, leases: Leases) -> Self {
-        Self { retention, leases }
+    pub const fn new(
+        transactions: coordinator::Retention,
+        work: compensation::retention::Retention,
+        leases: Leases,
+    ) -> Self {
+        Self {
+            transactions,
+            work,
+            leases,
+        }
     }
 }
 
-impl Scan for OldTransactions {
-    const NAME: &'static str = "old_transactions";
+impl Scan for OldRecords {
+    const NAME: &'static str = "old_records";
 
     async fn run_once(&mut self) -> anyhow::Result<()> {
         let work = async {
             for _ in 0..BATCHES {
-                if self.retention.run_batch().await? == 0 {
+                if self.transactions.run_batch().await? + self.work.run_batch().await? == 0 {
                     break;
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -46,7 +55,7 @@ impl Scan for OldTransactions {
             .await
             .context("MySQL gives no lease")?
         {
-            Held::Done(done) => done.context("MySQL does not let old transactions be removed"),
+            Held::Done(done) => done.context("MySQL does not let old records be removed"),
             Held::Busy | Held::Lost => Ok(()),
         }
     }

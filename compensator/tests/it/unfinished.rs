@@ -56,8 +56,77 @@ async fn transactions_are_forgotten_two_weeks_after_they_finished() {
         .await
         .unwrap();
     let mut scans = world.scans().await;
-    scans.old_transactions.run_once().await.unwrap();
+    scans.old_records.run_once().await.unwrap();
     assert_eq!(count(&world, "committed").await, 1);
+}
+
+/// Breaks when what is open, archived or not delivered goes by its age.
+#[tokio::test(flavor = "multi_thread")]
+async fn settled_work_old_tries_and_alerts_that_arrived_are_forgotten_and_nothing_else() {
+    let (world, _) = World::open(10).await;
+    let states = [
+        "scheduled",
+        "dead",
+        "archiving",
+        "held",
+        "closed",
+        "archived",
+    ];
+    for (number, state) in states.iter().enumerate() {
+        for days in [29, 31] {
+            let id = format!("unhex(lpad(hex({}), 32, '0'))", 100 * number + days);
+            world
+                .schema
+                .execute(&format!(
+                    "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers,
+                            history, created_at, closed_at)
+                     values ({id}, 'order', {id}, 0, {id}, {id}, '{state}', 1, utc_timestamp(3) - interval {days} day, '', '[]', '[]',
+                             utc_timestamp(3) - interval {days} day, utc_timestamp(3) - interval {days} day)"
+                ))
+                .await;
+        }
+    }
+    for (number, (state, days)) in [
+        ("delivered", 91),
+        ("delivered", 89),
+        ("pending", 91),
+        ("undelivered", 91),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world
+            .schema
+            .execute(&format!(
+                "insert into alert_outbox (id, channel, kind, severity, subject, title, body, state, attempts, due_at, created_at)
+                 values (unhex(lpad(hex({number}), 32, '0')), 'ops', 'archived', 'urgent', '', '', '', '{state}', 1,
+                         utc_timestamp(3) - interval {days} day, utc_timestamp(3) - interval {days} day)"
+            ))
+            .await;
+        world
+            .schema
+            .execute(&format!(
+                "insert into compensation_logs (gid, order_id, generation, attempt, lane, outcome, started_at, duration_ms, worker)
+                 select unhex(lpad(hex(seq), 32, '0')), unhex(lpad(hex(seq), 32, '0')), 0, 1, 'retry', 'failed',
+                        utc_timestamp(3) - interval {days} day, 1, 'one' from seq_1_to_400"
+            ))
+            .await;
+    }
+    let mut scans = world.scans().await;
+    scans.old_records.run_once().await.unwrap();
+    let left = async |query: &'static str| -> i64 {
+        sqlx::query_scalar(query)
+            .fetch_one(&world.schema.pool)
+            .await
+            .unwrap()
+    };
+    assert_eq!(left("select count(*) from compensations").await, 11);
+    assert_eq!(
+        left("select count(*) from compensations where state = 'closed'").await,
+        1
+    );
+    assert_eq!(left("select count(*) from alert_outbox").await, 3);
+    assert_eq!(left("select count(*) from compensation_logs").await, 400);
 }
 
 async fn count(world: &World, state: &str) -> i64 {

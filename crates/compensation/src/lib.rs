@@ -12,5 +12,6 @@ pub mod log;
 pub mod operations;
 pub mod policy;
 pub mod queue;
+pub mod retention;
 pub mod state;
 pub mod watch;

@@ -30,6 +30,7 @@ impl Settings {
             .or_else(|| self.alerts.complaint(self.environment))
             .or_else(|| self.alerts.dlq_complaint(&self.dlq, self.environment))
             .or_else(|| self.watch.complaint())
+            .or_else(|| self.retention.complaint())
             .or_else(|| self.admin.complaint(self.environment));
         complaint.map_or(Ok(()), |line| Err(SettingsError::Contradiction(line)))
     }

@@ -8,6 +8,7 @@ mod alerts;
 mod check;
 mod load;
 mod participants;
+mod retention;
 mod secret;
 mod sections;
 mod watch;
@@ -16,6 +17,7 @@ pub use admin::{Admin, FirstAdmin};
 pub use alerts::{Alerts, ChannelKind, ChannelSettings};
 pub use load::SettingsError;
 pub use participants::{ParticipantSales, ParticipantSettings, ParticipantStyle};
+pub use retention::Retention;
 pub use secret::Secret;
 pub use sections::{
     Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,
@@ -82,4 +84,6 @@ pub struct Settings {
     pub scans: Scans,
     /// When people are told that a figure is not as it should be.
     pub watch: Watch,
+    /// How long records are kept that nobody works on any more.
+    pub retention: Retention,
 }

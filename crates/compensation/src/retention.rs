@@ -1,0 +1,86 @@
+//! Removes what nobody will ask for again: work that was settled long ago, old lines of the log, alerts that arrived. Found by an
+//! index, a few hundred at a time, so that nobody else waits. What is open, was given up or was not delivered is not
+//! touched, and the archive has its own rules.
+
+use sqlx::MySqlPool;
+use std::time::Duration;
+
+/// Rows of each kind a batch.
+const BATCH: u32 = 500;
+
+/// How long each is kept, by the database's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Work that was settled. Its row is also what a late copy of its message meets, so it is kept for longer than messages are.
+    pub settled_work: Duration,
+    /// Lines of the log of tries.
+    pub log: Duration,
+    /// Alerts that arrived. Those that did not are kept.
+    pub alerts: Duration,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Retention {
+    db: MySqlPool,
+    keep: Keep,
+}
+
+impl Retention {
+    /// `db` must be a pool at READ COMMITTED.
+    #[must_use]
+    pub const fn new(db: MySqlPool, keep: Keep) -> Self {
+        Self { db, keep }
+    }
+
+    /// Removes up to 500 of each. Tells how many; call it again while it removes any, with a pause. Any number may run at once.
+    ///
+    /// # Errors
+    /// What the database says. What was removed stays removed.
+    pub async fn run_batch(&self) -> sqlx::Result<u64> {
+        Ok(self.settled_work().await? + self.log().await? + self.alerts().await?)
+    }
+
+    async fn settled_work(&self) -> sqlx::Result<u64> {
+        let keep_s = seconds(self.keep.settled_work);
+        // A row was due last shortly before it was closed, so that the index by which lanes go finds it here too.
+        sqlx::query!(
+            "delete from compensations
+             where state = 'closed' and due_at < utc_timestamp(3) - interval ? second and closed_at < utc_timestamp(3) - interval ? second
+             order by due_at limit ?",
+            keep_s,
+            keep_s,
+            BATCH
+        )
+        .execute(&self.db)
+        .await
+        .map(|done| done.rows_affected())
+    }
+
+    async fn log(&self) -> sqlx::Result<u64> {
+        sqlx::query!(
+            "delete from compensation_logs where started_at < utc_timestamp(3) - interval ? second order by started_at limit ?",
+            seconds(self.keep.log),
+            BATCH
+        )
+        .execute(&self.db)
+        .await
+        .map(|done| done.rows_affected())
+    }
+
+    async fn alerts(&self) -> sqlx::Result<u64> {
+        sqlx::query!(
+            "delete from alert_outbox
+             where state = 'delivered' and created_at < utc_timestamp(3) - interval ? second order by created_at limit ?",
+            seconds(self.keep.alerts),
+            BATCH
+        )
+        .execute(&self.db)
+        .await
+        .map(|done| done.rows_affected())
+    }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
