@@ -133,8 +133,17 @@ impl Scans {
                 Spool::new(&settings.alerts.spool),
                 channels.clone(),
             ),
-            watch: Watch::new(db.clone(), channels, Bounds::from(&settings.watch)),
-            comparison: Comparison::new(Reconciler::new(db, redis, stock, held_max), leases),
+            watch: Watch::new(db.clone(), channels.clone(), Bounds::from(&settings.watch)),
+            comparison: Comparison::new(
+                Reconciler::new(db.clone(), redis.clone(), stock, held_max),
+                leases,
+                comparison::Repair {
+                    db,
+                    redis,
+                    channels,
+                    fences: settings.scans.repair_drift,
+                },
+            ),
         })
     }
 

@@ -4,6 +4,7 @@
 
 pub mod cancel;
 mod decision;
+pub mod drift;
 pub mod engine;
 pub mod faults;
 pub mod foreign;

@@ -463,6 +463,8 @@ pub struct Scans {
     pub fence_watch_s: u64,
     /// Whether Redis and MySQL agree.
     pub compare_s: u64,
+    /// Whether a sale on which they differ is made anew in Redis by itself.
+    pub repair_drift: bool,
 }
 
 impl Default for Scans {
@@ -472,6 +474,7 @@ impl Default for Scans {
             unfinished_transactions_s: 2,
             fence_watch_s: 1,
             compare_s: 30,
+            repair_drift: true,
         }
     }
 }
