@@ -54,6 +54,8 @@ static SOURCES: &[(&str, &str)] = &sources![
     "archive.html",
     "operations.html",
     "operation.html",
+    "operation_bulk.html",
+    "operation_preview.html",
     "transactions.html",
     "transaction.html",
     "alerts.html",
