@@ -50,6 +50,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "layout.html",
     "log_in.html",
     "password.html",
+    "all_that_match.html",
     "archives.html",
     "archive.html",
     "operations.html",

@@ -7,6 +7,7 @@ mod archives;
 mod audit;
 mod csv;
 mod failed;
+mod operations;
 mod operators;
 mod pages;
 mod permissions;
