@@ -323,7 +323,31 @@ async fn from_the_list_to_the_preview_to_the_operation_every_page_renders() {
     let held = rows.iter().find(|row| row.held).unwrap();
     let detail = browser.get(&format!("/archives/{}", held.id)).await;
     detail.shows(&path);
+    let cancelled = answer(
+        browser
+            .request(Method::POST, &format!("/api/v1{path}/cancel"))
+            .header("X-CSRF-Token", &browser.csrf),
+    )
+    .await;
+    assert_eq!(cancelled.json()["state"], "cancelled", "{cancelled:?}");
+    let found = operations::find(&app.schema.pool, id.parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.state, State::Cancelled);
+    browser.get(&path).await.shows("No further order is begun.");
+}
+
+#[tokio::test]
+async fn who_may_only_look_sees_why_and_an_address_nobody_made_is_refused() {
+    let app = TestApp::start().await;
     let viewer = app.browser(OperatorRole::Viewer).await;
+    let browser = app.browser(OperatorRole::Operator).await;
+    let token = app.token(OperatorRole::Operator).await;
+    let id = Uuid::now_v7();
+    let path = format!("/operations/{id}");
+    let body = json!({"id": id, "kind": "replay", "filter": {}, "reason": "x", "grace_s": 600});
+    id_of(&app.post("/api/v1/operations", &token, &body).await);
     let looked = viewer.get(&path).await;
     looked.shows("It needs the permission operation.steer");
     viewer
@@ -344,17 +368,4 @@ async fn from_the_list_to_the_preview_to_the_operation_every_page_renders() {
         assert_eq!(browser.get(bad).await.status, 422, "{bad}");
     }
     assert_eq!(browser.get(&format!("{path}?items=x")).await.status, 422);
-    let cancelled = answer(
-        browser
-            .request(Method::POST, &format!("/api/v1{path}/cancel"))
-            .header("X-CSRF-Token", &browser.csrf),
-    )
-    .await;
-    assert_eq!(cancelled.json()["state"], "cancelled", "{cancelled:?}");
-    let found = operations::find(&app.schema.pool, id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(found.state, State::Cancelled);
-    browser.get(&path).await.shows("No further order is begun.");
 }

@@ -44,7 +44,7 @@ impl Window {
     }
 
     /// Above the ladder.
-    pub const ABOVE: u8 = RUNGS.len() as u8;
+    pub const ABOVE: u8 = 3;
 
     const fn at(rung: u8) -> Self {
         Self {
@@ -117,6 +117,7 @@ mod tests {
         );
         assert_eq!(window(3, 5, 5, 0).room(), u32::MAX);
         assert_eq!(Window::first(false).room(), u32::MAX);
+        assert_eq!(usize::from(Window::ABOVE), RUNGS.len());
     }
 
     #[test]

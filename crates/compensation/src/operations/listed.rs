@@ -133,6 +133,10 @@ pub async fn items(
     limit: u32,
 ) -> sqlx::Result<Vec<Item>> {
     let mut query = QueryBuilder::<MySql>::new(ITEM_COLUMNS);
+    if state.is_some() {
+        // By itself MariaDB may take the primary key, and walk over all in other states.
+        query.push(" force index (operation_items_by_state)");
+    }
     query.push(" where operation_id = ").push_bind(operation);
     if let Some(state) = state {
         query.push(" and state = ").push_bind(state.to_owned());

@@ -151,22 +151,54 @@ impl Default for Terms {
     }
 }
 
-/// The archive's filter as an operation keeps it. An unknown field is refused: a filter that was read in part would match more.
+/// The archive's filter as an operation keeps it: a JSON object. An unknown field is refused, for a filter that was read in part would
+/// match more; and so is a list, which would be read as one without any field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Object")]
 pub struct Selected {
     /// An id, or a text in the error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
     /// `open` when it is not said; `all` for every state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Of this sale only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sale: Option<Uuid>,
     /// That failed at this step only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+}
+
+type Object = serde_json::Map<String, serde_json::Value>;
+
+/// Its fields, from an object alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    q: Option<String>,
+    state: Option<String>,
+    sale: Option<Uuid>,
+    step: Option<String>,
+}
+
+impl TryFrom<Object> for Selected {
+    type Error = serde_json::Error;
+
+    fn try_from(object: Object) -> Result<Self, serde_json::Error> {
+        let Fields {
+            q,
+            state,
+            sale,
+            step,
+        } = serde_json::from_value(serde_json::Value::Object(object))?;
+        Ok(Self {
+            q,
+            state,
+            sale,
+            step,
+        })
+    }
 }
 
 impl Selected {
@@ -258,7 +290,12 @@ mod tests {
         let json = serde_json::to_string(&Selected::of(&filter)).unwrap();
         let read: Selected = serde_json::from_str(&json).unwrap();
         assert_eq!(read.filter(), Ok(filter));
-        assert!(serde_json::from_str::<Selected>(r#"{"buyer":"x"}"#).is_err());
+        for not_one in [r#"{"buyer":"x"}"#, "[]", "null", r#"["x"]"#, r#""x""#] {
+            assert!(
+                serde_json::from_str::<Selected>(not_one).is_err(),
+                "{not_one}"
+            );
+        }
         assert_eq!(
             Selected::default().filter().unwrap().state,
             Some(State::Open)

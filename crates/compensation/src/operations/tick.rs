@@ -26,6 +26,10 @@ use uuid::Uuid;
 pub const AT_ONCE: u32 = 500;
 /// Items that may be under way, at most: the rest waits for some to end.
 const UNDER_WAY_AT_MOST: u32 = 10_000;
+/// Up to so many the index of the filter is used, though it is walked from its beginning for each piece, for MariaDB takes only the
+/// filter's columns from it (0.3 us a row: 100,000 rows on, 30 to 100 ms a piece). Beyond it the index of times is, from where the last
+/// piece ended: 4 ms a piece, and each row of the archive is read once.
+const BY_FILTER: u32 = 50_000;
 /// How much of its rate an operation may catch up with after it was looked at late.
 const BURST: TimeDelta = TimeDelta::seconds(1);
 /// When one that runs is looked at again.
@@ -177,8 +181,12 @@ struct Match {
 
 async fn matches(db: &mut MySqlConnection, due: &Due) -> sqlx::Result<Vec<Match>> {
     let mut query = QueryBuilder::<MySql>::new(
-        "select id, gid, generation, held, archived_at from failed_order_archives where ",
+        "select id, gid, generation, held, archived_at from failed_order_archives ",
     );
+    if due.counts.selected >= BY_FILTER {
+        query.push("force index (archives_by_time) ");
+    }
+    query.push("where ");
     due.filter.push(&mut query);
     let (at, id) = (due.cursor.0.naive_utc(), due.cursor.1);
     query.push(" and archived_at >= ").push_bind(at);
@@ -201,7 +209,8 @@ async fn matches(db: &mut MySqlConnection, due: &Due) -> sqlx::Result<Vec<Match>
 /// What the database says.
 pub async fn add_up(db: &mut MySqlConnection, due: &mut Due) -> sqlx::Result<()> {
     let ended: Vec<(Uuid, String)> = sqlx::query_as(
-        "select archive_id, state from operation_items where operation_id = ? and uncounted = 1 order by archive_id limit ?",
+        "select archive_id, state from operation_items force index (operation_items_uncounted)
+         where operation_id = ? and uncounted = 1 order by archive_id limit ?",
     )
     .bind(due.id)
     .bind(AT_ONCE)
@@ -276,8 +285,9 @@ pub async fn begin_some(db: &mut MySqlConnection, due: &mut Due) -> sqlx::Result
         return Ok(0);
     }
     let next: Vec<(Uuid, Uuid, i32)> = sqlx::query_as(
-        "select archive_id, gid, generation from operation_items where operation_id = ? and state = 'selected'
-         order by archive_id limit ?",
+        // By itself MariaDB takes the primary key, and walks over all that have ended: 4 s with 500,000 of them.
+        "select archive_id, gid, generation from operation_items force index (operation_items_by_state)
+         where operation_id = ? and state = 'selected' order by archive_id limit ?",
     )
     .bind(due.id)
     .bind(wanted)
