@@ -53,8 +53,13 @@ fn web() -> Router<App> {
             post(transactions::forms::resume),
         )
         .route("/transactions/{gid}/stop", post(transactions::forms::stop))
-        .route("/operations", get(operations::page::list))
+        .route(
+            "/operations",
+            get(operations::page::list).post(operations::asking::submit),
+        )
+        .route("/operations/preview", get(operations::preview::show))
         .route("/operations/{id}", get(operations::page::show))
+        .route("/operations/{id}/{act}", post(operations::steering::submit))
         .route("/alerts", get(alerts::page::show))
         .route("/audit", get(audit::page::show))
         .route("/operators", get(operators::show).post(operators::create))
@@ -83,8 +88,14 @@ fn json() -> Router<App> {
             post(transactions::api::resume),
         )
         .route("/transactions/{gid}/stop", post(transactions::api::stop))
-        .route("/operations", post(replay::api::create))
+        .route(
+            "/operations",
+            get(operations::api::list).post(replay::api::create),
+        )
+        .route("/operations/preview", post(operations::preview::api))
         .route("/operations/{id}", get(operations::api::get))
+        .route("/operations/{id}/items", get(operations::api::items))
+        .route("/operations/{id}/{act}", post(operations::steering::api))
         .route("/alerts", get(alerts::api::list))
         .route("/audit", get(audit::api::list))
 }

@@ -73,6 +73,12 @@ pub(crate) struct Export;
 /// Having an order tried again.
 #[derive(Debug)]
 pub(crate) struct Replay;
+/// Having archived orders given up for good.
+#[derive(Debug)]
+pub(crate) struct Discard;
+/// Pausing, resuming, cancelling or undoing an operation on many orders.
+#[derive(Debug)]
+pub(crate) struct Steer;
 /// Having an undecided transaction given up.
 #[derive(Debug)]
 pub(crate) struct RollBack;
@@ -98,6 +104,16 @@ impl Permission for Export {
 
 impl Permission for Replay {
     const NAME: &'static str = "order.replay";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Discard {
+    const NAME: &'static str = "order.discard";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Steer {
+    const NAME: &'static str = "operation.steer";
     const ROLE: OperatorRole = OperatorRole::Operator;
 }
 
@@ -130,6 +146,28 @@ impl Caller {
     /// Whether this is allowed, for pages that show what is not.
     pub fn may<P: Permission>(&self) -> bool {
         self.role >= P::ROLE
+    }
+}
+
+impl Caller {
+    /// Where what is asked for decides what has to be allowed. What is not is audited.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn must_be_allowed<P: Permission>(
+        &self,
+        app: &App,
+        uri: &Uri,
+    ) -> Result<(), Refusal> {
+        if self.may::<P>() {
+            return Ok(());
+        }
+        let reason = Reason::Forbidden {
+            permission: P::NAME,
+            role: P::ROLE,
+        };
+        denied(app, &self.who, P::NAME, uri.path(), &reason.to_string()).await;
+        Err(Refusal::of(reason, uri, &axum::http::Method::POST))
     }
 }
 

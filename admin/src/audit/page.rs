@@ -84,10 +84,12 @@ impl From<Line> for Row {
     }
 }
 
-/// The page of what an act was done to: a transaction, or what is archived.
+/// The page of what an act was done to: a transaction, an operation, or what is archived.
 fn page_of(act: &str, subject: &str) -> String {
     if act.starts_with("transaction.") {
         transactions::page_of(subject)
+    } else if act.starts_with("operation.") {
+        format!("/operations/{subject}")
     } else {
         format!("/archives/{subject}")
     }

@@ -1,28 +1,46 @@
 //! `/operations` and `/operations/{id}`. Done means done: an order that was only sent is shown as sent.
 
+use super::bulk_page;
 use crate::{
     App,
-    access::{Look, May},
+    access::{Caller, Look, May},
+    address::with_query,
     archives::{Chip, outcome_tone, refusal_sentence},
+    cursor::CursorPage,
     failure::{ErrorPage, Failure},
     frame,
-    view::{self, Layout, Moment, Page},
-    web::Path,
+    view::{self, Layout, Moment, Notice, Page, grouped},
+    web::{self, Path, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::operations::{self, Item, Operation};
-use serde::Serialize;
+use compensation::operations::{self, Item, Operation, Place, State as Stands};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Shown at most, newest first.
-const SHOWN_AT_MOST: u32 = 100;
+/// Operations of one page.
+const PER_PAGE: u32 = 50;
 /// Seconds after which a browser looks again while an operation runs.
-const LOOK_AGAIN_S: u32 = 3;
+pub(super) const LOOK_AGAIN_S: u32 = 3;
+
+/// Where a page of operations begins.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListQuery {
+    after: Option<String>,
+}
+
+/// Which items of an operation are shown.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct ItemsQuery {
+    pub items: Option<String>,
+    pub after: Option<Uuid>,
+}
 
 #[derive(Debug, Serialize)]
 struct ListPage {
     layout: Layout,
     rows: Vec<Row>,
+    first: Option<String>,
+    next: Option<String>,
 }
 
 /// An operation in a list, here and on the page of the order it is done to.
@@ -37,10 +55,12 @@ pub(crate) struct Row {
     chips: Vec<Chip>,
     /// What it is done to.
     subjects: Vec<Subject>,
+    /// How far one on many has come.
+    progress: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Subject {
+pub(super) struct Subject {
     id: String,
     link: String,
 }
@@ -59,10 +79,11 @@ struct OperationPage {
 }
 
 #[derive(Debug, Serialize)]
-struct ItemRow {
+pub(super) struct ItemRow {
     subject: Subject,
     gid: String,
     generation: u32,
+    state: String,
     steps: Vec<Step>,
     /// How it ended, as a sentence.
     outcome: Option<String>,
@@ -86,15 +107,26 @@ impl Page for OperationPage {
     const TEMPLATE: &'static str = "operation.html";
 }
 
-/// The latest ones.
+/// All of them, newest first.
 pub(crate) async fn list(
     State(app): State<App>,
     caller: May<Look>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Html<String>, Failure> {
-    let operations = operations::latest(&app.db, None, SHOWN_AT_MOST).await?;
+    let after: Option<Place> = query
+        .after
+        .filter(|after| !after.is_empty())
+        .map(|after| after.parse())
+        .transpose()
+        .map_err(|_| web::not_understood("In this address, after is not where a page ended."))?;
+    let found = operations::page(&app.db, after, PER_PAGE + 1).await?;
+    let CursorPage { items, next } =
+        CursorPage::of(found, PER_PAGE, |operation| operation.place().to_string());
     let page = ListPage {
         layout: frame::layout(&app, &caller, "operations", "Operations").await?,
-        rows: operations.iter().map(Row::of).collect(),
+        rows: items.iter().map(Row::of).collect(),
+        first: after.map(|_| "/operations".to_owned()),
+        next: next.map(|next| with_query("/operations", &[("after", Some(next))])),
     };
     Ok(view::render(&page)?)
 }
@@ -104,19 +136,43 @@ pub(crate) async fn show(
     State(app): State<App>,
     caller: May<Look>,
     Path(id): Path<Uuid>,
+    Query(query): Query<ItemsQuery>,
+) -> Result<Html<String>, Failure> {
+    with_notice(&app, &caller, id, query, None).await
+}
+
+/// The page, with what the last act came to.
+///
+/// # Errors
+/// [`Failure`]; 404 when there is none.
+pub(crate) async fn with_notice(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    query: ItemsQuery,
+    notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
     let operation = operations::find(&app.db, id)
         .await?
         .ok_or_else(|| ErrorPage::not_found("operation"))?;
-    let running = operation.state == "running";
-    let mut layout = frame::layout(&app, &caller, "operations", format!("Operation {id}")).await?;
+    let layout = frame::layout(app, caller, "operations", format!("Operation {id}"))
+        .await?
+        .notice(notice);
+    if operation.bulk.is_some() {
+        return bulk_page::page(app, caller, layout, operation, &query).await;
+    }
+    single(layout, operation)
+}
+
+fn single(mut layout: Layout, operation: Operation) -> Result<Html<String>, Failure> {
+    let running = operation.state == Stands::Running;
     if running {
         layout = layout.refresh(LOOK_AGAIN_S);
     }
     let page = OperationPage {
         layout,
-        id: id.to_string(),
-        kind: operation.kind,
+        id: operation.id.to_string(),
+        kind: operation.kind.to_string(),
         asked_by: operation.asked_by,
         reason: operation.reason,
         running,
@@ -137,10 +193,13 @@ impl Row {
             .collect();
         states.sort_unstable();
         states.dedup();
+        if operation.bulk.is_some() && states.is_empty() {
+            states.push(operation.state.as_str());
+        }
         Self {
             link: format!("/operations/{}", operation.id),
             id: operation.id.to_string(),
-            kind: operation.kind.clone(),
+            kind: operation.kind.to_string(),
             asked_by: operation.asked_by.clone(),
             reason: operation.reason.clone(),
             at: Moment::of(operation.created_at),
@@ -153,6 +212,14 @@ impl Row {
                 .iter()
                 .map(|item| Subject::of(item.archive_id))
                 .collect(),
+            progress: operation.bulk.as_ref().map(|bulk| {
+                let (counts, more) = (bulk.counts, if bulk.selected_all { "" } else { " so far" });
+                let ended = grouped(u64::from(counts.ended()));
+                format!(
+                    "{ended} of {}{more} have ended",
+                    grouped(u64::from(counts.selected))
+                )
+            }),
         }
     }
 }
@@ -167,11 +234,12 @@ impl Subject {
 }
 
 impl ItemRow {
-    fn of(item: &Item) -> Self {
+    pub fn of(item: &Item) -> Self {
         Self {
             subject: Subject::of(item.archive_id),
             gid: item.gid.to_string(),
             generation: item.generation,
+            state: item.state.clone(),
             steps: steps(&item.state),
             outcome: outcome(&item.state, item.reason.as_deref()),
             tone: outcome_tone(&item.state),
@@ -182,7 +250,7 @@ impl ItemRow {
 
 fn steps(state: &str) -> Vec<Step> {
     let (reached, end) = match state {
-        "requested" => (0, None),
+        "selected" | "requested" => (0, None),
         "processing" => (1, None),
         end => (2, Some(end)),
     };
@@ -215,7 +283,8 @@ fn outcome(state: &str, reason: Option<&str>) -> Option<String> {
             .unwrap_or_default()
     };
     Some(match state {
-        "requested" | "processing" => return None,
+        "selected" | "requested" | "processing" => return None,
+        "discarded" => "It was given up for good.".to_owned(),
         "confirmed" => "The order is confirmed, and its units are sold.".to_owned(),
         "rejected" => format!(
             "The order was rejected{}: that is a final answer, and nothing is left to do.",
@@ -227,10 +296,29 @@ fn outcome(state: &str, reason: Option<&str>) -> Option<String> {
         ),
         "refused" => format!(
             "It was not tried. {}",
-            reason.map_or_else(|| "No reason was given.".to_owned(), refusal_sentence)
+            reason.map_or_else(|| "No reason was given.".to_owned(), why)
         ),
         other => format!("It ended: {other}{}.", because()),
     })
+}
+
+/// Why an item was not done: what the archive's page says, and what only items of many come to.
+fn why(reason: &str) -> String {
+    match reason {
+        "archived_again" => {
+            "It came back to the archive after this was asked for, and may have failed for another reason."
+                .to_owned()
+        }
+        "superseded" => "Another transaction settled the order first.".to_owned(),
+        "message_unreadable" => "Its message cannot be read.".to_owned(),
+        "cannot_be_given_up" => {
+            "It could not be decided: the compensator's log says why.".to_owned()
+        }
+        held if held.starts_with("replaying by ") || held.starts_with("discarding by ") => {
+            format!("It is in the hands of another operation: {held}.")
+        }
+        other => refusal_sentence(other),
+    }
 }
 
 #[cfg(test)]

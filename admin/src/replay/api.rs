@@ -1,4 +1,5 @@
-//! `POST /api/v1/operations`, and the short path operators know: `POST /reprocess_order/{order_id}`.
+//! `POST /api/v1/operations`, for one order or for all that match a filter, and the short path operators know:
+//! `POST /reprocess_order/{order_id}`.
 
 use super::{ReplayError, ask, reason};
 use crate::{
@@ -6,30 +7,36 @@ use crate::{
     access::{Caller, May, Replay},
     archives::refusal_sentence,
     failure,
+    operations::asking::{self, AskError, Asked, Said},
 };
 use axum::{
-    extract::State,
+    extract::{OriginalUri, State},
     http::{HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use chrono::SecondsFormat;
+use compensation::operations::{
+    Kind,
+    terms::{Reason, Selected},
+};
 use serde::{Deserialize, Serialize};
 use service_kit::problem::{Json, Path, Problem};
 use uuid::Uuid;
 
-/// What is to be done.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Replay,
-}
-
-/// An operation to be made.
+/// An operation to be made: on an order, or on all that a filter matches.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewOperation {
-    kind: Kind,
-    order_id: Uuid,
+    kind: String,
+    order_id: Option<Uuid>,
     reason: Option<String>,
+    filter: Option<Selected>,
+    /// Of the operation: a request that is sent again is the same one.
+    id: Option<Uuid>,
+    rate: Option<u32>,
+    canary: Option<bool>,
+    stop_percent: Option<u32>,
+    grace_s: Option<u64>,
 }
 
 /// It will be carried out.
@@ -44,10 +51,61 @@ type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Taken>);
 pub(crate) async fn create(
     State(app): State<App>,
     caller: May<Replay>,
+    OriginalUri(uri): OriginalUri,
     Json(asked): Json<NewOperation>,
-) -> Result<Accepted, Problem> {
-    let Kind::Replay = asked.kind;
-    replay(&app, &caller, asked.order_id, asked.reason.as_deref()).await
+) -> Response {
+    let Ok(kind) = asked.kind.parse::<Kind>() else {
+        return failure::invalid("kind is replay or discard").into_response();
+    };
+    let said = Said {
+        rate: asked.rate,
+        canary: asked.canary,
+        stop_percent: asked.stop_percent,
+        grace_s: asked.grace_s,
+    };
+    match (asked.order_id, asked.filter) {
+        (Some(order), None) if kind == Kind::Replay && asked.id.is_none() && said.is_empty() => {
+            replay(&app, &caller, order, asked.reason.as_deref())
+                .await
+                .into_response()
+        }
+        (None, Some(selected)) => {
+            if let Err(refusal) = asking::allowed(&app, &caller, kind, &uri).await {
+                return refusal.into_response();
+            }
+            let id = asked.id.unwrap_or_else(Uuid::now_v7);
+            let why = asked.reason.unwrap_or_default();
+            bulk(&app, &caller, id, kind, selected, &why, said)
+                .await
+                .map_err(AskError::problem)
+                .into_response()
+        }
+        _ => failure::invalid(
+            "name a filter; or the order_id of one order to replay, without id, rate, canary, stop_percent and grace_s",
+        )
+        .into_response(),
+    }
+}
+
+async fn bulk(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    kind: Kind,
+    selected: Selected,
+    why: &str,
+    said: Said,
+) -> Result<Accepted, AskError> {
+    // As the preview's page keeps it: what is not said is what is open.
+    let selected = Selected::of(&selected.filter()?);
+    let asked = Asked {
+        id,
+        kind,
+        selected,
+        reason: Reason::parse(why)?,
+        terms: said.terms()?,
+    };
+    asking::ask(app, caller, &asked).await.map(taken)
 }
 
 /// Asks for the replay of an order.
@@ -67,12 +125,16 @@ async fn replay(
 ) -> Result<Accepted, Problem> {
     let why = reason(why).map_err(failure::invalid)?;
     let operation_id = ask(app, caller, order, why).await.map_err(problem)?;
+    Ok(taken(operation_id))
+}
+
+fn taken(operation_id: Uuid) -> Accepted {
     let location = format!("/api/v1/operations/{operation_id}");
-    Ok((
+    (
         StatusCode::ACCEPTED,
         [(header::LOCATION, location)],
         Json(Taken { operation_id }),
-    ))
+    )
 }
 
 fn problem(refused: ReplayError) -> Problem {

@@ -24,6 +24,8 @@ async fn every_page_renders_empty_and_full() {
         "/transactions?state=stuck&label=0197a000-0000-7000-8000-000000000001&kind=order&participant=x&older_than_s=1",
         "/transactions?state=finished",
         "/operations",
+        "/operations/preview",
+        "/operations/preview?kind=discard&q=lock&state=all&sale=0197a000-0000-7000-8000-000000000001&step=decide",
         "/alerts",
         "/alerts?show=undelivered",
         "/audit",

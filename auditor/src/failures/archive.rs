@@ -86,6 +86,9 @@ impl Failures {
     }
 }
 
+/// How a row ended that an operator gave up for good.
+const DISCARDED: &str = "discarded";
+
 impl Archived {
     fn check_order(&self, latest: Option<&Latest>, tally: &mut Tally) {
         let fits = match (self.handled, self.resolution.as_deref()) {
@@ -95,6 +98,7 @@ impl Archived {
                 .as_deref()
                 .is_some_and(|status| !matches!(status, "failed" | "rejected")),
             (true, Some("rejected")) => self.status.as_deref() == Some("rejected"),
+            (true, Some(DISCARDED)) => self.status.as_deref() == Some("failed"),
             (true, _) => self.status.is_some(),
         };
         tally.note(Check::ArchiveFits, fits, || {
@@ -107,7 +111,9 @@ impl Archived {
             )
         });
         let history = History::read(&self.history);
-        let complaint = history.complaint(self.attempts, self.generation, !self.handled);
+        // What was discarded ends where it was given up.
+        let given_up = !self.handled || self.resolution.as_deref() == Some(DISCARDED);
+        let complaint = history.complaint(self.attempts, self.generation, given_up);
         tally.note(Check::ArchiveIsWhole, complaint.is_none(), || {
             format!(
                 "archived {}: its history: {}",

@@ -25,18 +25,20 @@ pub async fn check(db: &mut MySqlConnection, tally: &mut Tally) -> sqlx::Result<
     while let Some(row) = rows.try_next().await? {
         let finished = matches!(
             row.state.as_str(),
-            "confirmed" | "rejected" | "archived" | "refused"
+            "confirmed" | "rejected" | "archived" | "refused" | "discarded"
         );
-        tally.note(
-            Check::ReplaysFinished,
-            finished && row.operation == "finished",
-            || {
-                format!(
-                    "order {}: its replay is {}, the operation {}",
-                    row.archive_id, row.state, row.operation
-                )
-            },
-        );
+        let over = match row.operation.as_str() {
+            "finished" => finished,
+            // What was not begun never will be, or waits for an operator.
+            "cancelled" | "undone" | "paused" => finished || row.state == "selected",
+            _ => false,
+        };
+        tally.note(Check::ReplaysFinished, over, || {
+            format!(
+                "order {}: its replay is {}, the operation {}",
+                row.archive_id, row.state, row.operation
+            )
+        });
         // Where retention removed the transaction, nothing can be compared.
         let fits = match (row.state.as_str(), row.transaction.as_deref()) {
             (_, None) => true,

@@ -4,9 +4,11 @@
 //! anywhere: what it claimed comes back, and what it did before is found done.
 
 mod archive_lane;
+mod discards;
 mod figures;
 mod intake;
 mod open_work;
+mod operations;
 mod orders;
 mod replays;
 mod retry_lane;
@@ -22,6 +24,7 @@ pub use archive_lane::ArchiveLane;
 pub use figures::Figures;
 pub use intake::Intake;
 pub use open_work::OpenCompensations;
+pub use operations::Operations;
 pub use replays::Replays;
 pub use retry_lane::RetryLane;
 pub use step::{Observer, Step};
@@ -90,7 +93,9 @@ pub struct Repair {
     pub retry_lane: RetryLane,
     /// Gives it up.
     pub archive_lane: ArchiveLane,
-    /// Puts it back.
+    /// Moves on what was asked for on many.
+    pub operations: Operations,
+    /// Puts it back, or away for good.
     pub replays: Replays,
     /// Has orders tried again that nobody decides.
     pub undecided: Undecided,
@@ -152,6 +157,7 @@ impl Repair {
             intake: Intake::new(settings, tools.clone())?,
             retry_lane: RetryLane::new(tools.clone()),
             archive_lane: ArchiveLane::new(tools.clone()),
+            operations: Operations::new(tools.clone()),
             replays: Replays::new(tools.clone()),
             undecided: Undecided::new(tools.clone(), recovery, timeout),
             stuck: StuckTransactions::new(tools),
@@ -171,6 +177,7 @@ impl Repair {
         };
         lanes.spawn(lane("retries", SOON).run(async move || self.retry_lane.run_batch().await));
         lanes.spawn(lane("archive", SOON).run(async move || self.archive_lane.run_batch().await));
+        lanes.spawn(lane("operations", SOON).run(async move || self.operations.run_batch().await));
         lanes.spawn(lane("replays", SOON).run(async move || self.replays.run_batch().await));
         lanes.spawn(
             lane("undecided", NOW_AND_THEN).run(async move || self.undecided.run_batch().await),

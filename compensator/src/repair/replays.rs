@@ -1,5 +1,5 @@
-//! Carries out what operators asked for: an archived order becomes its next generation, reserves its units again, and goes the way
-//! of every retry.
+//! Carries out what operators asked for, item by item: an archived order becomes its next generation, reserves its units again, and
+//! goes the way of every retry; or it is [discarded](super::discards).
 //!
 //! The new gid was stored with the request, so a replay that died after its reservation finds it again.
 
@@ -8,11 +8,12 @@ use anyhow::{Context as _, bail};
 use compensation::{
     archive::{self, Archived, StoreError},
     headers::Headers,
-    operations::{self, Requested},
+    operations::{self, Kind, Requested},
     queue::{self, NewWork},
     state::State,
 };
 use coordinator::Gid;
+use futures::{StreamExt as _, stream};
 use ordering::{
     OrderId, OrderStatus,
     message::OrderMessage,
@@ -24,12 +25,12 @@ use tracing::{error, info, warn};
 
 /// How long claimed items are left alone by others.
 const LEASE: Duration = Duration::from_secs(20);
-/// Items claimed at once.
-const BATCH: u32 = 8;
+/// Items claimed, and carried out, at once: nothing claimed waits for its turn.
+const AT_ONCE: u32 = 8;
 /// When an item is looked at again that could not be begun.
 const NOT_NOW: Duration = Duration::from_secs(1);
 
-/// Begins requested replays.
+/// Carries out requested items.
 pub struct Replays(Tools);
 
 impl Replays {
@@ -44,15 +45,24 @@ impl Replays {
     /// # Errors
     /// When nothing could be claimed.
     pub async fn run_batch(&self) -> anyhow::Result<usize> {
-        let requested = operations::claim_requested(&self.0.db, LEASE, BATCH)
+        let requested = operations::claim_requested(&self.0.db, LEASE, AT_ONCE)
             .await
-            .context("MySQL does not give the replays that were asked for")?;
-        for item in &requested {
-            if let Err(cause) = self.begin(item).await {
-                warn!(order.id = %item.archive_id, "The replay of order {} has to wait: {cause:#}", item.archive_id);
-            }
+            .context("MySQL does not give what operators asked for")?;
+        let found = requested.len();
+        stream::iter(requested)
+            .for_each_concurrent(AT_ONCE as usize, async |item| self.one(&item).await)
+            .await;
+        Ok(found)
+    }
+
+    async fn one(&self, item: &Requested) {
+        let done = match item.kind {
+            Kind::Replay => self.begin(item).await,
+            Kind::Discard => self.0.discard(item).await,
+        };
+        if let Err(cause) = done {
+            warn!(order.id = %item.archive_id, "The {} of order {} has to wait: {cause:#}", item.kind, item.archive_id);
         }
-        Ok(requested.len())
     }
 
     async fn begin(&self, item: &Requested) -> anyhow::Result<()> {
@@ -65,7 +75,7 @@ impl Replays {
         }
         let order_id = OrderId::from_uuid(item.archive_id);
         match standing::find(db, order_id).await? {
-            None => return self.refuse(item, "not_found").await,
+            None => return self.0.refuse(item, "not_found").await,
             Some(row) if row.status != OrderStatus::Failed => {
                 return self.settled_elsewhere(item, &archived, &row).await;
             }
@@ -76,11 +86,11 @@ impl Replays {
             Err(StoreError::Database(cause)) => return Err(cause.into()),
             Err(cause) => {
                 error!(order.id = %item.archive_id, "The message of order {} cannot be read: {:#}", item.archive_id, anyhow::Error::new(cause));
-                return self.refuse(item, "message_unreadable").await;
+                return self.0.refuse(item, "message_unreadable").await;
             }
         };
         let Ok(order) = OrderMessage::parse(&kept.payload) else {
-            return self.refuse(item, "message_unreadable").await;
+            return self.0.refuse(item, "message_unreadable").await;
         };
         let order = OrderMessage {
             gid: Gid::from_uuid(item.gid),
@@ -93,7 +103,7 @@ impl Replays {
                 self.0.passed(Step::Reserved).await;
                 self.enqueue(item, &archived, &order, kept.headers).await
             }
-            Err(NotReserved::Refused(reason)) => self.refuse(item, reason).await,
+            Err(NotReserved::Refused(reason)) => self.0.refuse(item, reason).await,
             Err(NotReserved::AskAgain(why)) => {
                 let mut db = db.acquire().await?;
                 operations::look_again(&mut db, item, NOT_NOW).await?;
@@ -184,14 +194,6 @@ impl Replays {
         queue::replay_held(&mut tx, item.gid).await?;
         tx.commit().await?;
         info!(order.id = %item.archive_id, gid = %item.gid, "Order {}, which was held, is tried again", item.archive_id);
-        Ok(())
-    }
-
-    async fn refuse(&self, item: &Requested, reason: &str) -> anyhow::Result<()> {
-        let mut tx = self.0.db.begin().await?;
-        operations::refuse(&mut tx, item, reason).await?;
-        tx.commit().await?;
-        info!(order.id = %item.archive_id, "The replay of order {} was refused: {reason}", item.archive_id);
         Ok(())
     }
 }

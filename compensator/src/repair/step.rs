@@ -21,6 +21,10 @@ pub enum Step {
     Kept,
     /// A replay has its units; it is in no queue.
     Reserved,
+    /// Items of an operation are written; nothing is committed.
+    Selected,
+    /// Items of an operation are claimed; nothing is committed.
+    Begun,
     /// A stuck transaction is read and locked; nothing of it is written.
     FoundStuck,
     /// Its dead letter and its alert are written; nothing is committed.
@@ -40,6 +44,9 @@ impl Step {
         Self::Kept,
         Self::Reserved,
     ];
+
+    /// Those of an operation on many.
+    pub const OF_AN_OPERATION: [Self; 3] = [Self::Selected, Self::Begun, Self::Reserved];
 
     /// Those of a transaction that is stuck.
     pub const OF_A_STUCK_TRANSACTION: [Self; 3] =

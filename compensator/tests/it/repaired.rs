@@ -5,7 +5,10 @@ use chrono::Utc;
 use compensation::{
     archive::{self, Archived},
     attempt::{Attempt, Lane},
-    operations::{self, Operation},
+    operations::{
+        self, Counts, Kind, NewBulk, Operation,
+        terms::{Reason, Selected, Terms},
+    },
 };
 use compensator::repair::Repair;
 use ordering::{SaleId, message::OrderMessage};
@@ -112,6 +115,84 @@ impl World {
         operations::claim_replay(&self.schema.pool, order.order_id.as_uuid(), "night", None)
             .await
             .unwrap()
+    }
+
+    /// Asks for an operation on all that is open, without time to undo it.
+    pub async fn ask_for_all(&self, kind: Kind, terms: Terms) -> Uuid {
+        let new = NewBulk {
+            id: Uuid::now_v7(),
+            kind,
+            selected: &Selected::default(),
+            reason: &Reason::parse("the cause is gone").unwrap(),
+            terms,
+            asked_by: "night",
+        };
+        let mut db = self.schema.pool.acquire().await.unwrap();
+        operations::create(&mut db, &new).await.unwrap();
+        new.id
+    }
+
+    pub async fn counts(&self, operation: Uuid) -> Counts {
+        self.operation(operation).await.bulk.unwrap().counts
+    }
+
+    /// An order with this remark that was given up before, as its decision and the archive's row leave it.
+    pub async fn given_up(
+        &self,
+        sale: SaleId,
+        remark: Option<&str>,
+        engine: &ordering::engine::OrderEngine,
+    ) -> OrderMessage {
+        let order = self.reserve_with(sale, remark).await;
+        let failed = engine.archive(order.clone()).await;
+        assert_eq!(failed, Ok(ordering::OrderOutcome::Failed));
+        self.put_into_archive(&order).await;
+        order
+    }
+
+    /// The archive's row of an order, open.
+    pub async fn put_into_archive(&self, order: &OrderMessage) {
+        let what = archive::ToArchive {
+            id: order.order_id.as_uuid(),
+            subject: archive::Subject::Order(archive::ArchivedOrder {
+                gid: order.gid.as_uuid(),
+                generation: order.generation,
+                sale_id: order.sale_id.as_uuid(),
+                user_id: order.user_id.as_uuid(),
+                quantity: order.quantity.get(),
+            }),
+            step: "decide",
+            error: "it failed".to_owned(),
+            history: compensation::attempt::History::default(),
+            payload: order.to_bytes(),
+            headers: compensation::headers::Headers::default(),
+            held: false,
+            first_failed_at: Utc::now(),
+        };
+        let kept = archive::Store::Mysql.keep(&what).await.unwrap();
+        let mut db = self.schema.pool.acquire().await.unwrap();
+        archive::put(&mut db, &what, &kept).await.unwrap();
+    }
+
+    /// One round of every lane, with everything that waits due.
+    pub async fn round(&self, repair: &Repair) {
+        self.let_time_pass().await;
+        repair.operations.run_batch().await.unwrap();
+        repair.replays.run_batch().await.unwrap();
+        repair.retry_lane.run_batch().await.unwrap();
+        repair.archive_lane.run_batch().await.unwrap();
+    }
+
+    /// Rounds until the operation has ended, or paused.
+    pub async fn until_over(&self, operation: Uuid, repair: &Repair) -> Operation {
+        eventually("the operation is over", SOON, || async {
+            self.round(repair).await;
+            let found = self.operation(operation).await;
+            let counts = found.bulk.as_ref().unwrap().counts;
+            let over = found.state.is_final() || found.state == operations::State::Paused;
+            (over && counts.under_way() == 0).then_some(found)
+        })
+        .await
     }
 
     pub async fn operation(&self, id: Uuid) -> Operation {

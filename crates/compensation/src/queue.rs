@@ -268,6 +268,23 @@ pub async fn replay_held(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bo
     Ok(written.rows_affected() == 1)
 }
 
+/// Closes what is held: a decision settled it so, and its units are not held any more. Nothing happens to any other work.
+///
+/// # Errors
+/// What the database says.
+pub async fn close_held(db: &mut MySqlConnection, gid: Uuid, outcome: &str) -> sqlx::Result<()> {
+    let state = State::Held.on(Event::Settled).map_err(illegal)?;
+    sqlx::query!(
+        "update compensations set state = ?, outcome = ?, closed_at = utc_timestamp(3), claim = null where gid = ? and state = 'held'",
+        state.as_str(),
+        outcome,
+        gid
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Has work given up at once, whatever tries are left: an operator's wish. A try under way changes nothing any more, but what it
 /// decided stands. Gives the state it had; `None`: there is no such work. Nothing is written where that state does not allow it, see
 /// [`State::on`]. Locks its row.

@@ -81,7 +81,9 @@ impl State {
             (Self::Scheduled | Self::Dead, Event::FailedForGood)
             | (Self::Scheduled | Self::Dead | Self::Archiving, Event::AskedToGiveUp)
             | (Self::Archiving, Event::FailedToArchive) => Self::Archiving,
-            (Self::Scheduled | Self::Dead | Self::Archiving, Event::Settled) => Self::Closed,
+            (Self::Scheduled | Self::Dead | Self::Archiving | Self::Held, Event::Settled) => {
+                Self::Closed
+            }
             (Self::Archiving, Event::StoredInArchive) => Self::Archived,
             (Self::Archiving, Event::StoredAndHeld) => Self::Held,
             (from, event) => return Err(IllegalMove { from, event }),

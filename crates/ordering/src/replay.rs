@@ -7,7 +7,10 @@ use crate::{
     message::OrderMessage,
     stock::{Refusal, Reserve, ReserveError, Stock, Window},
 };
-use sqlx::MySqlPool;
+use coordinator::statement;
+use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
+use std::collections::HashMap;
+use uuid::Uuid;
 
 /// The code of the reason why a failed order would surely be refused now; `None` where it may be tried.
 ///
@@ -35,19 +38,113 @@ pub async fn refusal(db: &MySqlPool, order: OrderId) -> sqlx::Result<Option<&'st
     else {
         return Ok(Some("sale_not_found"));
     };
-    Ok(if found.status != "failed" {
+    Ok(refused(&Facts {
+        failed: found.status == "failed",
+        paused: state == "paused",
+        units: found.units,
+        limit: i64::from(limit),
+        quantity: i64::from(found.quantity),
+        available: i64::from(available),
+    }))
+}
+
+/// What the answer depends on.
+struct Facts {
+    failed: bool,
+    paused: bool,
+    /// The buyer's, of this sale.
+    units: i64,
+    limit: i64,
+    quantity: i64,
+    available: i64,
+}
+
+fn refused(facts: &Facts) -> Option<&'static str> {
+    if !facts.failed {
         Some("already_resolved")
-    } else if state == "paused" {
+    } else if facts.paused {
         Some("sale_paused")
-    } else if found.units + i64::from(found.quantity) > i64::from(limit) {
+    } else if facts.units + facts.quantity > facts.limit {
         Some("limit_exceeded")
-    } else if available == 0 {
+    } else if facts.available == 0 {
         Some("sold_out")
-    } else if available < found.quantity {
+    } else if facts.available < facts.quantity {
         Some("insufficient_stock")
     } else {
         None
-    })
+    }
+}
+
+/// What would become of a failed order, were it replayed alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prospect {
+    /// Whether the order is `failed`.
+    pub failed: bool,
+    /// As [`refusal`] says it.
+    pub refusal: Option<&'static str>,
+    /// Its sale.
+    pub sale: Uuid,
+    /// Its units.
+    pub quantity: i64,
+    /// Units of the sale that are left for it and for all others.
+    pub available: i64,
+}
+
+/// What would become of each of many orders, were it replayed alone. Those without a row are left out.
+///
+/// # Errors
+/// What the database says.
+pub async fn prospects(db: &MySqlPool, orders: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Prospect>> {
+    let mut found = HashMap::with_capacity(orders.len());
+    for orders in statement::runs(orders) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "select o.id, o.status, o.quantity, o.sale_id, s.state as sale_state, i.available, s.per_user_limit,
+                    cast(coalesce(b.units, 0) as signed) as units
+             from orders o left join sales s on s.id = o.sale_id left join sale_inventory i on i.sale_id = o.sale_id
+             left join sale_buyers b on b.sale_id = o.sale_id and b.user_id = o.user_id
+             where o.id in ",
+        );
+        statement::push_list(&mut query, orders.iter().copied());
+        let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
+        found.extend(rows.into_iter().map(|row| (row.id, row.prospect())));
+    }
+    Ok(found)
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    status: String,
+    quantity: i32,
+    sale_id: Uuid,
+    sale_state: Option<String>,
+    available: Option<i32>,
+    per_user_limit: Option<i32>,
+    units: i64,
+}
+
+impl Row {
+    fn prospect(&self) -> Prospect {
+        let failed = self.status == "failed";
+        let refusal = match (&self.sale_state, self.available, self.per_user_limit) {
+            (Some(state), Some(available), Some(limit)) => refused(&Facts {
+                failed,
+                paused: state == "paused",
+                units: self.units,
+                limit: i64::from(limit),
+                quantity: i64::from(self.quantity),
+                available: i64::from(available),
+            }),
+            _ => Some("sale_not_found"),
+        };
+        Prospect {
+            failed,
+            refusal,
+            sale: self.sale_id,
+            quantity: i64::from(self.quantity),
+            available: i64::from(self.available.unwrap_or_default()),
+        }
+    }
 }
 
 /// Why the units of a replay are not reserved.

@@ -174,7 +174,7 @@ pub async fn stream_after(
 }
 
 impl Filter {
-    fn push(&self, query: &mut QueryBuilder<MySql>) {
+    pub(crate) fn push(&self, query: &mut QueryBuilder<MySql>) {
         query.push(match self.state {
             None => "true",
             Some(State::Open) => "handled = 0 and operation_id is null",

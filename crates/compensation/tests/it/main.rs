@@ -3,4 +3,5 @@
 mod alerts;
 mod archive;
 mod log;
+mod operations;
 mod queue;

@@ -1,0 +1,53 @@
+//! Acts of operators: asked for in the admin, carried out by the compensator, an item each for what they are done to.
+//!
+//! A [single](single) replay is claimed with the click. An operation on all that a filter matches is a row first: its items are
+//! [selected](tick) piece by piece, nothing is done to any of them until the time to undo it is over, and then they are begun at its
+//! rate and by its [ladder]. A claim comes before anything is done to a row of the archive, and a row has one claim: what is
+//! in another operation's hands is refused, with whose.
+
+mod acts;
+mod bulk;
+mod items;
+pub mod ladder;
+mod listed;
+mod matching;
+mod reading;
+mod single;
+pub mod state;
+pub mod terms;
+pub mod tick;
+
+pub use acts::{Act, Done, NotDone, act};
+pub use bulk::{Made, NewBulk, NotTaken, OPEN_AT_MOST, create};
+pub use items::{
+    ARCHIVED, DISCARDED, Requested, SUPERSEDED, claim_requested, discarded, look_again, processing,
+    refuse, settled,
+};
+pub use listed::{Place, items, latest, page};
+pub use matching::{Matching, matching};
+pub use reading::{Bulk, Counts, Item, LastAct, Operation, find};
+pub use single::{ReplayRefused, claim_replay, claim_replay_in};
+pub use state::{Kind, State};
+
+use std::str::FromStr;
+
+/// A stored name.
+fn stored<T: FromStr>(name: &str) -> sqlx::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    name.parse()
+        .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
+}
+
+/// What a list in a statement takes: few sizes, so few texts, the rest filled up with the last value.
+const SIZES: [usize; 4] = [1, 10, 100, 500];
+
+/// The values, the last one repeated up to the next size. Only where a value that is there twice changes nothing.
+fn filled_up<V: Clone>(mut values: Vec<V>) -> Vec<V> {
+    let size = SIZES.into_iter().find(|size| *size >= values.len());
+    if let (Some(last), Some(size)) = (values.last().cloned(), size) {
+        values.resize(size, last);
+    }
+    values
+}
