@@ -5,6 +5,7 @@ mod foreign;
 mod held;
 mod intake;
 mod kills;
+mod pace;
 mod replays;
 mod retries;
 mod steps;

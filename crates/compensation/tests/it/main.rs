@@ -2,4 +2,5 @@
 
 mod alerts;
 mod archive;
+mod policy;
 mod queue;

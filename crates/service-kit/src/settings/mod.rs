@@ -8,6 +8,7 @@ mod alerts;
 mod check;
 mod load;
 mod participants;
+mod retries;
 mod secret;
 mod sections;
 
@@ -15,6 +16,7 @@ pub use admin::{Admin, FirstAdmin};
 pub use alerts::{Alerts, ChannelKind, ChannelSettings};
 pub use load::SettingsError;
 pub use participants::{ParticipantSales, ParticipantSettings, ParticipantStyle};
+pub use retries::{RetryBreaker, RetryBudget};
 pub use secret::Secret;
 pub use sections::{
     Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,
