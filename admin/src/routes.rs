@@ -2,7 +2,7 @@
 
 use crate::{
     App, access, alerts, archives, assets, audit, headers, log_in, missing, operations, operators,
-    password, replay, transactions,
+    password, policy, replay, transactions,
 };
 use axum::{
     Router, middleware,
@@ -57,6 +57,11 @@ fn web() -> Router<App> {
         .route("/operations/{id}", get(operations::page::show))
         .route("/alerts", get(alerts::page::show))
         .route("/audit", get(audit::page::show))
+        .route(
+            "/policy",
+            get(policy::page::show).post(policy::page::submit),
+        )
+        .route("/policy/preview", post(policy::page::preview))
         .route("/operators", get(operators::show).post(operators::create))
         .route("/operators/{id}/role", post(operators::set_role))
         .route("/operators/{id}/password", post(operators::reset_password))
@@ -87,4 +92,9 @@ fn json() -> Router<App> {
         .route("/operations/{id}", get(operations::api::get))
         .route("/alerts", get(alerts::api::list))
         .route("/audit", get(audit::api::list))
+        .route(
+            "/settings/retry-policy",
+            get(policy::api::get).put(policy::api::put),
+        )
+        .route("/settings/retry-policy/preview", post(policy::api::preview))
 }

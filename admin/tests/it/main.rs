@@ -10,5 +10,6 @@ mod failed;
 mod operators;
 mod pages;
 mod permissions;
+mod policy;
 mod replay;
 mod transactions;

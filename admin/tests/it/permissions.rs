@@ -46,6 +46,9 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/operations/?", Open::From(Viewer)),
     ("GET", "/alerts", Open::From(Viewer)),
     ("GET", "/audit", Open::From(Viewer)),
+    ("GET", "/policy", Open::From(Viewer)),
+    ("POST", "/policy", Open::From(Admin)),
+    ("POST", "/policy/preview", Open::From(Viewer)),
     ("GET", "/operators", Open::From(Admin)),
     ("POST", "/operators", Open::From(Admin)),
     ("POST", "/operators/+/role", Open::From(Admin)),
@@ -73,6 +76,13 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/api/v1/operations/?", Open::From(Viewer)),
     ("GET", "/api/v1/alerts", Open::From(Viewer)),
     ("GET", "/api/v1/audit", Open::From(Viewer)),
+    ("GET", "/api/v1/settings/retry-policy", Open::From(Viewer)),
+    ("PUT", "/api/v1/settings/retry-policy", Open::From(Admin)),
+    (
+        "POST",
+        "/api/v1/settings/retry-policy/preview",
+        Open::From(Viewer),
+    ),
     ("POST", "/reprocess_order/*", Open::From(Operator)),
 ];
 
@@ -80,6 +90,7 @@ const TABLE: &[(&str, &str, Open)] = &[
 fn the_table_has_every_route() {
     let words = ROUTES.matches("get(").count()
         + ROUTES.matches("post(").count()
+        + ROUTES.matches("put(").count()
         + ROUTES.matches("delete(").count();
     assert_eq!(TABLE.len(), words, "a route is missing here, or gone");
 }
@@ -328,6 +339,7 @@ async fn no_get_changes_anything() {
             "transaction_branches",
             "compensations",
             "audit_log",
+            "settings",
         ] {
             let row: (String, Option<i64>) =
                 sqlx::query_as(sqlx::AssertSqlSafe(format!("checksum table {table}")))
