@@ -21,6 +21,7 @@ mod missing;
 mod operations;
 mod operators;
 mod password;
+mod policy;
 mod replay;
 mod routes;
 mod start;
@@ -32,6 +33,7 @@ pub use compensator_watch::CompensatorWatch;
 pub use routes::router;
 
 use anyhow::Context as _;
+use compensation::policy::{Policy, Terms};
 use cookie::Over;
 use identity::log_ins::LogIns;
 use service_kit::{
@@ -94,9 +96,11 @@ impl App {
     /// Waits until MySQL keeps what it commits, and makes the first admin where there is no operator.
     ///
     /// # Errors
-    /// When the first admin's name or password are not fit.
+    /// When the first admin's name or password, or the retry policy, are not fit.
     pub async fn prepare(&self, settings: &Settings) -> anyhow::Result<()> {
-        start::prepare(self, &settings.admin.first_admin)
+        let policy = Policy::try_from(Terms::of_settings(settings))
+            .context("the retry policy (compensation, dlq) cannot rule")?;
+        start::prepare(self, &settings.admin.first_admin, &policy)
             .await
             .context("starting")?;
         self.prepared.store(true, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use crate::{
     App, access, alerts, archives, assets, audit, headers, log_in, missing, operations, operators,
-    password, replay, transactions,
+    password, policy, replay, transactions,
 };
 use axum::{
     Router, middleware,
@@ -62,6 +62,11 @@ fn web() -> Router<App> {
         .route("/operations/{id}/{act}", post(operations::steering::submit))
         .route("/alerts", get(alerts::page::show))
         .route("/audit", get(audit::page::show))
+        .route(
+            "/policy",
+            get(policy::page::show).post(policy::page::submit),
+        )
+        .route("/policy/preview", post(policy::page::preview))
         .route("/operators", get(operators::show).post(operators::create))
         .route("/operators/{id}/role", post(operators::set_role))
         .route("/operators/{id}/password", post(operators::reset_password))
@@ -98,4 +103,9 @@ fn json() -> Router<App> {
         .route("/operations/{id}/{act}", post(operations::steering::api))
         .route("/alerts", get(alerts::api::list))
         .route("/audit", get(audit::api::list))
+        .route(
+            "/settings/retry-policy",
+            get(policy::api::get).put(policy::api::put),
+        )
+        .route("/settings/retry-policy/preview", post(policy::api::preview))
 }

@@ -1,7 +1,8 @@
-//! The start: waiting for MySQL, and making the admin who makes the others.
+//! The start: waiting for MySQL, making the admin who makes the others, and the retry policy where no process has made it yet.
 
 use crate::App;
 use anyhow::Context as _;
+use compensation::policy::{Policy, stored};
 use identity::{
     OperatorRole,
     operators::{self, NewOperator, NewPassword, OperatorError},
@@ -19,11 +20,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the first admin's name or password are not fit.
-pub(crate) async fn prepare(app: &App, first: &FirstAdmin) -> anyhow::Result<()> {
+pub(crate) async fn prepare(app: &App, first: &FirstAdmin, policy: &Policy) -> anyhow::Result<()> {
     let (admin, password) = first_admin(first).await.context("admin.first_admin")?;
     let mut pause = FIRST_PAUSE;
     loop {
-        match attempt(&app.db, &admin).await {
+        match attempt(&app.db, &admin, policy).await {
             Ok(Made::Now) => {
                 info!("Made the admin {:?}", first.username);
                 if let Some(password) = password {
@@ -57,8 +58,13 @@ async fn first_admin(first: &FirstAdmin) -> Result<(NewOperator, Option<String>)
     Ok((admin, text))
 }
 
-async fn attempt(db: &MySqlPool, admin: &NewOperator) -> anyhow::Result<Made> {
+async fn attempt(db: &MySqlPool, admin: &NewOperator, policy: &Policy) -> anyhow::Result<Made> {
     mysql::check_durability(db).await?;
+    if stored::current_number(db).await?.is_none() {
+        stored::seed(db, policy)
+            .await
+            .context("writing down the first retry policy")?;
+    }
     if operators::any(db).await.context("looking for operators")? {
         return Ok(Made::Before);
     }

@@ -15,6 +15,16 @@ pub const COMPENSATION_ATTEMPT_TOTAL: &str = "compensation_attempt_total";
 pub const COMPENSATION_SUCCESS_TOTAL: &str = "compensation_success_total";
 /// In which try work was settled.
 pub const COMPENSATION_RETRY_NUMBER: &str = "compensation_retry_number";
+/// The version of the retry policy this process goes by; 0: the settings file's, none was read yet.
+pub const COMPENSATION_POLICY_VERSION: &str = "compensation_policy_version";
+/// Retries that may begin now, before the budget is used up.
+pub const COMPENSATION_BUDGET_LEFT: &str = "compensation_budget_left";
+/// Causes whose retries are put off together.
+pub const COMPENSATION_BREAKER_OPEN: &str = "compensation_breaker_open";
+/// How often a cause's breaker changed, by `event`: opened, healed, gave_up.
+pub const COMPENSATION_BREAKER_TOTAL: &str = "compensation_breaker_total";
+/// Work that was due and put off because its cause lasts.
+pub const COMPENSATION_PUT_OFF_TOTAL: &str = "compensation_put_off_total";
 /// Open work, by `state`: scheduled, dead, archiving, held.
 pub const COMPENSATION_QUEUE: &str = "compensation_queue";
 /// Dead letters that are neither settled nor archived.
@@ -63,6 +73,29 @@ pub fn describe() {
         COMPENSATION_RETRY_NUMBER,
         Unit::Count,
         "In which try work was settled"
+    );
+    describe_gauge!(
+        COMPENSATION_POLICY_VERSION,
+        Unit::Count,
+        "The version of the retry policy this process goes by"
+    );
+    describe_gauge!(
+        COMPENSATION_BUDGET_LEFT,
+        Unit::Count,
+        "Retries that may begin before the budget is used up"
+    );
+    describe_gauge!(
+        COMPENSATION_BREAKER_OPEN,
+        Unit::Count,
+        "Causes whose retries are put off together"
+    );
+    describe_counter!(
+        COMPENSATION_BREAKER_TOTAL,
+        "How often a cause's breaker changed, by event"
+    );
+    describe_counter!(
+        COMPENSATION_PUT_OFF_TOTAL,
+        "Due work put off because its cause lasts"
     );
     describe_gauge!(COMPENSATION_QUEUE, Unit::Count, "Open work, by state");
     describe_gauge!(

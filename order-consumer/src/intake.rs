@@ -11,7 +11,7 @@ use crate::{
     work::{Done, InHand, Job, Read, Tools, read},
 };
 use anyhow::Context as _;
-use coordinator::SubmitError;
+use coordinator::{NotPromised, SubmitError};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use metrics::{Counter, counter, gauge};
 use ordering::OrderOutcome;
@@ -272,17 +272,17 @@ impl Intake {
     }
 
     /// A participant of its sale has not promised: that is no trouble of other sales, and the compensator asks again.
-    fn on_not_promised(&mut self, in_hand: InHand, why: String) {
+    fn on_not_promised(&mut self, in_hand: InHand, open: NotPromised) {
         self.counters.failed_alone.increment(1);
         if in_hand.tried_for_the_gate && self.gate.why() == Some(&Closed::Unavailable) {
             self.open_gate();
         }
-        self.hand_on(in_hand, why);
+        self.hand_on(in_hand, open.why, open.retry_after);
     }
 
-    fn hand_on(&mut self, in_hand: InHand, why: String) {
+    fn hand_on(&mut self, in_hand: InHand, why: String, retry_after: Option<Duration>) {
         warn!(order.id = %in_hand.id(), "Order {} fails by itself, it is handed on to be tried again: {why}", in_hand.id());
-        self.start(Job::HandOn(in_hand, why));
+        self.start(Job::HandOn(in_hand, why, retry_after));
     }
 
     fn on_unavailable(&mut self, mut in_hand: InHand, why: &str) {
@@ -306,7 +306,7 @@ impl Intake {
                 if in_hand.failures < FAILURES_AT_MOST {
                     self.start(Job::Decide(in_hand));
                 } else {
-                    self.hand_on(in_hand, why);
+                    self.hand_on(in_hand, why, None);
                 }
             }
             self.adjust();
@@ -331,7 +331,7 @@ impl Intake {
                 .filter(|next| next.key().0 <= now)
             {
                 let (in_hand, why) = next.remove();
-                self.hand_on(in_hand, why);
+                self.hand_on(in_hand, why, None);
             }
         } else if self.gate.may_try(now) {
             self.try_gate();

@@ -9,7 +9,7 @@ use ordering::{
     message::{BadMessage, OrderMessage},
 };
 use rdkafka::message::{BorrowedMessage, Message as _};
-use service_kit::kafka::{DeadLetter, Failure, Original, Producer};
+use service_kit::kafka::{DeadLetter, Failure, Original, Producer, RETRY_AFTER_HEADER};
 use std::{error::Error as _, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::warn;
@@ -90,8 +90,8 @@ impl InHand {
 /// One piece of work.
 pub(crate) enum Job {
     Decide(InHand),
-    /// To the compensator, which tries it again; and why.
-    HandOn(InHand, String),
+    /// To the compensator, which tries it again; why, and no earlier than after so long.
+    HandOn(InHand, String, Option<Duration>),
     Bury(Ticket, DeadLetter),
 }
 
@@ -128,7 +128,7 @@ impl Tools {
                 let outcome = self.decide(&in_hand.order, trace).await;
                 Done::Decided(in_hand, outcome)
             }
-            Job::HandOn(in_hand, why) => {
+            Job::HandOn(in_hand, why, retry_after) => {
                 let failure = Failure {
                     kind: "coordinator::SubmitError",
                     cause_kind: "CannotDecide",
@@ -140,7 +140,11 @@ impl Tools {
                     compensation,
                     ..
                 } = &*self.topics;
-                let letter = DeadLetter::new(in_hand.original, orders, group, failure);
+                let mut letter = DeadLetter::new(in_hand.original, orders, group, failure);
+                if let Some(wait) = retry_after {
+                    let wait_ms = wait.as_millis().to_string();
+                    letter = letter.with_header(RETRY_AFTER_HEADER, &wait_ms);
+                }
                 self.send(&letter, compensation).await;
                 Done::HandedOn(in_hand.ticket)
             }

@@ -88,6 +88,9 @@ pub(crate) struct Resume;
 /// Having nobody complete a transaction any more.
 #[derive(Debug)]
 pub(crate) struct Stop;
+/// Changing when what failed is tried again.
+#[derive(Debug)]
+pub(crate) struct ChangePolicy;
 /// Making operators.
 #[derive(Debug)]
 pub(crate) struct ManageOperators;
@@ -130,6 +133,11 @@ impl Permission for Resume {
 impl Permission for Stop {
     const NAME: &'static str = "transaction.stop";
     const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for ChangePolicy {
+    const NAME: &'static str = "policy.change";
+    const ROLE: OperatorRole = OperatorRole::Admin;
 }
 
 impl Permission for ManageOperators {

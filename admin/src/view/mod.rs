@@ -62,6 +62,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "alerts.html",
     "audit.html",
     "operators.html",
+    "policy.html",
     "error.html",
 ];
 

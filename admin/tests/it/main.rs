@@ -12,5 +12,6 @@ mod operations;
 mod operators;
 mod pages;
 mod permissions;
+mod policy;
 mod replay;
 mod transactions;

@@ -30,6 +30,7 @@ async fn every_page_renders_empty_and_full() {
         "/alerts?show=undelivered",
         "/audit",
         "/audit?subject=nobody",
+        "/policy",
         "/operators",
         "/password",
         "/nowhere",

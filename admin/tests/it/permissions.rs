@@ -49,6 +49,9 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/operations/?/cancel", Open::From(Operator)),
     ("GET", "/alerts", Open::From(Viewer)),
     ("GET", "/audit", Open::From(Viewer)),
+    ("GET", "/policy", Open::From(Viewer)),
+    ("POST", "/policy", Open::From(Admin)),
+    ("POST", "/policy/preview", Open::From(Viewer)),
     ("GET", "/operators", Open::From(Admin)),
     ("POST", "/operators", Open::From(Admin)),
     ("POST", "/operators/+/role", Open::From(Admin)),
@@ -80,6 +83,13 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/api/v1/operations/?/undo", Open::From(Operator)),
     ("GET", "/api/v1/alerts", Open::From(Viewer)),
     ("GET", "/api/v1/audit", Open::From(Viewer)),
+    ("GET", "/api/v1/settings/retry-policy", Open::From(Viewer)),
+    ("PUT", "/api/v1/settings/retry-policy", Open::From(Admin)),
+    (
+        "POST",
+        "/api/v1/settings/retry-policy/preview",
+        Open::From(Viewer),
+    ),
     ("POST", "/reprocess_order/*", Open::From(Operator)),
 ];
 
@@ -87,6 +97,7 @@ const TABLE: &[(&str, &str, Open)] = &[
 fn the_table_has_every_route() {
     let words = ROUTES.matches("get(").count()
         + ROUTES.matches("post(").count()
+        + ROUTES.matches("put(").count()
         + ROUTES.matches("delete(").count();
     assert_eq!(TABLE.len(), words, "a route is missing here, or gone");
 }
@@ -335,6 +346,7 @@ async fn no_get_changes_anything() {
             "transaction_branches",
             "compensations",
             "audit_log",
+            "settings",
         ] {
             let row: (String, Option<i64>) =
                 sqlx::query_as(sqlx::AssertSqlSafe(format!("checksum table {table}")))

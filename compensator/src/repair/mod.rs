@@ -7,9 +7,12 @@ mod archive_lane;
 mod discards;
 mod figures;
 mod intake;
+mod live_traffic;
 mod open_work;
 mod operations;
 mod orders;
+mod pace;
+mod policy_watch;
 mod replays;
 mod retry_lane;
 mod settling;
@@ -23,8 +26,10 @@ mod worker;
 pub use archive_lane::ArchiveLane;
 pub use figures::Figures;
 pub use intake::Intake;
+pub use live_traffic::LiveTraffic;
 pub use open_work::OpenCompensations;
 pub use operations::Operations;
+pub use policy_watch::PolicyWatch;
 pub use replays::Replays;
 pub use retry_lane::RetryLane;
 pub use step::{Observer, Step};
@@ -37,7 +42,7 @@ use compensation::{
     alerts::{Channels, Courier, Spool},
     archive::Store,
     log::AttemptLog,
-    policy::Policy,
+    policy::{Live, Policy, Terms},
 };
 use ordering::{
     engine::{OrderEngine, Recovery},
@@ -45,13 +50,14 @@ use ordering::{
     stock::Stock,
 };
 use orders::Orders;
+use pace::Pace;
 use service_kit::{kafka::Producer, settings::Settings};
 use sqlx::MySqlPool;
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
-use worker::{NOW_AND_THEN, SOON, Worker};
+use worker::{EVERY_SECOND, NOW_AND_THEN, SOON, Worker};
 
 /// How long completions that are under way may keep a stop waiting; recovery does what is left.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(5);
@@ -66,7 +72,8 @@ pub struct Parts {
     stock: Stock,
     producer: Producer,
     orders: Orders,
-    policy: Policy,
+    policy: Live,
+    pace: Pace,
     log: AttemptLog,
     store: Store,
     channels: Vec<String>,
@@ -89,6 +96,10 @@ impl std::ops::Deref for Tools {
 pub struct Repair {
     /// Takes in what was handed on.
     pub intake: Intake,
+    /// Follows the policy.
+    pub policy_watch: PolicyWatch,
+    /// Knows how much is decided.
+    pub live_traffic: LiveTraffic,
     /// Tries it again.
     pub retry_lane: RetryLane,
     /// Gives it up.
@@ -136,7 +147,12 @@ impl Repair {
         let worker = format!("compensator-{}", &Uuid::new_v4().simple().to_string()[..8]);
         let tools = Tools(Arc::new(Parts {
             orders: Orders::new(engine.clone(), Faults::parse(&settings.faults)?),
-            policy: Policy::from_settings(settings),
+            policy: Live::new(
+                db.clone(),
+                Policy::try_from(Terms::of_settings(settings))
+                    .context("the retry policy (compensation, dlq) cannot rule")?,
+            ),
+            pace: Pace::default(),
             log: AttemptLog::new(&settings.compensation)
                 .context("compensation.log_file cannot be written")?,
             store: Store::new(&settings.dlq).context("dlq.archive_file cannot be written")?,
@@ -155,6 +171,8 @@ impl Repair {
         let spool = Spool::new(&settings.alerts.spool);
         Ok(Self {
             intake: Intake::new(settings, tools.clone())?,
+            policy_watch: PolicyWatch::new(tools.clone()),
+            live_traffic: LiveTraffic::new(settings, tools.clone()),
             retry_lane: RetryLane::new(tools.clone()),
             archive_lane: ArchiveLane::new(tools.clone()),
             operations: Operations::new(tools.clone()),
@@ -168,6 +186,8 @@ impl Repair {
 
     /// Runs all of it until `stop`; what is in hand is finished first.
     pub async fn run(self, stop: CancellationToken) {
+        // Nothing is tried by the settings file's policy where the table has another one.
+        self.policy_watch.first(&stop).await;
         let lanes = TaskTracker::new();
         lanes.spawn(self.intake.run(stop.clone()));
         let lane = |lane, rest| Worker {
@@ -175,6 +195,13 @@ impl Repair {
             rest,
             stop: stop.clone(),
         };
+        lanes.spawn(
+            lane("policy", EVERY_SECOND).run(async move || self.policy_watch.run_batch().await),
+        );
+        lanes.spawn(
+            lane("live traffic", EVERY_SECOND)
+                .run(async move || self.live_traffic.run_batch().await),
+        );
         lanes.spawn(lane("retries", SOON).run(async move || self.retry_lane.run_batch().await));
         lanes.spawn(lane("archive", SOON).run(async move || self.archive_lane.run_batch().await));
         lanes.spawn(lane("operations", SOON).run(async move || self.operations.run_batch().await));

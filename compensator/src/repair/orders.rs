@@ -29,6 +29,15 @@ pub(super) enum NoOutcome {
     NotNow(String),
 }
 
+/// The same of a try, which may have been told when to come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotPlaced {
+    /// This order fails by itself; whoever it failed at asks to be left alone for so long.
+    Failed(String, Option<Duration>),
+    /// Nothing can be decided now, whatever the order: that was no try.
+    NotNow(String),
+}
+
 impl Orders {
     pub(super) fn new(engine: OrderEngine, faults: Faults) -> Self {
         Self { engine, faults }
@@ -40,13 +49,13 @@ impl Orders {
         order: &OrderMessage,
         attempt: u32,
         trace: Option<&str>,
-    ) -> Result<OrderOutcome, NoOutcome> {
+    ) -> Result<OrderOutcome, NotPlaced> {
         if let Some(why) = self.faults.hit(Step::Decide, order, attempt) {
-            return Err(NoOutcome::Failed(why));
+            return Err(NotPlaced::Failed(why, None));
         }
         let outcome = decided(self.engine.submit_in(order.clone(), trace)).await?;
         match self.faults.hit(Step::DecideLost, order, attempt) {
-            Some(why) => Err(NoOutcome::Failed(why)),
+            Some(why) => Err(NotPlaced::Failed(why, None)),
             None => Ok(outcome),
         }
     }
@@ -59,23 +68,33 @@ impl Orders {
     ) -> Result<OrderOutcome, NoOutcome> {
         match self.faults.hit(Step::Archive, order, attempt) {
             Some(why) => Err(NoOutcome::Failed(why)),
-            None => decided(self.engine.archive(order.clone())).await,
+            None => Ok(decided(self.engine.archive(order.clone())).await?),
+        }
+    }
+}
+
+impl From<NotPlaced> for NoOutcome {
+    fn from(cause: NotPlaced) -> Self {
+        match cause {
+            NotPlaced::Failed(why, _) => Self::Failed(why),
+            NotPlaced::NotNow(why) => Self::NotNow(why),
         }
     }
 }
 
 async fn decided(
     deciding: impl Future<Output = Result<OrderOutcome, SubmitError>>,
-) -> Result<OrderOutcome, NoOutcome> {
+) -> Result<OrderOutcome, NotPlaced> {
     match timeout(DECIDED_WITHIN, deciding).await {
         Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(SubmitError::CannotDecide(why) | SubmitError::NotPromised(why))) => {
-            Err(NoOutcome::Failed(why))
+        Ok(Err(SubmitError::CannotDecide(why))) => Err(NotPlaced::Failed(why, None)),
+        Ok(Err(SubmitError::NotPromised(open))) => {
+            Err(NotPlaced::Failed(open.why, open.retry_after))
         }
         Ok(Err(cause @ (SubmitError::Unavailable(_) | SubmitError::Stopped))) => {
-            Err(NoOutcome::NotNow(cause.to_string()))
+            Err(NotPlaced::NotNow(cause.to_string()))
         }
-        Err(_) => Err(NoOutcome::NotNow(format!(
+        Err(_) => Err(NotPlaced::NotNow(format!(
             "no decision within {} s",
             DECIDED_WITHIN.as_secs()
         ))),

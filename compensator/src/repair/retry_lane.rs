@@ -1,11 +1,12 @@
 //! Due work is claimed and tried again under its own gid; its units stay held meanwhile.
 //!
 //! A failed try is written with what follows from it, in one transaction: the history, the log, the next due time, the alert. What
-//! fails for everyone (MySQL is away) is no try, and is counted nowhere.
+//! fails for everyone (MySQL is away) is no try, and is counted nowhere; nor is being put off, because many orders fail alike.
 
 use super::{
     Step, Tools,
-    orders::{NoOutcome, told},
+    orders::{NotPlaced, told},
+    pace::{Admitted, TryEnded},
     settling::Try,
     telling,
 };
@@ -16,14 +17,17 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use compensation::{
     attempt::{FAILED, Lane},
-    policy::Next,
-    queue::{self, Claimed, Outcome},
+    policy::{Next, Terms},
+    queue::{self, Claimed, Outcome, Turn},
     state::{Event, State},
 };
 use futures::{StreamExt as _, stream};
 use metrics::{counter, histogram};
 use ordering::{OrderOutcome, message::OrderMessage};
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
 use tracing::{info, warn};
 
 /// How long claimed work is left alone by others: longer than a try and a dead letter's way to Kafka.
@@ -34,7 +38,7 @@ const AT_ONCE: u32 = 16;
 const NOT_NOW: Duration = Duration::from_secs(1);
 
 /// Tries due work again, dead letters too.
-pub struct RetryLane(Tools);
+pub struct RetryLane(Tools, AtomicU32);
 
 /// When a try was made, and how long it took.
 #[derive(Clone, Copy)]
@@ -47,7 +51,7 @@ impl RetryLane {
     /// Any number may run at once, in any process.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        Self(tools)
+        Self(tools, AtomicU32::new(0))
     }
 
     /// Claims what is due and tries it; how much that was.
@@ -57,17 +61,44 @@ impl RetryLane {
     pub async fn run_batch(&self) -> anyhow::Result<usize> {
         let mut found = 0;
         for state in [State::Scheduled, State::Dead] {
-            let due = queue::claim_due(&self.0.db, state, LEASE, AT_ONCE)
-                .await
-                .context("MySQL does not give the work that is due")?;
+            let policy = self.0.policy.now();
+            let due = self.claim(state, policy.terms()).await?;
             found += due.len();
-            let tries = stream::iter(due.into_iter().map(|work| self.try_again(work)))
+            let Admitted { go, later } = self.0.pace.admit(due, policy.terms());
+            let tries = stream::iter(go.into_iter().map(|work| self.try_again(work)))
                 .buffer_unordered(AT_ONCE as usize)
                 .collect::<Vec<_>>()
                 .await;
+            for (wait, works) in later {
+                queue::put_all_off(&self.0.db, &works, wait).await?;
+            }
             tries.into_iter().collect::<anyhow::Result<()>>()?;
         }
         Ok(found)
+    }
+
+    /// What came by itself goes first, but replays have a quarter of the places for themselves: a flood of them holds no buyer up, and
+    /// none of them waits for ever. What one does not need is the other's.
+    async fn claim(&self, state: State, terms: &Terms) -> anyhow::Result<Vec<Claimed>> {
+        let room = self.0.pace.room(terms).min(AT_ONCE);
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let claim = async |turn, limit| {
+            queue::claim_turn(&self.0.db, state, turn, LEASE, limit)
+                .await
+                .context("MySQL does not give the work that is due")
+        };
+        let reserved = replays_at_least(room, self.1.fetch_add(1, Ordering::Relaxed));
+        let own = room - reserved;
+        let mut due = claim(Turn::Own, own).await?;
+        let came_by_itself = count(&due);
+        due.extend(claim(Turn::Replay, room - came_by_itself).await?);
+        let left = room - count(&due);
+        if left > 0 && came_by_itself == own {
+            due.extend(claim(Turn::Own, left).await?);
+        }
+        Ok(due)
     }
 
     async fn try_again(&self, mut work: Claimed) -> anyhow::Result<()> {
@@ -84,19 +115,30 @@ impl RetryLane {
                     .place(&order, work.history.tries() + 1, trace.as_deref())
                     .await
             }
-            Err(cause) => Err(NoOutcome::Failed(format!(
-                "the message cannot be read: {cause}"
-            ))),
+            Err(cause) => Err(NotPlaced::Failed(
+                format!("the message cannot be read: {cause}"),
+                None,
+            )),
         };
         let clocked = Clocked {
             started_at,
             took: started.elapsed(),
         };
+        let ended = match &tried {
+            Ok(_) => TryEnded::Settled,
+            Err(NotPlaced::Failed(why, _)) => TryEnded::Failed(why),
+            Err(NotPlaced::NotNow(_)) => TryEnded::NoTry,
+        };
+        self.0
+            .pace
+            .ended(&work, &ended, self.0.policy.now().terms());
         self.0.passed(Step::Tried).await;
         match tried {
             Ok(outcome) => self.settled(&work, clocked, &outcome).await,
-            Err(NoOutcome::Failed(why)) => self.failed(&work, clocked, &why).await,
-            Err(NoOutcome::NotNow(why)) => {
+            Err(NotPlaced::Failed(why, retry_after)) => {
+                self.failed(&work, clocked, &why, retry_after).await
+            }
+            Err(NotPlaced::NotNow(why)) => {
                 queue::put_back(&self.0.db, &work, NOT_NOW).await?;
                 bail!("nothing can be decided now: {why}")
             }
@@ -122,8 +164,14 @@ impl RetryLane {
         Ok(())
     }
 
-    async fn failed(&self, work: &Claimed, clocked: Clocked, why: &str) -> anyhow::Result<()> {
-        let (becomes, after) = self.next(work);
+    async fn failed(
+        &self,
+        work: &Claimed,
+        clocked: Clocked,
+        why: &str,
+        retry_after: Option<Duration>,
+    ) -> anyhow::Result<()> {
+        let (becomes, after) = self.next(work, retry_after);
         let tried = Self::tried(work, clocked, FAILED, Some(why), after);
         let number = tried.number;
         let is_dead = matches!(
@@ -154,9 +202,9 @@ impl RetryLane {
     }
 
     /// What follows from a failed try. A dead letter stays one, also when the policy became more patient since.
-    fn next(&self, work: &Claimed) -> (Outcome, Option<Duration>) {
+    fn next(&self, work: &Claimed, retry_after: Option<Duration>) -> (Outcome, Option<Duration>) {
         let again = |event, after| (Outcome::Again { event, after }, Some(after));
-        match self.0.policy.roll(work.attempts + 1) {
+        match self.0.policy.now().roll(work.attempts + 1, retry_after) {
             Next::Retry(after) if work.state == State::Scheduled => {
                 again(Event::FailedToRetry, after)
             }
@@ -187,6 +235,18 @@ impl RetryLane {
             next_after,
         }
     }
+}
+
+/// How many of so many places replays have for themselves: a quarter; where that is less than one, every fourth time one.
+const fn replays_at_least(room: u32, time: u32) -> u32 {
+    match room {
+        0..4 => (time % 4 == 3) as u32,
+        room => room / 4,
+    }
+}
+
+fn count(due: &[Claimed]) -> u32 {
+    u32::try_from(due.len()).unwrap_or(u32::MAX)
 }
 
 impl Tools {

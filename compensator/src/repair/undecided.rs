@@ -6,7 +6,7 @@
 
 use super::{
     Tools,
-    orders::{NoOutcome, told},
+    orders::{NotPlaced, told},
     work_in::FirstTry,
 };
 use anyhow::{Context as _, bail};
@@ -87,11 +87,11 @@ impl Undecided {
                 info!(order.id = %order.order_id, gid = %order.gid, "Order {} is {how}: that was decided before", order.order_id);
                 Ok(())
             }
-            Err(NoOutcome::Failed(why)) => {
+            Err(NotPlaced::Failed(why, _)) => {
                 warn!(order.id = %order.order_id, gid = %order.gid, "Order {} cannot be decided, it is looked at again: {why}", order.order_id);
                 Ok(())
             }
-            Err(NoOutcome::NotNow(why)) => bail!("nothing can be decided now: {why}"),
+            Err(NotPlaced::NotNow(why)) => bail!("nothing can be decided now: {why}"),
         }
     }
 }

@@ -12,6 +12,7 @@ use compensation::{
     state::State,
 };
 use ordering::message::OrderMessage;
+use service_kit::kafka::RETRY_AFTER_HEADER;
 use sqlx::MySqlConnection;
 use std::time::Duration;
 
@@ -35,7 +36,12 @@ impl Tools {
         order: &OrderMessage,
     ) -> sqlx::Result<bool> {
         let tries = 1;
-        let (state, after) = match self.policy.roll(tries) {
+        let retry_after = first
+            .headers
+            .text(RETRY_AFTER_HEADER)
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_millis);
+        let (state, after) = match self.policy.now().roll(tries, retry_after) {
             Next::Retry(after) => (State::Scheduled, after),
             Next::DeadLetter(after) => (State::Dead, after),
             Next::Archive => (State::Archiving, Duration::ZERO),
@@ -50,8 +56,9 @@ impl Tools {
         first: FirstTry,
         order: &OrderMessage,
     ) -> sqlx::Result<bool> {
-        let tries = self.policy.tries_before_dead_letter();
-        let (state, after) = match self.policy.roll(tries) {
+        let policy = self.policy.now();
+        let tries = policy.tries_before_dead_letter();
+        let (state, after) = match policy.roll(tries, None) {
             Next::Retry(after) | Next::DeadLetter(after) => (State::Dead, after),
             Next::Archive => (State::Archiving, Duration::ZERO),
         };

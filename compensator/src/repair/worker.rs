@@ -7,6 +7,8 @@ use tracing::{info, warn};
 
 /// The rest of lanes whose work somebody waits for.
 pub(super) const SOON: Duration = Duration::from_millis(200);
+/// The rest of lanes that follow what others change.
+pub(super) const EVERY_SECOND: Duration = Duration::from_secs(1);
 /// The rest of lanes that look for what should not be there.
 pub(super) const NOW_AND_THEN: Duration = Duration::from_secs(2);
 /// After work that could not be claimed.

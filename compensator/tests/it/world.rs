@@ -69,7 +69,8 @@ impl World {
              database: {{ mysql: {{ host: {}, port: {}, user: {}, password: {}, name: {}, max_connections: 8 }} }}\n\
              redis: {{ stock: {{ urls: [\"{}\"] }} }}\n\
              kafka: {{ brokers: \"{}\", orders_topic: {} }}\n\
-             compensation: {{ topic: {}, dlq_topic: {}, retry_delay: [0.1], log_file: {}/attempts.log }}\n\
+             compensation: {{ topic: {}, dlq_topic: {}, retry_delay: [0.1], log_file: {}/attempts.log, \
+             budget: {{ floor_per_s: 10000 }}, breaker: {{ orders: 10000 }} }}\n\
              dlq: {{ retry_delay: [0.1], archive_file: {}/archive.jsonl }}\n\
              alerts: {{ spool: {}/spool }}\n",
             topics.group,

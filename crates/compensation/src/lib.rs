@@ -7,6 +7,9 @@
 pub mod alerts;
 pub mod archive;
 pub mod attempt;
+pub mod breaker;
+pub mod budget;
+pub mod cause;
 pub mod headers;
 pub mod log;
 pub mod operations;

@@ -7,7 +7,7 @@ use crate::{
     headers::Headers,
     state::{Event, IllegalMove, State},
 };
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
 use std::{collections::HashSet, time::Duration};
 use tracing::error;
 use uuid::Uuid;
@@ -16,6 +16,8 @@ use uuid::Uuid;
 const ROWS_A_STATEMENT: usize = 1_000;
 /// The longest error that is kept beside the history, in characters.
 const ERROR_AT_MOST: usize = 1_000;
+/// When work is looked at again whose order is in other hands.
+const ORDER_IS_BUSY: Duration = Duration::from_millis(200);
 
 /// Work as it comes in.
 #[derive(Debug, Clone)]
@@ -114,8 +116,19 @@ pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<b
     }
 }
 
+/// Whose wish it is that work is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It came by itself: a buyer waits for it.
+    Own,
+    /// An operator replays it.
+    Replay,
+}
+
 /// Claims up to `limit` pieces of work in `state` that are due, oldest first, for `lease`. Many may call it at once; the work of a
 /// worker that died comes back by itself.
+///
+/// Of one order only one piece is in hand at a time, and the oldest generation first.
 ///
 /// # Errors
 /// What the database says. Work whose stored texts cannot be read is left out and told of: a newer build may read them.
@@ -125,32 +138,85 @@ pub async fn claim_due(
     lease: Duration,
     limit: u32,
 ) -> sqlx::Result<Vec<Claimed>> {
-    let claim = Uuid::new_v4();
     let mut tx = db.begin().await?;
     let due = sqlx::query_as!(
         Row,
         r#"select gid as "gid: _", order_id as "order_id: _", generation as "generation: u32", sale_id as "sale_id: _",
                   user_id as "user_id: _", attempts as "attempts: u32", payload, headers, history, last_error,
                   published_at is not null as "published: bool", given_up as "given_up: bool"
-           from compensations where state = ? and due_at <= utc_timestamp(3) order by due_at limit ? for update skip locked"#,
+           from compensations as due force index (compensations_by_due) where state = ? and due_at <= utc_timestamp(3)
+             and not exists (
+               select 1 from compensations as other force index (compensations_by_order)
+               where other.order_id = due.order_id and other.gid <> due.gid and other.state in ('scheduled', 'dead', 'archiving')
+                 and (other.generation < due.generation or (other.claim is not null and other.due_at > utc_timestamp(3))))
+           order by due_at limit ? for update skip locked"#,
         state.as_str(),
         limit
     )
     .fetch_all(&mut *tx)
     .await?;
-    if !due.is_empty() {
-        let mut hold = QueryBuilder::<MySql>::new("update compensations set claim = ");
-        hold.push_bind(claim)
-            .push(", due_at = utc_timestamp(3) + interval ")
-            .push_bind(micros(lease))
-            .push(" microsecond where gid in (");
-        let mut gids = hold.separated(", ");
-        for row in &due {
-            gids.push_bind(row.gid);
-        }
-        hold.push(")").build().execute(&mut *tx).await?;
+    hold(db, tx, due, state, lease).await
+}
+
+/// As [`claim_due`], of those alone whose turn it is.
+///
+/// # Errors
+/// As [`claim_due`].
+pub async fn claim_turn(
+    db: &MySqlPool,
+    state: State,
+    turn: Turn,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Claimed>> {
+    let mut tx = db.begin().await?;
+    let due = sqlx::query_as!(
+        Row,
+        r#"select gid as "gid: _", order_id as "order_id: _", generation as "generation: u32", sale_id as "sale_id: _",
+                  user_id as "user_id: _", attempts as "attempts: u32", payload, headers, history, last_error,
+                  published_at is not null as "published: bool", given_up as "given_up: bool"
+           from compensations as due force index (compensations_by_turn) where state = ? and is_replay = ? and due_at <= utc_timestamp(3)
+             and not exists (
+               select 1 from compensations as other force index (compensations_by_order)
+               where other.order_id = due.order_id and other.gid <> due.gid and other.state in ('scheduled', 'dead', 'archiving')
+                 and (other.generation < due.generation or (other.claim is not null and other.due_at > utc_timestamp(3))))
+           order by due_at limit ? for update skip locked"#,
+        state.as_str(),
+        turn == Turn::Replay,
+        limit
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    hold(db, tx, due, state, lease).await
+}
+
+/// Holds what was found, commits, and gives those back that another worker holds a piece of the same order beside.
+async fn hold(
+    db: &MySqlPool,
+    mut tx: Transaction<'_, MySql>,
+    due: Vec<Row>,
+    state: State,
+    lease: Duration,
+) -> sqlx::Result<Vec<Claimed>> {
+    if due.is_empty() {
+        tx.commit().await?;
+        return Ok(Vec::new());
     }
+    let claim = Uuid::new_v4();
+    let gids: Vec<Uuid> = due.iter().map(|row| row.gid).collect();
+    let mut hold = QueryBuilder::<MySql>::new("update compensations set claim = ");
+    hold.push_bind(claim)
+        .push(", due_at = utc_timestamp(3) + interval ")
+        .push_bind(micros(lease))
+        .push(" microsecond where gid in (");
+    list(&mut hold, &gids);
+    hold.push(")").build().execute(&mut *tx).await?;
     tx.commit().await?;
+    let in_hand_elsewhere = beside_others(db, &gids).await?;
+    if !in_hand_elsewhere.is_empty() {
+        let beside: Vec<Uuid> = in_hand_elsewhere.iter().copied().collect();
+        put_off(db, &[claim], &beside, ORDER_IS_BUSY).await?;
+    }
     let readable = |row: Row| {
         let gid = row.gid;
         let claimed = row.claimed(state, claim);
@@ -159,7 +225,63 @@ pub async fn claim_due(
         }
         claimed.ok()
     };
-    Ok(due.into_iter().filter_map(readable).collect())
+    Ok(due
+        .into_iter()
+        .filter(|row| !in_hand_elsewhere.contains(&row.gid))
+        .filter_map(readable)
+        .collect())
+}
+
+/// Two workers may claim two pieces of one order before either commits. Whoever looks after its commit sees the other: one of them at
+/// least, and that one yields.
+async fn beside_others(db: &MySqlPool, gids: &[Uuid]) -> sqlx::Result<HashSet<Uuid>> {
+    let mut query = QueryBuilder::<MySql>::new(
+        "select distinct mine.gid from compensations mine join compensations other force index (compensations_by_order) on other.order_id = mine.order_id
+         and other.gid <> mine.gid and other.state in ('scheduled', 'dead', 'archiving')
+         and (other.generation < mine.generation or (other.claim is not null and other.due_at > utc_timestamp(3)))
+         where mine.gid in (",
+    );
+    list(&mut query, gids);
+    let found: Vec<Uuid> = query.push(")").build_query_scalar().fetch_all(db).await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Puts claimed work off as it was, by `after` and up to as much again, so that it does not come back together: no try was made.
+///
+/// # Errors
+/// What the database says.
+pub async fn put_all_off(db: &MySqlPool, works: &[Claimed], after: Duration) -> sqlx::Result<()> {
+    if works.is_empty() {
+        return Ok(());
+    }
+    let gids: Vec<Uuid> = works.iter().map(|work| work.gid).collect();
+    let claims: HashSet<Uuid> = works.iter().map(|work| work.claim).collect();
+    put_off(db, &Vec::from_iter(claims), &gids, after).await
+}
+
+async fn put_off(
+    db: &MySqlPool,
+    claims: &[Uuid],
+    gids: &[Uuid],
+    after: Duration,
+) -> sqlx::Result<()> {
+    let mut query = QueryBuilder::<MySql>::new(
+        "update compensations set claim = null, due_at = utc_timestamp(3) + interval floor(",
+    );
+    query
+        .push_bind(micros(after))
+        .push(" * (1 + rand())) microsecond where gid in (");
+    list(&mut query, gids);
+    query.push(") and claim in (");
+    list(&mut query, claims);
+    query.push(")").build().execute(db).await.map(drop)
+}
+
+fn list(query: &mut QueryBuilder<MySql>, ids: &[Uuid]) {
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
 }
 
 /// What a failed try, or a decision, makes of claimed work.

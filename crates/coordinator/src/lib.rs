@@ -214,5 +214,5 @@ pub use retry::RetryPolicy;
 pub use sessions::Sessions;
 pub use state::{Direction, Event, IllegalMove, TxState, UnknownState};
 pub use transaction::{
-    Answer, Completion, Outcome, Ruling, SubmitError, Transaction, Verdict, Vote, Work,
+    Answer, Completion, NotPromised, Outcome, Ruling, SubmitError, Transaction, Verdict, Vote, Work,
 };

@@ -5,6 +5,7 @@ use crate::{
     state::Direction,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt, time::Duration};
 
 /// The kind of work an engine coordinates. The engine hands it through and never looks inside.
 ///
@@ -152,6 +153,21 @@ pub struct Owed<W> {
     pub rest: Rest,
 }
 
+/// What is missing from a promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotPromised {
+    /// Who has not promised, and why.
+    pub why: String,
+    /// How long it asks to be left alone, where it says so: the longest of all who have not promised.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for NotPromised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
 /// Why [`Engine::submit`](crate::Engine::submit) gave no outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
@@ -163,7 +179,7 @@ pub enum SubmitError {
     CannotDecide(String),
     /// A foreign participant of this transaction has not promised. Nothing was decided; it stays begun.
     #[error("{0}")]
-    NotPromised(String),
+    NotPromised(NotPromised),
     /// The engine is stopping and took nothing new.
     #[error("the engine is stopping")]
     Stopped,

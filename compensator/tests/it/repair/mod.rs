@@ -6,6 +6,7 @@ mod held;
 mod intake;
 mod kills;
 mod operations;
+mod pace;
 mod replays;
 mod retries;
 mod steps;

@@ -4,4 +4,5 @@ mod alerts;
 mod archive;
 mod log;
 mod operations;
+mod policy;
 mod queue;

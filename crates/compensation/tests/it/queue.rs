@@ -3,7 +3,7 @@
 use compensation::{
     attempt::History,
     headers::Headers,
-    queue::{self, Claimed, NewWork, Outcome},
+    queue::{self, Claimed, NewWork, Outcome, Turn},
     state::{Event, State},
 };
 use sqlx::MySqlPool;
@@ -184,4 +184,123 @@ async fn a_move_that_is_not_listed_is_refused() {
     enqueue(&schema.pool, &work(Uuid::now_v7())).await;
     let claimed = claim(&schema, LEASE).await.remove(0);
     assert!(settle(&schema, &claimed, &Outcome::Archived).await.is_err());
+}
+
+async fn claim_turn(schema: &Schema, turn: Turn, limit: u32) -> Vec<Claimed> {
+    queue::claim_turn(&schema.pool, State::Scheduled, turn, LEASE, limit)
+        .await
+        .unwrap()
+}
+
+/// Breaks when a claim does not look at the order's other work.
+#[tokio::test]
+async fn of_one_order_one_piece_is_in_hand_at_a_time_and_the_oldest_generation_first() {
+    let schema = testkit::mysql::schema().await;
+    let order_id = Uuid::now_v7();
+    let of_generation = |generation| NewWork {
+        order_id,
+        generation,
+        ..work(Uuid::now_v7())
+    };
+    let (first, second, third) = (of_generation(0), of_generation(1), of_generation(2));
+    for work in [&third, &second] {
+        enqueue(&schema.pool, work).await;
+    }
+    let second_in_hand = claim(&schema, LEASE).await;
+    assert_eq!(second_in_hand.len(), 1);
+    assert_eq!(second_in_hand[0].gid, second.gid);
+    // Comes late, and waits for what is in hand.
+    enqueue(&schema.pool, &first).await;
+    assert!(claim(&schema, LEASE).await.is_empty());
+    assert!(claim_turn(&schema, Turn::Own, 10).await.is_empty());
+    let settled = Outcome::Settled("confirmed".to_owned());
+    assert!(settle(&schema, &second_in_hand[0], &settled).await.unwrap());
+    assert!(claim_turn(&schema, Turn::Replay, 10).await.is_empty());
+    let first_in_hand = claim_turn(&schema, Turn::Own, 10).await;
+    assert_eq!(first_in_hand[0].gid, first.gid);
+    assert!(claim_turn(&schema, Turn::Replay, 10).await.is_empty());
+    assert!(settle(&schema, &first_in_hand[0], &settled).await.unwrap());
+    let claimed = claim_turn(&schema, Turn::Replay, 10).await;
+    assert_eq!(claimed[0].gid, third.gid);
+}
+
+/// Two claims that do not see one another yet: breaks when nobody looks again after the commit.
+#[tokio::test]
+async fn two_who_claim_two_pieces_of_one_order_at_once_do_not_both_have_one() {
+    let schema = testkit::mysql::schema().await;
+    let mut both_tried = 0;
+    for _ in 0..60 {
+        let order_id = Uuid::now_v7();
+        let of_generation = |generation| NewWork {
+            order_id,
+            generation,
+            ..work(Uuid::now_v7())
+        };
+        let (old, new) = (of_generation(0), of_generation(1));
+        enqueue(&schema.pool, &new).await;
+        let claim_new = claim_turn(&schema, Turn::Replay, 10);
+        let claim_old = async {
+            enqueue(&schema.pool, &old).await;
+            claim_turn(&schema, Turn::Own, 10).await
+        };
+        let (new_in_hand, old_in_hand) = tokio::join!(claim_new, claim_old);
+        both_tried += usize::from(!new_in_hand.is_empty()) + usize::from(!old_in_hand.is_empty());
+        assert!(
+            new_in_hand.is_empty() || old_in_hand.is_empty(),
+            "two pieces of one order are in hand"
+        );
+        schema.execute("delete from compensations").await;
+    }
+    assert!(both_tried > 0, "nobody ever had one");
+}
+
+/// Breaks when replays are claimed with what came by itself.
+#[tokio::test]
+async fn each_has_its_turn() {
+    let schema = testkit::mysql::schema().await;
+    for _ in 0..5 {
+        let replay = NewWork {
+            generation: 1,
+            ..work(Uuid::now_v7())
+        };
+        enqueue(&schema.pool, &replay).await;
+        enqueue(&schema.pool, &work(Uuid::now_v7())).await;
+    }
+    let own = claim_turn(&schema, Turn::Own, 3).await;
+    assert_eq!(own.len(), 3);
+    let replays = claim_turn(&schema, Turn::Replay, 10).await;
+    assert_eq!(replays.len(), 5);
+    assert!(own.iter().all(|work| work.generation == 0));
+    assert!(replays.iter().all(|work| work.generation == 1));
+}
+
+#[tokio::test]
+async fn what_is_put_off_is_due_later_as_it_was() {
+    let schema = testkit::mysql::schema().await;
+    for _ in 0..3 {
+        enqueue(&schema.pool, &work(Uuid::now_v7())).await;
+    }
+    let claimed = claim(&schema, LEASE).await;
+    queue::put_all_off(&schema.pool, &claimed[..2], Duration::from_secs(100))
+        .await
+        .unwrap();
+    let put_off: (i64, i64) = sqlx::query_as(
+        "select cast(sum(claim is null and attempts = 1) as int), cast(sum(claim is null and due_at > utc_timestamp(3) + interval 90 second
+                and due_at < utc_timestamp(3) + interval 201 second) as int) from compensations",
+    )
+    .fetch_one(&schema.pool)
+    .await
+    .unwrap();
+    assert_eq!(put_off, (2, 2));
+    // Whoever lost its claim puts nothing off.
+    queue::put_all_off(&schema.pool, &claimed[..2], Duration::from_hours(1))
+        .await
+        .unwrap();
+    let far: i64 = sqlx::query_scalar(
+        "select count(*) from compensations where due_at > utc_timestamp(3) + interval 30 minute",
+    )
+    .fetch_one(&schema.pool)
+    .await
+    .unwrap();
+    assert_eq!(far, 0);
 }

@@ -9,7 +9,7 @@ use crate::{
     foreign::{Called, Reply},
     ids::Gid,
     participant::Ballot,
-    transaction::{Outcome, SubmitError, Transaction},
+    transaction::{NotPromised, Outcome, SubmitError, Transaction},
 };
 use std::collections::HashMap;
 
@@ -195,7 +195,7 @@ impl<W: Clone> Asking<W> {
                     transaction,
                     refused,
                 }),
-                Err(why) => Left::Answered(transaction.gid, Err(SubmitError::NotPromised(why))),
+                Err(open) => Left::Answered(transaction.gid, Err(SubmitError::NotPromised(open))),
             })
             .collect()
     }
@@ -204,17 +204,21 @@ impl<W: Clone> Asking<W> {
 /// A reason to refuse, or none where all have promised.
 ///
 /// # Errors
-/// Who neither promised nor refused, and why.
-fn read(votes: Votes) -> Result<Option<String>, String> {
-    let mut open = None;
+/// Who neither promised nor refused, why, and when it wants to be asked again.
+fn read(votes: Votes) -> Result<Option<String>, NotPromised> {
+    let mut open: Option<NotPromised> = None;
     for (name, call) in votes.calls {
-        let why = match call.reply {
+        let (why, wait) = match call.reply {
             Reply::Done => continue,
             Reply::No(reason) => return Ok(Some(reason_of(&name, &reason))),
-            Reply::Running(_) => "it is still at it".to_owned(),
-            Reply::Unknown(why) | Reply::Away(why, _) => why,
+            Reply::Running(wait) => ("it is still at it".to_owned(), wait),
+            Reply::Unknown(why) => (why, None),
+            Reply::Away(why, wait) => (why, wait),
         };
-        open = Some(format!("{name} has not promised: {why}"));
+        open = Some(NotPromised {
+            why: format!("{name} has not promised: {why}"),
+            retry_after: open.and_then(|other| other.retry_after).max(wait),
+        });
     }
     open.map_or(Ok(None), Err)
 }

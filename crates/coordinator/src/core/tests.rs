@@ -384,8 +384,34 @@ fn without_a_promise_nothing_is_decided_and_the_caller_is_told() {
     let [Effect::Answer(0, Err(SubmitError::NotPromised(why)))] = effects.as_slice() else {
         panic!("expected an error, got {effects:?}")
     };
-    assert_eq!(why, "coupon has not promised: reset");
+    assert_eq!(why.why, "coupon has not promised: reset");
+    assert_eq!(why.retry_after, None);
     assert!(bench.core.is_idle());
+}
+
+/// Breaks when only one of them is listened to.
+#[test]
+fn whoever_asks_to_be_left_alone_the_longest_is_listened_to() {
+    let seconds = Duration::from_secs;
+    for (first, second, asked) in [
+        (Some(seconds(7)), Some(seconds(3)), Some(seconds(7))),
+        (None, Some(seconds(3)), Some(seconds(3))),
+        (Some(seconds(7)), None, Some(seconds(7))),
+        (None, None, None),
+    ] {
+        let mut bench = Bench::new();
+        bench.on([wanted(transaction(0, 1), 0, &["coupon", "loyalty"])]);
+        bench.on([begun(0, &["coupon", "loyalty"])]);
+        let mut calls = called(Reply::Running(first));
+        let (_, other) = called(Reply::Away("HTTP 429".to_owned(), second)).remove(0);
+        calls.push(("loyalty".to_owned(), other));
+        bench.on([Event::Asked(gid_of(0), calls)]);
+        let effects = bench.on([Event::Noted(Ok(()))]);
+        let [Effect::Answer(0, Err(SubmitError::NotPromised(open)))] = effects.as_slice() else {
+            panic!("expected an error, got {effects:?}")
+        };
+        assert_eq!(open.retry_after, asked);
+    }
 }
 
 #[test]

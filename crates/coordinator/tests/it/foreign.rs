@@ -139,7 +139,7 @@ async fn without_a_promise_nothing_is_decided_and_a_repeat_goes_on() {
         else {
             panic!("it was decided without a promise");
         };
-        assert!(why.starts_with("coupon has not promised: "), "{why}");
+        assert!(why.why.starts_with("coupon has not promised: "), "{why}");
         assert_eq!(theatre.logged(gid).await.state, "begun");
         assert_eq!(branch(&theatre, gid).await.state, BranchState::Unknown);
         let repeat = theatre.another_engine().submit(visit).await;

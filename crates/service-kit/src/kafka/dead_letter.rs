@@ -111,6 +111,13 @@ impl DeadLetter {
         }
     }
 
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers = self.headers.insert(header(name, value.as_bytes()));
+        self
+    }
+
     /// Publishes it.
     ///
     /// # Errors

@@ -15,6 +15,9 @@ pub use topics::{Topic, ensure_topics};
 
 use rdkafka::ClientConfig;
 
+/// The header of an order that is handed on: milliseconds for which whoever it failed at asks to be left alone.
+pub const RETRY_AFTER_HEADER: &str = "retry-after-ms";
+
 /// A consumer of a group that commits only what it is told to.
 ///
 /// A killed member is missed after 6 s; one that comes back under its `instance_id` takes its partitions back at once. `None`

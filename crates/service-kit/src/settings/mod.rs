@@ -9,6 +9,7 @@ mod check;
 mod load;
 mod participants;
 mod retention;
+mod retries;
 mod secret;
 mod sections;
 mod watch;
@@ -18,6 +19,7 @@ pub use alerts::{Alerts, ChannelKind, ChannelSettings};
 pub use load::SettingsError;
 pub use participants::{ParticipantSales, ParticipantSettings, ParticipantStyle};
 pub use retention::Retention;
+pub use retries::{RetryBreaker, RetryBudget};
 pub use secret::Secret;
 pub use sections::{
     Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,

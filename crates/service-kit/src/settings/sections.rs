@@ -1,6 +1,6 @@
 //! The sections of the settings with their defaults: one table, kept in the order of `config.example.yaml`.
 
-use super::Secret;
+use super::{RetryBreaker, RetryBudget, Secret};
 use serde::{Deserialize, Deserializer, de};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -347,6 +347,12 @@ pub struct Compensation {
     pub retry_delay: Vec<String>,
     /// By how much a wait is longer or shorter, as a share of it.
     pub jitter: f64,
+    /// Seconds, at most, that a participant's `Retry-After` puts a try off; 0: it is not listened to.
+    pub retry_after_max_s: f64,
+    /// How many retries may fail.
+    pub budget: RetryBudget,
+    /// When the retries of one cause are put off together.
+    pub breaker: RetryBreaker,
     /// Where every attempt is written down.
     pub log_storage: LogStorage,
     /// The file for attempts, one JSON object a line.
@@ -387,6 +393,9 @@ impl Default for Compensation {
             max_retries: 3,
             retry_delay: texts(&["10", "30", "60"]),
             jitter: 0.2,
+            retry_after_max_s: 300.0,
+            budget: RetryBudget::default(),
+            breaker: RetryBreaker::default(),
             log_storage: LogStorage::Db,
             log_file: "data/compensation.log".into(),
         }

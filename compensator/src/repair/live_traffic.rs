@@ -1,0 +1,59 @@
+//! How many orders are decided meanwhile, for the retry budget: what the consumers' offsets say, which move past an order once it is
+//! decided, handed on or buried. One number for all of them, and no statement on a table that buyers write to.
+//!
+//! While Kafka does not tell, nothing is added, and the budget comes down to its floor.
+
+use super::Tools;
+use anyhow::Context as _;
+use service_kit::{
+    kafka::{Offsets, committed_offsets},
+    settings::Settings,
+};
+use std::time::Duration;
+use tokio::{sync::Mutex, time::Instant};
+
+/// How often it looks; well below what the budget remembers.
+const EVERY: Duration = Duration::from_secs(4);
+
+/// Looks at the consumers' offsets.
+pub struct LiveTraffic {
+    tools: Tools,
+    brokers: String,
+    topic: String,
+    group: String,
+    seen: Mutex<Option<(Instant, Offsets)>>,
+}
+
+impl LiveTraffic {
+    /// Of one process: its budget is its own.
+    #[must_use]
+    pub fn new(settings: &Settings, tools: Tools) -> Self {
+        Self {
+            tools,
+            brokers: settings.kafka.brokers.clone(),
+            topic: settings.kafka.orders_topic.clone(),
+            group: settings.order_consumer.group.clone(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Adds what was decided since the last look. Nothing is ever left to do at once.
+    ///
+    /// # Errors
+    /// When Kafka does not tell.
+    pub async fn run_batch(&self) -> anyhow::Result<usize> {
+        let mut seen = self.seen.lock().await;
+        if seen.as_ref().is_some_and(|(at, _)| at.elapsed() < EVERY) {
+            return Ok(0);
+        }
+        let now = committed_offsets(&self.brokers, &self.group, &self.topic)
+            .await
+            .context("Kafka does not tell how many orders are decided")?;
+        if let Some((_, before)) = seen.as_ref() {
+            let decided = u64::try_from(before.behind(&now)).unwrap_or_default();
+            self.tools.pace.decided(decided);
+        }
+        *seen = Some((Instant::now(), now));
+        Ok(0)
+    }
+}
