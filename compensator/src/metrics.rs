@@ -21,7 +21,7 @@ pub const COMPENSATION_POLICY_VERSION: &str = "compensation_policy_version";
 pub const COMPENSATION_BUDGET_LEFT: &str = "compensation_budget_left";
 /// Causes whose retries are put off together.
 pub const COMPENSATION_BREAKER_OPEN: &str = "compensation_breaker_open";
-/// How often a cause's breaker changed, by `event`: opened, healed, gave_up.
+/// How often a cause's breaker changed, by `event`: `opened`, `healed`, `gave_up`.
 pub const COMPENSATION_BREAKER_TOTAL: &str = "compensation_breaker_total";
 /// Work that was due and put off because its cause lasts.
 pub const COMPENSATION_PUT_OFF_TOTAL: &str = "compensation_put_off_total";

@@ -22,6 +22,7 @@ use compensation::{
     },
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Versions that are shown.
 const HISTORY: u32 = 50;
@@ -257,11 +258,11 @@ impl Planned {
 
 /// From when to when, in words.
 fn between(span: Span) -> String {
-    // No schedule is longer than a month.
-    let (earliest, latest) = (
-        milliseconds((span.earliest_s * 1000.0) as u64),
-        milliseconds((span.latest_s * 1000.0) as u64),
-    );
+    let words = |seconds| {
+        let time = Duration::from_secs_f64(seconds);
+        milliseconds(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    };
+    let (earliest, latest) = (words(span.earliest_s), words(span.latest_s));
     if earliest == latest {
         earliest
     } else {

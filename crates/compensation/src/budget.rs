@@ -39,8 +39,7 @@ impl Budget {
         let decided = self.decided.count(now) as f64;
         let allowed = decided * terms.share + WINDOW.as_secs_f64() * terms.floor_per_s;
         let taken = self.failed.count(now) + u64::from(self.in_hand);
-        // Far below what f64 holds exactly.
-        (allowed as u64)
+        whole(allowed)
             .saturating_sub(taken)
             .try_into()
             .unwrap_or(u32::MAX)
@@ -67,6 +66,15 @@ impl Budget {
     pub fn given_back(&mut self) {
         self.in_hand = self.in_hand.saturating_sub(1);
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a count, and never below zero"
+)]
+const fn whole(allowed: f64) -> u64 {
+    allowed as u64
 }
 
 impl Latest {
@@ -156,7 +164,7 @@ mod tests {
             .ok()
             .and_then(|seed| seed.parse().ok())
             .unwrap_or_else(rand::random::<u64>);
-        println!("REDRESS_SEED={seed}");
+        eprintln!("REDRESS_SEED={seed}");
         let mut state = seed;
         let mut dice = move |sides: u64| {
             state = state

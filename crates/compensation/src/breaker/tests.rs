@@ -218,7 +218,7 @@ fn whatever_happens_what_waits_is_tried_in_the_end() {
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(rand::random::<u64>);
-    println!("REDRESS_SEED={seed}");
+    eprintln!("REDRESS_SEED={seed}");
     let mut state = seed;
     let mut dice = move |sides: u64| {
         state = state

@@ -71,10 +71,10 @@ async fn every_process_follows_a_change_and_what_is_rolled_back_never_rules() {
 async fn of_many_changes_made_from_one_version_one_is_made() {
     let schema = testkit::mysql::schema().await;
     stored::seed(&schema.pool, &with_jitter(0.0)).await.unwrap();
-    let changes = (1..=8).map(|at| change(&schema.pool, 1, f64::from(at) / 10.0));
-    let changed = futures::future::join_all(changes).await;
-    let made = changed.iter().filter(|it| **it == Changed::Now(2)).count();
-    assert_eq!(made, 1, "{changed:?}");
+    let asked = (1..=8).map(|at| change(&schema.pool, 1, f64::from(at) / 10.0));
+    let ended = futures::future::join_all(asked).await;
+    let made = ended.iter().filter(|it| **it == Changed::Now(2)).count();
+    assert_eq!(made, 1, "{ended:?}");
     assert_eq!(change(&schema.pool, 9, 0.1).await, Changed::Meanwhile);
 }
 
