@@ -14,6 +14,7 @@ mod cookie;
 mod cursor;
 mod failure;
 mod frame;
+mod groups;
 mod headers;
 mod log_in;
 pub mod metrics;

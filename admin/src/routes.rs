@@ -1,8 +1,8 @@
 //! Every route, in one table: who may use it stands in its handler's arguments.
 
 use crate::{
-    App, access, alerts, archives, assets, audit, headers, log_in, missing, operations, operators,
-    password, policy, replay, transactions,
+    App, access, alerts, archives, assets, audit, groups, headers, log_in, missing, operations,
+    operators, password, policy, replay, transactions,
 };
 use axum::{
     Router, middleware,
@@ -42,6 +42,7 @@ fn web() -> Router<App> {
         .route("/archives.csv", get(archives::csv::page))
         .route("/archives/{id}", get(archives::detail_page::show))
         .route("/archives/{id}/replay", post(replay::page::submit))
+        .route("/groups", get(groups::page::show))
         .route("/transactions", get(transactions::list_page::show))
         .route("/transactions/{gid}", get(transactions::detail_page::show))
         .route(
@@ -82,6 +83,7 @@ fn json() -> Router<App> {
         .route("/archives", get(archives::api::list))
         .route("/archives.csv", get(archives::csv::api))
         .route("/archives/{id}", get(archives::api::get))
+        .route("/groups", get(groups::api::list))
         .route("/transactions", get(transactions::api::list))
         .route("/transactions/{gid}", get(transactions::api::get))
         .route(

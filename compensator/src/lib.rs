@@ -7,6 +7,7 @@
 pub mod comparison;
 pub mod completed;
 pub mod fence_watch;
+pub mod grouping;
 pub mod log_file;
 pub mod metrics;
 pub mod overdue;
@@ -21,6 +22,7 @@ use anyhow::Context as _;
 use comparison::Comparison;
 use compensation::{
     alerts::{Channels, Spool},
+    archive::Counting,
     log::LogFile,
     retention::Keep,
     watch::Bounds,
@@ -28,6 +30,7 @@ use compensation::{
 use completed::Completed;
 use coordinator::{Pace, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
+use grouping::Grouping;
 use log_file::LogInBoth;
 use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
 use overdue::{Orders, Overdue};
@@ -50,6 +53,8 @@ const WATCHED: Duration = Duration::from_secs(5);
 const OLD_RECORDS: Duration = Duration::from_mins(1);
 /// How often archived transactions are looked at: whether they finished.
 const COMPLETED: Duration = Duration::from_secs(2);
+/// How often archived rows that changed are counted in their groups.
+const GROUPING: Duration = Duration::from_secs(1);
 
 /// All scans of one process, not running yet.
 pub struct Scans {
@@ -63,6 +68,8 @@ pub struct Scans {
     pub completed: Completed,
     /// Forgets what was finished long ago.
     pub old_records: OldRecords,
+    /// Counts what is archived, by its cause.
+    pub grouping: Grouping,
     /// Tells what differs.
     pub comparison: Comparison,
     /// Tells how much is open.
@@ -126,6 +133,7 @@ impl Scans {
                 leases.clone(),
             ),
             completed: Completed::new(db.clone()),
+            grouping: Grouping::new(Counting::new(db.clone())),
             figures: Figures::new(db.clone()),
             log: LogInBoth::new(
                 LogFile::new(db.clone(), &settings.compensation),
@@ -179,6 +187,7 @@ impl Scans {
             .await?;
         schedule.every(OLD_RECORDS, self.old_records).await?;
         schedule.every(COMPLETED, self.completed).await?;
+        schedule.every(GROUPING, self.grouping).await?;
         schedule.every(FIGURES, self.figures).await?;
         schedule.every(LOGGED, self.log).await?;
         schedule.every(WATCHED, self.watch).await?;

@@ -17,6 +17,7 @@ use compensation::{
         transaction::StuckTransaction,
     },
     attempt::Attempt,
+    fingerprint::Fingerprint,
     operations::Operation,
 };
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub(crate) struct Row {
     state: &'static str,
     step: String,
     error: String,
+    /// What it shares with its group; null where that is not worked out yet.
+    fingerprint: Option<String>,
     attempts: i32,
     held: bool,
     resolution: Option<String>,
@@ -63,6 +66,13 @@ pub(crate) struct Whole {
     state: &'static str,
     step: String,
     error: String,
+    /// The kind of error, where it is known besides its text.
+    error_class: Option<String>,
+    /// What it shares with its group; null where that is not worked out yet.
+    fingerprint: Option<String>,
+    /// The way of comparing that gave it.
+    fingerprint_version: u16,
+    why_grouped: Option<String>,
     attempts: u32,
     held: bool,
     resolution: Option<String>,
@@ -78,6 +88,10 @@ pub(crate) struct Whole {
     history: Vec<Attempt>,
     headers: Vec<(String, String)>,
     payload: serde_json::Value,
+    /// The key a message that is no order came with.
+    key: Option<String>,
+    /// Whether it came without a value.
+    tombstone: bool,
     operations: Vec<crate::operations::api::Whole>,
     alerts: Vec<Delivery>,
     audit: Vec<Line>,
@@ -115,6 +129,8 @@ pub(crate) async fn get(
     let (state, headers) = (detail.state(), detail.headers());
     let payload = detail.payload_json(caller.role());
     let transaction = detail.transaction();
+    let (key, tombstone) = (detail.key(caller.role()), detail.is_tombstone());
+    let why_grouped = detail.why_grouped();
     let archived = detail.archived;
     Ok(Json(Whole {
         id: archived.id,
@@ -128,6 +144,10 @@ pub(crate) async fn get(
         state: state.as_str(),
         step: archived.step,
         error: archived.error,
+        error_class: archived.error_class,
+        fingerprint: archived.fingerprint.map(|it| it.to_string()),
+        fingerprint_version: archived.fingerprint_version,
+        why_grouped,
         attempts: archived.attempts,
         held: archived.held,
         resolution: archived.resolution,
@@ -141,6 +161,8 @@ pub(crate) async fn get(
         history: archived.history.attempts().to_vec(),
         headers,
         payload,
+        key,
+        tombstone,
         operations: detail
             .operations
             .into_iter()
@@ -165,6 +187,9 @@ impl From<Listed> for Row {
             quantity: listed.quantity,
             step: listed.step,
             error: listed.error,
+            fingerprint: listed
+                .fingerprint
+                .map(|it| Fingerprint::from_number(it).to_string()),
             attempts: listed.attempts,
             held: listed.held,
             resolution: listed.resolution,

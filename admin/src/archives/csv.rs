@@ -18,7 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use compensation::archive::listing::{self, Filter, Listed, State as Stands};
+use compensation::{
+    archive::listing::{self, Filter, Listed, State as Stands},
+    fingerprint::Fingerprint,
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use service_kit::problem::{self, Problem};
 use std::borrow::Cow;
@@ -27,7 +30,7 @@ use uuid::Uuid;
 /// Rows read at a time.
 const PAGE: u32 = 500;
 const MARK: &[u8] = b"\xef\xbb\xbf";
-const HEAD: [&str; 18] = [
+const HEAD: [&str; 19] = [
     "id",
     "order_id",
     "state",
@@ -46,6 +49,7 @@ const HEAD: [&str; 18] = [
     "archived_at",
     "handled_at",
     "kind",
+    "fingerprint",
 ];
 
 /// The list as CSV, for people. The page's link names the state it shows; without one, it is all of it.
@@ -119,7 +123,7 @@ fn rows(app: App, filter: Filter) -> impl futures::Stream<Item = anyhow::Result<
     })
 }
 
-fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 18]>) -> anyhow::Result<Vec<u8>> {
+fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 19]>) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
@@ -129,7 +133,7 @@ fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 18]>) -> anyhow::Resu
     Ok(writer.into_inner()?)
 }
 
-fn fields(row: &Listed) -> [Cow<'_, str>; 18] {
+fn fields(row: &Listed) -> [Cow<'_, str>; 19] {
     let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     [
@@ -154,6 +158,10 @@ fn fields(row: &Listed) -> [Cow<'_, str>; 18] {
         time(row.archived_at).into(),
         row.handled_at.map(time).unwrap_or_default().into(),
         row.kind().as_str().into(),
+        row.fingerprint
+            .map(|it| Fingerprint::from_number(it).to_string())
+            .unwrap_or_default()
+            .into(),
     ]
 }
 

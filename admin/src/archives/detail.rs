@@ -8,7 +8,13 @@ use crate::{
 };
 use compensation::{
     alerts::outbox::{self, Delivery},
-    archive::{self, Archived, Message, listing::State, transaction::StuckTransaction},
+    archive::{
+        self, Archived, Message,
+        groups::{self, Group},
+        listing::State,
+        transaction::StuckTransaction,
+    },
+    fingerprint::VERSION,
     operations::{self, Operation},
 };
 use identity::OperatorRole;
@@ -18,11 +24,16 @@ use uuid::Uuid;
 /// Replays and lines of the audit shown at most, newest first.
 const SHOWN_AT_MOST: u32 = 100;
 
+/// In place of the payload of a message that has none.
+const NO_VALUE: &str = "(It came without a value: a tombstone.)";
+
 /// One of it.
 pub(crate) struct Detail {
     pub archived: Archived,
     /// The message, or why it cannot be read: a row whose file is away is still worth seeing.
     message: Result<Message, String>,
+    /// Those with the same cause, once they are counted.
+    pub group: Option<Group>,
     /// Newest first.
     pub operations: Vec<Operation>,
     /// Newest first.
@@ -47,6 +58,10 @@ impl Detail {
             warn!(archive.id = %id, "The message of {id} cannot be read: {why}");
             why
         });
+        let group = match archived.fingerprint {
+            Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
+            None => None,
+        };
         let search = Search {
             subject: Some(id.to_string()),
             before: None,
@@ -57,6 +72,7 @@ impl Detail {
             audit: audit::lines(&app.db, &search, SHOWN_AT_MOST).await?,
             refusal: replay::refusal(&app.db, &archived).await?,
             archived,
+            group,
             message,
         }))
     }
@@ -66,9 +82,27 @@ impl Detail {
         State::of(self.archived.handled, self.archived.operation_id.is_some())
     }
 
+    /// Why it is in its group; nothing before it was compared in the way this build compares.
+    pub fn why_grouped(&self) -> Option<String> {
+        let compared = self.archived.fingerprint_version == VERSION;
+        compared.then(|| self.archived.cause().why_grouped())
+    }
+
+    /// The key it came with, where that was kept, as a role may see it.
+    pub fn key(&self, role: OperatorRole) -> Option<String> {
+        let key = self.message.as_ref().ok()?.key.as_deref()?;
+        Some(masking::text(key, role))
+    }
+
+    /// Whether it came without a value.
+    pub fn is_tombstone(&self) -> bool {
+        self.message.as_ref().is_ok_and(|it| it.is_tombstone)
+    }
+
     /// The payload as a role may see it, or why it cannot be read.
     pub fn payload(&self, role: OperatorRole) -> Result<String, &str> {
         match &self.message {
+            Ok(message) if message.is_tombstone => Ok(NO_VALUE.to_owned()),
             Ok(message) => Ok(masking::payload(&message.payload, role)),
             Err(why) => Err(why),
         }
@@ -79,6 +113,9 @@ impl Detail {
         self.message
             .as_ref()
             .map_or(serde_json::Value::Null, |message| {
+                if message.is_tombstone {
+                    return serde_json::Value::Null;
+                }
                 masking::payload_json(&message.payload, role)
             })
     }

@@ -1,7 +1,7 @@
 //! `/archives/{id}`: one order that was given up, or one transaction that is stuck, with all that happened to it.
 
 use super::{
-    Detail,
+    Detail, list_of,
     shown::{Chip, chips, lane, outcome_tone, refusal, shown_id},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     frame,
     operations::page::Row as OperationRow,
     transactions,
-    view::{self, Fact, Layout, Moment, Notice, Page, milliseconds},
+    view::{self, Fact, Layout, Moment, Notice, Page, grouped, milliseconds},
     web::{Path, Query},
 };
 use axum::{extract::State, response::Html};
@@ -37,12 +37,14 @@ struct DetailPage {
     facts: Vec<Fact>,
     step: String,
     error: String,
+    group: Alike,
     replay: ReplayButton,
     transaction: Option<TransactionCard>,
     generations: Vec<Generation>,
     payload: Option<String>,
     /// Why the message cannot be shown.
     unreadable: Option<String>,
+    key: Option<String>,
     headers: Vec<(String, String)>,
     operations: Vec<OperationRow>,
     alerts: Vec<AlertRow>,
@@ -58,6 +60,16 @@ struct ReplayButton {
     disabled: Option<String>,
     /// The operation under way.
     operation: Option<String>,
+}
+
+/// Why it is in its group, and how many are.
+#[derive(Debug, Serialize)]
+struct Alike {
+    /// Nothing where it was not compared yet.
+    why: Option<String>,
+    link: Option<String>,
+    /// Nothing where they were not counted yet.
+    counts: Option<String>,
 }
 
 /// Of a transaction: who had not done its part, and where one resumes it.
@@ -160,6 +172,8 @@ impl DetailPage {
             facts: facts(&detail),
             step: archived.step.clone(),
             error: archived.error.clone(),
+            group: Alike::of(&detail),
+            key: detail.key(caller.role()),
             replay: ReplayButton::of(&detail, caller),
             transaction: TransactionCard::of(&detail),
             generations: generations(archived, &detail.operations),
@@ -178,6 +192,20 @@ const fn what(kind: Kind) -> &'static str {
         Kind::Order => "Order",
         Kind::Transaction => "Transaction",
         Kind::Message => "Message",
+    }
+}
+
+impl Alike {
+    fn of(detail: &Detail) -> Self {
+        let fingerprint = detail.archived.fingerprint;
+        Self {
+            why: detail.why_grouped(),
+            link: fingerprint.map(|fingerprint| list_of(fingerprint, None)),
+            counts: detail
+                .group
+                .as_ref()
+                .map(|group| format!("{} open of {}", grouped(group.open), grouped(group.total))),
+        }
     }
 }
 
@@ -259,6 +287,9 @@ fn facts(detail: &Detail) -> Vec<Fact> {
         archived
             .gid
             .map(|id| Fact::id("Transaction", id, gid_link(id))),
+        archived
+            .fingerprint
+            .map(|it| Fact::text("Group", it.to_string())),
     ]
     .into_iter()
     .chain(of_transaction)

@@ -15,7 +15,13 @@ use crate::{
     web::{self, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::archive::listing::{self, Counts, Filter, Listed, Paging, State as Stands};
+use compensation::{
+    archive::{
+        groups,
+        listing::{self, Counts, Filter, Listed, Paging, State as Stands},
+    },
+    fingerprint::Fingerprint,
+};
 use serde::Serialize;
 
 /// Rows of one page.
@@ -29,11 +35,14 @@ struct ListPage {
     state: &'static str,
     sale: Option<String>,
     step: Option<String>,
+    fingerprint: Option<String>,
+    /// What the rows of the group share.
+    group: Option<String>,
     tabs: Vec<Tab>,
     rows: Vec<Row>,
     /// Whether anything is filtered: an empty list says something else then.
     filtered: bool,
-    /// The list without search, sale and step.
+    /// The list without search, sale, step and group.
     clear: String,
     first: Option<String>,
     next: Option<String>,
@@ -51,6 +60,8 @@ struct Row {
     step: String,
     step_link: String,
     error: String,
+    /// Those with the same cause, of this list.
+    alike_link: Option<String>,
     attempts: i32,
     archived_at: Moment,
 }
@@ -73,6 +84,10 @@ pub(crate) async fn show(
     };
     let rows = listing::page(&app.db, &filter, paging).await?;
     let counts = listing::count(&app.db, &filter).await?;
+    let group = match filter.fingerprint {
+        Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
+        None => None,
+    };
     let here = link("/archives", &filter, after.map(|after| after.to_string()));
     let CursorPage { items, next } = CursorPage::of(rows, PER_PAGE, |row| row.after().to_string());
     let page = ListPage {
@@ -80,12 +95,17 @@ pub(crate) async fn show(
         state: filter.state.map_or("all", Stands::as_str),
         sale: filter.sale.map(|sale| sale.to_string()),
         step: filter.step.clone(),
+        fingerprint: filter.fingerprint.map(|it| it.to_string()),
+        group: group.map(|group| group.cause.why_grouped()),
         tabs: tabs(&filter, counts),
         rows: items
             .into_iter()
             .map(|row| Row::of(row, &filter, &here))
             .collect(),
-        filtered: filter.query.is_some() || filter.sale.is_some() || filter.step.is_some(),
+        filtered: filter.query.is_some()
+            || filter.sale.is_some()
+            || filter.step.is_some()
+            || filter.fingerprint.is_some(),
         clear: link("/archives", &only_state(&filter), None),
         first: after.map(|_| link("/archives", &filter, None)),
         next: next.map(|next| link("/archives", &filter, Some(next))),
@@ -162,6 +182,13 @@ impl Row {
                 .map(|sale| link("/archives", &of_sale(sale), None)),
             user: listed.user_id.map(ShortId::of),
             chips,
+            alike_link: listed.fingerprint.map(|fingerprint| {
+                let alike = Filter {
+                    fingerprint: Some(Fingerprint::from_number(fingerprint)),
+                    ..filter.clone()
+                };
+                link("/archives", &alike, None)
+            }),
             step_link: link("/archives", &of_step, None),
             step: listed.step,
             error: listed.error.lines().next().unwrap_or_default().to_owned(),

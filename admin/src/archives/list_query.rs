@@ -1,11 +1,14 @@
 //! The list's filter as it stands in addresses: every view can be shared.
 
 use crate::address::with_query;
-use compensation::archive::listing::{After, Filter, State};
+use compensation::{
+    archive::listing::{After, Filter, State},
+    fingerprint::Fingerprint,
+};
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// `?q=&state=&sale=&step=&after=`; an empty value is none.
+/// `?q=&state=&sale=&step=&fingerprint=&after=`; an empty value is none.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct ListQuery {
     /// An id, or a text in the error.
@@ -14,6 +17,8 @@ pub(crate) struct ListQuery {
     pub state: Option<String>,
     pub sale: Option<String>,
     pub step: Option<String>,
+    /// Of a group.
+    pub fingerprint: Option<String>,
     /// Where the page before ended.
     pub after: Option<String>,
 }
@@ -40,6 +45,9 @@ impl ListQuery {
                 .map(|sale| sale.parse::<Uuid>().map_err(|_| BadQuery("sale")))
                 .transpose()?,
             step: text(self.step.as_deref()),
+            fingerprint: text(self.fingerprint.as_deref())
+                .map(|it| it.parse().map_err(|_| BadQuery("fingerprint")))
+                .transpose()?,
         })
     }
 
@@ -66,9 +74,20 @@ pub(crate) fn link(path: &str, filter: &Filter, after: Option<String>) -> String
             ),
             ("sale", filter.sale.map(|sale| sale.to_string())),
             ("step", filter.step.clone()),
+            ("fingerprint", filter.fingerprint.map(|it| it.to_string())),
             ("after", after),
         ],
     )
+}
+
+/// The address of the list of a group's rows.
+pub(crate) fn list_of(fingerprint: Fingerprint, state: Option<State>) -> String {
+    let filter = Filter {
+        fingerprint: Some(fingerprint),
+        state,
+        ..Filter::default()
+    };
+    link("/archives", &filter, None)
 }
 
 fn text(value: Option<&str>) -> Option<String> {
@@ -102,6 +121,11 @@ mod tests {
             ..ListQuery::default()
         };
         assert_eq!(bad.filter(None), Err(BadQuery("sale")));
+        let bad = ListQuery {
+            fingerprint: Some("12".to_owned()),
+            ..ListQuery::default()
+        };
+        assert_eq!(bad.filter(None), Err(BadQuery("fingerprint")));
     }
 
     #[test]
@@ -111,10 +135,11 @@ mod tests {
             state: None,
             sale: Some(Uuid::from_u128(1)),
             step: Some("decide".to_owned()),
+            fingerprint: Some(Fingerprint::from_number(7)),
         };
         assert_eq!(
             link("/archives", &filter, Some("1.2".to_owned())),
-            "/archives?q=lock%20wait&state=all&sale=00000000-0000-0000-0000-000000000001&step=decide&after=1.2"
+            "/archives?q=lock%20wait&state=all&sale=00000000-0000-0000-0000-000000000001&step=decide&fingerprint=0000000000000007&after=1.2"
         );
     }
 }

@@ -16,10 +16,16 @@ pub(crate) fn payload(bytes: &[u8], role: OperatorRole) -> String {
             mask(&mut value, role);
             serde_json::to_string_pretty(&value).unwrap_or_default()
         }
-        Err(_) if role < OperatorRole::Operator => {
-            format!("{MASK} ({} bytes that are not JSON)", bytes.len())
-        }
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+        Err(_) => text(bytes, role),
+    }
+}
+
+/// Something that is not JSON: nobody knows what is in it.
+pub(super) fn text(bytes: &[u8], role: OperatorRole) -> String {
+    if role < OperatorRole::Operator {
+        format!("{MASK} ({} bytes that are not JSON)", bytes.len())
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
     }
 }
 

@@ -10,5 +10,5 @@ pub(crate) mod masking;
 mod shown;
 
 pub(crate) use detail::Detail;
-pub(crate) use list_query::{ListQuery, link as list_link};
+pub(crate) use list_query::{ListQuery, link as list_link, list_of};
 pub(crate) use shown::{Chip, outcome_tone, refusal as refusal_sentence};

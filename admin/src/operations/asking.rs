@@ -168,6 +168,7 @@ pub(crate) struct AskForm {
     state: Option<String>,
     sale: Option<String>,
     step: Option<String>,
+    fingerprint: Option<String>,
     #[serde(default)]
     reason: String,
     rate: Option<u32>,
@@ -189,6 +190,7 @@ pub(crate) async fn submit(
         state: form.state.clone(),
         sale: form.sale.clone(),
         step: form.step.clone(),
+        fingerprint: form.fingerprint.clone(),
     };
     let kind = query.kind()?;
     if let Err(refusal) = allowed(&app, &caller, kind, &uri).await {

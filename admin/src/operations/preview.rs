@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::problem::Json;
 use uuid::Uuid;
 
-/// `?kind=&q=&state=&sale=&step=`: the list's filter, and what is to be done.
+/// `?kind=&q=&state=&sale=&step=&fingerprint=`: the list's filter, and what is to be done.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct PreviewQuery {
     pub kind: Option<String>,
@@ -33,6 +33,7 @@ pub(crate) struct PreviewQuery {
     pub state: Option<String>,
     pub sale: Option<String>,
     pub step: Option<String>,
+    pub fingerprint: Option<String>,
 }
 
 impl PreviewQuery {
@@ -67,6 +68,7 @@ impl PreviewQuery {
             state: full(&self.state),
             sale,
             step: full(&self.step),
+            fingerprint: full(&self.fingerprint),
         };
         match selected.filter() {
             Ok(filter) => Ok(Selected::of(&filter)),
@@ -232,6 +234,7 @@ pub(super) fn words(selected: &Selected) -> Vec<(&'static str, String)> {
     words.extend(selected.q.clone().map(|q| ("text", q)));
     words.extend(selected.sale.map(|sale| ("sale", sale.to_string())));
     words.extend(selected.step.clone().map(|step| ("step", step)));
+    words.extend(selected.fingerprint.clone().map(|it| ("group", it)));
     words
 }
 
@@ -242,5 +245,6 @@ fn fields(selected: &Selected) -> Vec<(&'static str, String)> {
     fields.extend(selected.q.clone().map(|q| ("q", q)));
     fields.extend(selected.sale.map(|sale| ("sale", sale.to_string())));
     fields.extend(selected.step.clone().map(|step| ("step", step)));
+    fields.extend(selected.fingerprint.clone().map(|it| ("fingerprint", it)));
     fields
 }

@@ -3,6 +3,7 @@
 use crate::app::TestApp;
 use chrono::{DateTime, TimeDelta, Utc};
 use compensation::{
+    archive::Counting,
     attempt::{Attempt, History, Lane},
     headers::Headers,
 };
@@ -56,12 +57,12 @@ impl Failed {
     /// Puts it into the archive.
     pub async fn insert(self, app: &TestApp) -> Self {
         let headers = Headers(vec![
-            ("traceparent".to_owned(), b"00-abc-def-01".to_vec()),
+            ("traceparent".to_owned(), Some(b"00-abc-def-01".to_vec())),
             (
                 "kafka_dlt-original-partition".to_owned(),
-                3_i32.to_be_bytes().to_vec(),
+                Some(3_i32.to_be_bytes().to_vec()),
             ),
-            ("Idempotency-Key".to_owned(), b"secret-key".to_vec()),
+            ("Idempotency-Key".to_owned(), Some(b"secret-key".to_vec())),
         ]);
         sqlx::query(
             "insert into failed_order_archives (id, order_id, gid, generation, sale_id, user_id, quantity, step, error, attempts, \
@@ -128,6 +129,14 @@ impl Failed {
         .await
         .expect("its order");
         self
+    }
+}
+
+impl TestApp {
+    /// Counts what is archived in its groups, as the compensator does every second.
+    pub async fn count(&self) {
+        let counting = Counting::new(self.schema.pool.clone());
+        while counting.run_batch().await.expect("rows are counted") > 0 {}
     }
 }
 

@@ -8,6 +8,7 @@ mod audit;
 mod compensator_watch;
 mod csv;
 mod failed;
+mod groups;
 mod operations;
 mod operators;
 mod pages;

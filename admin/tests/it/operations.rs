@@ -108,6 +108,63 @@ async fn a_look_ahead_counts_what_each_would_come_to_and_changes_nothing() {
     }
 }
 
+/// Breaks when the group is lost on the way from the list to the preview to the form: the operation would be on all rows.
+#[tokio::test]
+async fn a_group_is_operated_on_and_nothing_beside_it() {
+    let app = TestApp::start().await;
+    let rows = archive(&app).await;
+    sqlx::query("update failed_order_archives set fingerprint = 7 where id = ?")
+        .bind(rows[0].id)
+        .execute(&app.schema.pool)
+        .await
+        .unwrap();
+    let group = "0000000000000007";
+    let token = app.token(OperatorRole::Operator).await;
+    let body = json!({"kind": "replay", "filter": {"state": "all", "fingerprint": group}});
+    let seen = app.post("/api/v1/operations/preview", &token, &body).await;
+    assert_eq!(seen.json()["matches"], 1, "{seen:?}");
+    let bad = json!({"kind": "replay", "filter": {"fingerprint": "7"}});
+    let refused = app.post("/api/v1/operations/preview", &token, &bad).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+
+    let browser = app.browser(OperatorRole::Operator).await;
+    let list = browser
+        .get(&format!("/archives?state=all&fingerprint={group}"))
+        .await;
+    let hidden = format!(r#"<input type="hidden" name="fingerprint" value="{group}">"#);
+    let form = list.text.split("/operations/preview").nth(1).unwrap();
+    assert!(form.split("</form>").next().unwrap().contains(&hidden));
+    let preview = browser
+        .get(&format!(
+            "/operations/preview?kind=discard&state=all&fingerprint={group}"
+        ))
+        .await;
+    let form = preview
+        .text
+        .split(r#"action="/operations""#)
+        .nth(1)
+        .unwrap();
+    assert!(form.contains(&hidden), "{}", preview.text);
+    let asked = [
+        ("id", Uuid::now_v7().to_string()),
+        ("kind", "discard".to_owned()),
+        ("state", "all".to_owned()),
+        ("fingerprint", group.to_owned()),
+        ("reason", "only these".to_owned()),
+    ];
+    let asked: Vec<(&str, &str)> = asked
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let accepted = browser.submit("/operations", &asked).await;
+    assert_eq!(accepted.status, 303, "{accepted:?}");
+    let kept: String = sqlx::query_scalar("select cast(filter as char) from operations")
+        .fetch_one(&app.schema.pool)
+        .await
+        .unwrap();
+    assert!(kept.contains(group), "{kept}");
+}
+
 #[tokio::test]
 async fn beyond_what_is_counted_it_says_more_than() {
     let app = TestApp::start().await;

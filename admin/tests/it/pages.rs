@@ -20,6 +20,10 @@ async fn every_page_renders_empty_and_full() {
         "/archives",
         "/archives?state=all&q=x&sale=0197a000-0000-7000-8000-000000000001&step=decide",
         "/archives?state=handled",
+        "/archives?state=all&fingerprint=0000000000000007",
+        "/groups",
+        "/groups?show=all&sort=last_seen&limit=1",
+        "/groups?show=open&sort=open",
         "/transactions",
         "/transactions?state=stuck&label=0197a000-0000-7000-8000-000000000001&kind=order&participant=x&older_than_s=1",
         "/transactions?state=finished",
@@ -38,6 +42,7 @@ async fn every_page_renders_empty_and_full() {
     for full in [false, true] {
         if full {
             let failed = Failed::new().with_sale(&app, 5).await.insert(&app).await;
+            app.count().await;
             let page = browser.get(&format!("/archives/{}", failed.id)).await;
             assert_eq!(page.status, 200, "{page:?}");
             for state in ["begun", "committing", "stuck_committing", "rolled_back"] {

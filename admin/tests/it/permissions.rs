@@ -37,6 +37,7 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/archives.csv", Open::From(Viewer)),
     ("GET", "/archives/*", Open::From(Viewer)),
     ("POST", "/archives/*/replay", Open::From(Operator)),
+    ("GET", "/groups", Open::From(Viewer)),
     ("GET", "/transactions", Open::From(Viewer)),
     ("GET", "/transactions/!", Open::From(Viewer)),
     ("POST", "/transactions/!/rollback", Open::From(Operator)),
@@ -62,6 +63,7 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/api/v1/archives", Open::From(Viewer)),
     ("GET", "/api/v1/archives.csv", Open::From(Viewer)),
     ("GET", "/api/v1/archives/*", Open::From(Viewer)),
+    ("GET", "/api/v1/groups", Open::From(Viewer)),
     ("GET", "/api/v1/transactions", Open::From(Viewer)),
     ("GET", "/api/v1/transactions/!", Open::From(Viewer)),
     (
@@ -342,6 +344,7 @@ async fn no_get_changes_anything() {
             "operations",
             "operation_items",
             "failed_order_archives",
+            "failure_groups",
             "transactions",
             "transaction_branches",
             "compensations",

@@ -14,7 +14,7 @@ use crate::metrics::FAILED_ORDER_ARCHIVED_TOTAL;
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use compensation::{
-    archive::{self, ArchivedOrder, Subject, ToArchive},
+    archive::{self, ArchivedOrder, Envelope, Subject, ToArchive},
     attempt::{FAILED, Lane},
     operations,
     queue::{self, Claimed, Outcome},
@@ -150,6 +150,7 @@ impl ArchiveLane {
             history: work.history.clone(),
             payload: work.payload.clone(),
             headers: work.headers.clone(),
+            envelope: Envelope::default(),
             held,
         };
         let kept = match tools.store.keep(&what).await {

@@ -8,7 +8,7 @@ use super::{Step, Tools, telling, work_in::FirstTry};
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, Utc};
 use compensation::{
-    archive::{self, Subject, ToArchive},
+    archive::{self, Envelope, Subject, ToArchive},
     attempt::History,
     headers::Headers,
     queue,
@@ -139,7 +139,7 @@ impl Intake {
     ) -> anyhow::Result<()> {
         let came = Came::of(message);
         let failed_first = message.topic() == self.compensation_topic;
-        match OrderMessage::parse(&came.payload) {
+        match OrderMessage::parse(came.value.as_deref().unwrap_or_default()) {
             Ok(order) if failed_first => {
                 self.tools.take_failed(db, came.first_try(), &order).await?;
                 Ok(())
@@ -152,9 +152,12 @@ impl Intake {
                 Ok(())
             }
             Err(BadMessage::NewerVersion(version)) if failed_first => Err(Newer(version).into()),
-            // A newer compensator published it, and has it in MySQL.
-            Err(BadMessage::NewerVersion(_)) if came.headers.get("generation").is_some() => Ok(()),
             Err(cause) => {
+                // A newer compensator published it, and has it in MySQL.
+                let newer = matches!(cause, BadMessage::NewerVersion(_));
+                if newer && came.names_known_work(&mut *db).await? {
+                    return Ok(());
+                }
                 let cause = format!("{:#}", anyhow::Error::new(cause));
                 self.tools.archive_as_it_came(db, came, &cause).await
             }
@@ -200,7 +203,9 @@ fn is_about_data(cause: &anyhow::Error) -> bool {
 
 /// A message with where and when it lay.
 struct Came {
-    payload: Vec<u8>,
+    key: Option<Vec<u8>>,
+    /// Nothing is not the same as an empty one.
+    value: Option<Vec<u8>>,
     headers: Headers,
     place: String,
     at: DateTime<Utc>,
@@ -210,7 +215,8 @@ impl Came {
     fn of(message: &BorrowedMessage<'_>) -> Self {
         let at = message.timestamp().to_millis();
         Self {
-            payload: message.payload().unwrap_or_default().to_vec(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
             headers: Headers::of(message.headers()),
             place: format!(
                 "{}/{}/{}",
@@ -225,8 +231,26 @@ impl Came {
         }
     }
 
+    /// What went wrong last, as its headers tell; where the value was readable and the key was not, that.
     fn error(&self) -> Option<String> {
-        self.headers.text("kafka_dlt-exception-message")
+        self.told("exception-message")
+            .or_else(|| self.told("key-exception-message"))
+    }
+
+    /// The kind of error: of its cause, for whoever published it may wrap every error in the same one.
+    fn error_class(&self) -> Option<String> {
+        [
+            "exception-cause-fqcn",
+            "exception-fqcn",
+            "key-exception-fqcn",
+        ]
+        .iter()
+        .find_map(|name| self.told(name))
+    }
+
+    fn told(&self, name: &str) -> Option<String> {
+        let told = self.headers.text(&format!("kafka_dlt-{name}"));
+        told.filter(|text| !text.is_empty())
     }
 
     /// The try it tells of, which was another's.
@@ -238,24 +262,41 @@ impl Came {
                 .text("kafka_dlt-original-consumer-group")
                 .unwrap_or_default(),
             error: self.error(),
-            payload: self.payload,
+            payload: self.value.unwrap_or_default(),
             headers: self.headers,
         }
     }
 
-    /// The same for every copy: where the message lay first, if its headers tell.
+    /// Whether it names a transaction that is worked on, in the one field that every version has.
+    async fn names_known_work(&self, db: &mut MySqlConnection) -> sqlx::Result<bool> {
+        let value = self.value.as_deref().unwrap_or_default();
+        let fields: serde_json::Value = serde_json::from_slice(value).unwrap_or_default();
+        match fields["gid"].as_str().map(str::parse) {
+            Some(Ok(gid)) => queue::is_known(db, gid).await,
+            Some(Err(_)) | None => Ok(false),
+        }
+    }
+
+    /// The same for every copy: where the message lay first, if its headers tell, who failed at it, and what is in it. Who publishes a
+    /// message again adds where it lay meanwhile, so the first values count. Without its content anyone's headers could hide another
+    /// message.
     fn id(&self) -> Uuid {
         let mut hash = Sha256::new();
-        let first: Vec<&[u8]> = ["topic", "partition", "offset", "timestamp"]
-            .iter()
-            .filter_map(|name| self.headers.get(&format!("kafka_dlt-original-{name}")))
-            .collect();
-        if first.len() == 4 {
-            for part in first {
-                hash.update(part);
-            }
+        let mut part = |part: Option<&[u8]>| {
+            let length = part.map_or(u64::MAX, |part| part.len() as u64);
+            hash.update(length.to_be_bytes());
+            hash.update(part.unwrap_or_default());
+        };
+        let origin = |name: &str| self.headers.first(&format!("kafka_dlt-original-{name}"));
+        let first = ["topic", "partition", "offset", "timestamp"].map(origin);
+        if first.iter().all(Option::is_some) {
+            first.into_iter().for_each(&mut part);
+            part(origin("consumer-group"));
+            part(self.key.as_deref());
+            part(self.value.as_deref());
         } else {
-            hash.update(format!("{} {}", self.place, self.at.timestamp_millis()));
+            let lies = format!("{} {}", self.place, self.at.timestamp_millis());
+            part(Some(lies.as_bytes()));
         }
         let mut id = [0; 16];
         id.copy_from_slice(&hash.finalize()[..16]);
@@ -275,6 +316,11 @@ impl Tools {
             return Ok(());
         }
         let error = came.error().unwrap_or_else(|| cause.to_owned());
+        let envelope = Envelope {
+            is_tombstone: came.value.is_none(),
+            error_class: came.error_class(),
+            key: came.key,
+        };
         let what = ToArchive {
             id,
             subject: Subject::Message,
@@ -282,8 +328,9 @@ impl Tools {
             error: error.clone(),
             history: History::default(),
             first_failed_at: came.at,
-            payload: came.payload,
+            payload: came.value.unwrap_or_default(),
             headers: came.headers,
+            envelope,
             held: false,
         };
         let kept = self.store.keep(&what).await?;

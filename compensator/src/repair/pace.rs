@@ -9,7 +9,7 @@ use crate::metrics::{
 use compensation::{
     breaker::{Breakers, Change, Ended, Verdict},
     budget::Budget,
-    cause::Cause,
+    fingerprint::Cause,
     policy::Terms,
     queue::Claimed,
 };
@@ -99,7 +99,7 @@ impl Pace {
         }
         let before = cause_of(work);
         let after = match how {
-            TryEnded::Failed(why) => Some(Cause::of(STEP, why)),
+            TryEnded::Failed(why) => Some(Cause::of(STEP, None, why)),
             TryEnded::Settled | TryEnded::NoTry => None,
         };
         let ended = match (&after, how) {
@@ -121,7 +121,7 @@ impl Pace {
 /// Of its latest failure; a replay that was not tried yet has none.
 fn cause_of(work: &Claimed) -> Option<Cause> {
     let error = work.error.as_deref().filter(|_| work.attempts > 0)?;
-    Some(Cause::of(STEP, error))
+    Some(Cause::of(STEP, None, error))
 }
 
 fn put_into(later: &mut Vec<(Duration, Vec<Claimed>)>, wait: Duration, work: Claimed) {
@@ -132,7 +132,7 @@ fn put_into(later: &mut Vec<(Duration, Vec<Claimed>)>, wait: Duration, work: Cla
 }
 
 fn tell(change: Change, cause: Option<&Cause>) {
-    let cause = cause.map_or("", Cause::as_str);
+    let cause = cause.map_or("", |cause| cause.pattern.as_str());
     match change {
         Change::None | Change::StillOpen(_) => {}
         Change::Opened(wait) => {

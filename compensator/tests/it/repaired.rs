@@ -166,6 +166,7 @@ impl World {
             history: compensation::attempt::History::default(),
             payload: order.to_bytes(),
             headers: compensation::headers::Headers::default(),
+            envelope: archive::Envelope::default(),
             held: false,
             first_failed_at: Utc::now(),
         };

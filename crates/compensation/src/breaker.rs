@@ -7,7 +7,7 @@
 //!
 //! It is the process's own and forgotten with it: whoever starts anew finds out again.
 
-use crate::{cause::Cause, policy::BreakerTerms};
+use crate::{fingerprint::Cause, policy::BreakerTerms};
 use std::{
     collections::{HashMap, VecDeque},
     time::{Duration, Instant},

@@ -9,7 +9,7 @@ pub mod archive;
 pub mod attempt;
 pub mod breaker;
 pub mod budget;
-pub mod cause;
+pub mod fingerprint;
 pub mod headers;
 pub mod log;
 pub mod operations;

@@ -4,6 +4,7 @@
 //! the one before.
 
 use super::Kind;
+use crate::fingerprint::Fingerprint;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _};
 use std::{fmt, str::FromStr};
@@ -36,6 +37,8 @@ pub struct Filter {
     pub sale: Option<Uuid>,
     /// That failed at this step only.
     pub step: Option<String>,
+    /// Of this group only.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// A place in the list: after this row.
@@ -77,6 +80,8 @@ pub struct Listed {
     pub step: String,
     /// The last error.
     pub error: String,
+    /// The [`Fingerprint`] it shares with its group; nothing where that is not worked out yet.
+    pub fingerprint: Option<u64>,
     /// Tries, all generations together.
     pub attempts: i32,
     /// Whether its units are still held.
@@ -108,7 +113,7 @@ pub struct Counts {
     pub handled: u64,
 }
 
-const COLUMNS: &str = "select id, order_id, gid, generation, sale_id, user_id, quantity, step, error, attempts, held, handled, \
+const COLUMNS: &str = "select id, order_id, gid, generation, sale_id, user_id, quantity, step, error, fingerprint, attempts, held, handled, \
      resolution, operation_id, times_archived, first_failed_at, archived_at, handled_at from failed_order_archives where ";
 
 /// One page, newest first.
@@ -186,6 +191,10 @@ impl Filter {
         }
         if let Some(step) = &self.step {
             query.push(" and step = ").push_bind(step.clone());
+        }
+        if let Some(fingerprint) = self.fingerprint {
+            query.push(" and fingerprint = ");
+            query.push_bind(fingerprint.to_number());
         }
         let Some(text) = &self.query else { return };
         if let Ok(id) = text.parse::<Uuid>() {

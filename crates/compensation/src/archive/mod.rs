@@ -3,16 +3,20 @@
 //! An order has one row for ever: a replay that fails too comes back to it with the longer history. So has a transaction that is
 //! stuck, under an id of its own.
 
+mod counting;
+pub mod groups;
 mod kind;
 pub mod listing;
 mod store;
 pub mod transaction;
 
+pub use counting::{Counting, forget};
 pub use kind::Kind;
 pub use store::{Kept, Store, StoreError};
 
 use crate::{
     attempt::History,
+    fingerprint::{self, Cause, Fingerprint},
     headers::Headers,
     queue::{short, unreadable},
 };
@@ -37,10 +41,23 @@ pub struct ToArchive {
     pub payload: Vec<u8>,
     /// Its headers.
     pub headers: Headers,
+    /// What else there is of the message.
+    pub envelope: Envelope,
     /// Whether its units stay held.
     pub held: bool,
     /// When the first try failed.
     pub first_failed_at: DateTime<Utc>,
+}
+
+/// What there is of a message besides payload and headers. Of what we wrote ourselves nothing needs to be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// The key it came with.
+    pub key: Option<Vec<u8>>,
+    /// Whether it came without a value, which is not the same as an empty one. The payload is empty then.
+    pub is_tombstone: bool,
+    /// The kind of error it was given up for, as its headers name it.
+    pub error_class: Option<String>,
 }
 
 /// What was given up, with what the archive knows of it besides its message.
@@ -97,6 +114,12 @@ pub struct Archived {
     pub step: String,
     /// The last error.
     pub error: String,
+    /// The kind of error, where it is known besides its text.
+    pub error_class: Option<String>,
+    /// What it shares with its group; nothing where that is not worked out yet.
+    pub fingerprint: Option<Fingerprint>,
+    /// The way of comparing that gave it, see [`fingerprint::VERSION`].
+    pub fingerprint_version: u16,
     /// Tries, all generations together.
     pub attempts: u32,
     /// Every try.
@@ -130,6 +153,10 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// Its headers.
     pub headers: Headers,
+    /// Its key, where it was kept: of messages that are no orders.
+    pub key: Option<Vec<u8>>,
+    /// Whether it came without a value.
+    pub is_tombstone: bool,
 }
 
 /// Writes the row, open, in the caller's transaction: anew, or over the one its order has. `kept` is what [`Store::keep`] gave.
@@ -147,11 +174,18 @@ pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sql
         Subject::Transaction { label, .. } => Some(label),
         Subject::Message => None,
     };
+    // Of what is stored, so that it can be worked out again.
+    let error = short(&what.error);
+    let class = what.envelope.error_class.as_deref().map(short_class);
+    let fingerprint = Cause::of(what.step, class.as_deref(), &error).fingerprint();
     sqlx::query!(
-        "insert into failed_order_archives (id, order_id, gid, generation, sale_id, user_id, quantity, step, error, attempts, history, \
-         storage, location, payload, headers, held, handled, times_archived, first_failed_at, archived_at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, 1, ?, utc_timestamp(3))
+        "insert into failed_order_archives (id, order_id, gid, generation, sale_id, user_id, quantity, step, error, error_class, \
+         fingerprint, fingerprint_version, attempts, history, storage, location, payload, headers, message_key, tombstone, held, handled, \
+         times_archived, first_failed_at, archived_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, 1, ?, utc_timestamp(3))
          on duplicate key update gid = values(gid), generation = values(generation), step = values(step), error = values(error),
+         error_class = values(error_class), fingerprint = values(fingerprint), fingerprint_version = values(fingerprint_version),
+         message_key = values(message_key), tombstone = values(tombstone),
          attempts = values(attempts), history = values(history), storage = values(storage), location = values(location),
          payload = values(payload), headers = values(headers), held = values(held), handled = false, resolution = null,
          handled_at = null, operation_id = null, times_archived = times_archived + 1, archived_at = values(archived_at)",
@@ -163,13 +197,18 @@ pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sql
         order.map(|order| order.user_id),
         order.map(|order| order.quantity),
         what.step,
-        short(&what.error),
+        error,
+        class,
+        fingerprint.to_number(),
+        fingerprint::VERSION,
         attempts,
         what.history.to_json(),
         kept.storage(),
         kept.location(),
         kept.payload(),
         kept.headers(),
+        kept.in_row(what.envelope.key.as_deref()),
+        what.envelope.is_tombstone,
         what.held,
         what.first_failed_at
     )
@@ -241,7 +280,7 @@ pub async fn find(db: &MySqlPool, id: Uuid) -> sqlx::Result<Option<Archived>> {
         Row,
         r#"select id as "id: _", order_id as "order_id: _", gid as "gid: _", generation as "generation: u32",
                   sale_id as "sale_id: _", user_id as "user_id: _", quantity as "quantity: u32", step, error,
-                  attempts as "attempts: u32", history, storage, location, held as "held: bool", handled as "handled: bool",
+                  error_class, fingerprint, fingerprint_version, attempts as "attempts: u32", history, storage, location, held as "held: bool", handled as "handled: bool",
                   resolution, operation_id as "operation_id: _", times_archived as "times_archived: u32",
                   first_failed_at as "first_failed_at: _", archived_at as "archived_at: _", handled_at as "handled_at: _"
            from failed_order_archives where id = ?"#,
@@ -262,7 +301,7 @@ pub async fn message(db: &MySqlPool, archived: &Archived) -> Result<Message, Sto
         return store::read_file(location, archived.id).await;
     }
     let row = sqlx::query!(
-        "select payload, headers from failed_order_archives where id = ?",
+        r#"select payload, headers, message_key, tombstone as "tombstone: bool" from failed_order_archives where id = ?"#,
         archived.id
     )
     .fetch_one(db)
@@ -270,6 +309,8 @@ pub async fn message(db: &MySqlPool, archived: &Archived) -> Result<Message, Sto
     Ok(Message {
         payload: row.payload.unwrap_or_default(),
         headers: Headers::from_json(row.headers.as_deref().unwrap_or("[]")).map_err(unreadable)?,
+        key: row.message_key,
+        is_tombstone: row.tombstone,
     })
 }
 
@@ -289,6 +330,17 @@ impl Archived {
     pub const fn kind(&self) -> Kind {
         Kind::of(self.order_id, self.gid)
     }
+
+    /// What it shares with its group, as this build compares; [`Archived::fingerprint`] may still be of an older way.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause::of(&self.step, self.error_class.as_deref(), &self.error)
+    }
+}
+
+/// As much of an error's kind as its column takes.
+fn short_class(class: &str) -> String {
+    class.chars().take(200).collect()
 }
 
 struct Row {
@@ -301,6 +353,9 @@ struct Row {
     quantity: Option<u32>,
     step: String,
     error: String,
+    error_class: Option<String>,
+    fingerprint: Option<u64>,
+    fingerprint_version: u16,
     attempts: u32,
     history: String,
     storage: String,
@@ -327,6 +382,9 @@ impl Row {
             quantity: self.quantity,
             step: self.step,
             error: self.error,
+            error_class: self.error_class,
+            fingerprint: self.fingerprint.map(Fingerprint::from_number),
+            fingerprint_version: self.fingerprint_version,
             attempts: self.attempts,
             history: History::from_json(&self.history).map_err(unreadable)?,
             storage: self.storage,

@@ -68,6 +68,11 @@ struct Line {
     headers: Headers,
     /// In base64: it may be anything.
     payload: String,
+    /// In base64 as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default)]
+    tombstone: bool,
 }
 
 impl Store {
@@ -104,6 +109,12 @@ impl Store {
                     history: serde_json::to_value(&what.history).unwrap_or_default(),
                     headers: what.headers.clone(),
                     payload: BASE64_STANDARD.encode(&what.payload),
+                    key: what
+                        .envelope
+                        .key
+                        .as_ref()
+                        .map(|key| BASE64_STANDARD.encode(key)),
+                    tombstone: what.envelope.is_tombstone,
                 };
                 let to = path.clone();
                 let offset = in_background(path, move || append(&to, &line)).await?;
@@ -137,6 +148,17 @@ impl Kept {
         }
     }
 
+    /// What goes into the row where the payload does.
+    pub(super) const fn in_row<T>(&self, value: Option<T>) -> Option<T>
+    where
+        T: Copy,
+    {
+        match self {
+            Self::InRow { .. } => value,
+            Self::InFile { .. } => None,
+        }
+    }
+
     pub(super) fn headers(&self) -> Option<&str> {
         match self {
             Self::InRow { headers, .. } => Some(headers),
@@ -162,6 +184,11 @@ pub(super) async fn read_file(location: &str, id: Uuid) -> Result<Message, Store
             .decode(line.payload)
             .map_err(|_| elsewhere())?,
         headers: line.headers,
+        key: line
+            .key
+            .map(|key| BASE64_STANDARD.decode(key).map_err(|_| elsewhere()))
+            .transpose()?,
+        is_tombstone: line.tombstone,
     })
 }
 
@@ -214,7 +241,10 @@ async fn in_background<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{archive::Subject, attempt::History};
+    use crate::{
+        archive::{Envelope, Subject},
+        attempt::History,
+    };
     use chrono::Utc;
 
     fn what(payload: &[u8]) -> ToArchive {
@@ -225,7 +255,15 @@ mod tests {
             error: "no order".to_owned(),
             history: History::default(),
             payload: payload.to_vec(),
-            headers: Headers(vec![("a".to_owned(), vec![0, 255])]),
+            headers: Headers(vec![
+                ("a".to_owned(), Some(vec![0, 255])),
+                ("none".to_owned(), None),
+            ]),
+            envelope: Envelope {
+                key: Some(vec![0xfe]),
+                is_tombstone: payload.is_empty(),
+                error_class: None,
+            },
             held: false,
             first_failed_at: Utc::now(),
         }
@@ -237,7 +275,7 @@ mod tests {
         let path = folder.path().join("archive.jsonl");
         let store = Store::File(path.clone());
         let mut kept = Vec::new();
-        for payload in [&b"\xff\n\0"[..], b"second"] {
+        for payload in [&b"\xff\n\0"[..], b"second", b""] {
             let what = what(payload);
             kept.push((store.keep(&what).await.unwrap(), what));
             let mut file = OpenOptions::new().append(true).open(&path).unwrap();
@@ -246,6 +284,8 @@ mod tests {
         for (kept, what) in kept {
             let read = read_file(kept.location().unwrap(), what.id).await.unwrap();
             assert_eq!((read.payload, read.headers), (what.payload, what.headers));
+            assert_eq!(read.key, what.envelope.key);
+            assert_eq!(read.is_tombstone, what.envelope.is_tombstone);
         }
     }
 

@@ -4,7 +4,7 @@
 //! It is evidence, not a piece of work: nothing here is ever tried again from the archive. The transaction itself is resumed, and
 //! its row is handled once it has finished.
 
-use super::{Kind, Subject, ToArchive};
+use super::{Envelope, Kind, Subject, ToArchive};
 use crate::{
     attempt::{Attempt, History},
     headers::Headers,
@@ -100,7 +100,8 @@ impl StuckTransaction {
             error: self.summary(),
             history,
             payload: payload.as_bytes().to_vec(),
-            headers: Headers(vec![(HEADER.to_owned(), json)]),
+            headers: Headers(vec![(HEADER.to_owned(), Some(json))]),
+            envelope: Envelope::default(),
             held: false,
             first_failed_at: begun_at,
         }

@@ -23,7 +23,7 @@ impl Bench {
         Self {
             breakers: Breakers::default(),
             now: Instant::now(),
-            cause: Cause::of("decide", "coupon has not promised: reset"),
+            cause: Cause::of("decide", None, "coupon has not promised: reset"),
         }
     }
 
@@ -133,7 +133,7 @@ fn a_single_one_that_fails_in_another_way_lets_the_others_follow() {
     let mut bench = Bench::opened();
     bench.pass(1.0);
     assert_eq!(bench.admit(1), Verdict::Go);
-    let other = Cause::of("decide", "the row is broken");
+    let other = Cause::of("decide", None, "the row is broken");
     assert_eq!(bench.end(1, Ended::Failed(&other)), Change::Healed);
     assert_eq!(bench.admit(2), Verdict::Go);
 }
@@ -189,7 +189,7 @@ fn what_lasts_for_longer_than_outages_do_is_the_orders_own() {
 #[test]
 fn causes_are_watched_each_by_itself_and_not_without_end() {
     let mut bench = Bench::opened();
-    let other = Cause::of("decide", "another");
+    let other = Cause::of("decide", None, "another");
     let order = Uuid::from_u128(1);
     let verdict = bench.breakers.admit(&other, order, &TERMS, bench.now);
     assert_eq!(verdict, Verdict::Go);
@@ -198,7 +198,7 @@ fn causes_are_watched_each_by_itself_and_not_without_end() {
             .bytes()
             .map(|digit| char::from(digit - b'0' + b'a'))
             .collect();
-        let cause = Cause::of("decide", &name);
+        let cause = Cause::of("decide", None, &name);
         bench
             .breakers
             .ended(None, order, Ended::Failed(&cause), &TERMS, bench.now);

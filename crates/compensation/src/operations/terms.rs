@@ -42,6 +42,9 @@ pub enum BadTerms {
         "the filter's text may have 200 characters, its step 32, and neither control characters"
     )]
     Filter,
+    /// Not a group.
+    #[error("the filter's fingerprint is 16 hexadecimal digits")]
+    FilterFingerprint,
     /// Not a state of the archive.
     #[error("the filter's state is open, replaying, handled or all")]
     FilterState,
@@ -168,6 +171,9 @@ pub struct Selected {
     /// That failed at this step only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// Of this group only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 type Object = serde_json::Map<String, serde_json::Value>;
@@ -180,6 +186,7 @@ struct Fields {
     state: Option<String>,
     sale: Option<Uuid>,
     step: Option<String>,
+    fingerprint: Option<String>,
 }
 
 impl TryFrom<Object> for Selected {
@@ -191,12 +198,14 @@ impl TryFrom<Object> for Selected {
             state,
             sale,
             step,
+            fingerprint,
         } = serde_json::from_value(serde_json::Value::Object(object))?;
         Ok(Self {
             q,
             state,
             sale,
             step,
+            fingerprint,
         })
     }
 }
@@ -211,19 +220,21 @@ impl Selected {
             state,
             sale,
             step,
+            fingerprint,
         } = filter.clone();
         Self {
             q: query,
             state: Some(state.map_or("all", State::as_str).to_owned()),
             sale,
             step,
+            fingerprint: fingerprint.map(|it| it.to_string()),
         }
     }
 
     /// The filter it stands for.
     ///
     /// # Errors
-    /// [`BadTerms::Filter`] and [`BadTerms::FilterState`].
+    /// [`BadTerms::Filter`], [`BadTerms::FilterState`] and [`BadTerms::FilterFingerprint`].
     pub fn filter(&self) -> Result<Filter, BadTerms> {
         let state = match self.state.as_deref() {
             None | Some("") => Some(State::Open),
@@ -235,6 +246,13 @@ impl Selected {
             state,
             sale: self.sale,
             step: text(self.step.as_deref(), STEP_AT_MOST)?,
+            fingerprint: self
+                .fingerprint
+                .as_deref()
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(|text| text.parse().map_err(|_| BadTerms::FilterFingerprint))
+                .transpose()?,
         })
     }
 }
@@ -252,6 +270,7 @@ fn text(value: Option<&str>, characters: usize) -> Result<Option<String>, BadTer
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fingerprint::Fingerprint;
 
     #[test]
     fn a_reason_says_something_in_one_line() {
@@ -286,6 +305,7 @@ mod tests {
             state: None,
             sale: Some(Uuid::from_u128(7)),
             step: Some("decide".to_owned()),
+            fingerprint: Some(Fingerprint::from_number(7)),
         };
         let json = serde_json::to_string(&Selected::of(&filter)).unwrap();
         let read: Selected = serde_json::from_str(&json).unwrap();

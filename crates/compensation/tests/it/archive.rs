@@ -3,7 +3,7 @@
 use chrono::Utc;
 use compensation::{
     archive::{
-        self, ArchivedOrder, Kind, Store, Subject, ToArchive,
+        self, ArchivedOrder, Envelope, Kind, Store, Subject, ToArchive,
         listing::{self, Filter, Paging},
         transaction::{self, COMPLETED, NOT_KNOWN, Open, StuckTransaction, Uncompensated},
     },
@@ -64,6 +64,7 @@ fn order(id: Uuid) -> ToArchive {
         history: History::default(),
         payload: b"message".to_vec(),
         headers: Headers::default(),
+        envelope: Envelope::default(),
         held: false,
         first_failed_at: Utc::now(),
     }

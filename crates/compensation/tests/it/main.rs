@@ -2,6 +2,7 @@
 
 mod alerts;
 mod archive;
+mod groups;
 mod log;
 mod operations;
 mod policy;

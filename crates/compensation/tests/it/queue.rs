@@ -26,7 +26,7 @@ fn work(gid: Uuid) -> NewWork {
         attempts: 1,
         due_after: Duration::ZERO,
         payload: b"first".to_vec(),
-        headers: Headers(vec![("a".to_owned(), vec![0, 255])]),
+        headers: Headers(vec![("a".to_owned(), Some(vec![0, 255]))]),
         history: History::default(),
         error: Some("x".repeat(5_000)),
     }

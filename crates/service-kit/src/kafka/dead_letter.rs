@@ -5,7 +5,11 @@
 use super::{Producer, SendError};
 use rdkafka::{
     Message as _, Timestamp,
-    message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
+};
+use std::{
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 /// The longest message and stack that are kept, in bytes.
@@ -59,13 +63,19 @@ impl Original {
     /// The last header of this name, where it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let header = self
-            .headers
-            .iter()
-            .filter(|header| header.key == name)
-            .last()?;
+        let header = (0..self.headers.count())
+            .rev()
+            .filter_map(|at| header_at(&self.headers, at))
+            .find(|header| header.key == name)?;
         std::str::from_utf8(header.value?).ok()
     }
+}
+
+/// The header there, unless its name is not UTF-8: whoever writes to a topic may choose any, and the client panics at such a one.
+/// What it says then is the panic's usual line on standard error.
+#[must_use]
+pub fn header_at<H: Headers>(headers: &H, at: usize) -> Option<Header<'_, &[u8]>> {
+    catch_unwind(AssertUnwindSafe(|| headers.get(at))).ok()
 }
 
 /// What went wrong with a message.
@@ -172,8 +182,14 @@ const fn header<'a>(key: &'a str, value: &'a [u8]) -> Header<'a, &'a [u8]> {
     }
 }
 
-fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_AT_MOST)]
+/// The text, or its beginning and how much is missing.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= TEXT_AT_MOST {
+        return text.into();
+    }
+    let mark = format!("\n[cut: {} bytes in all]", text.len());
+    let kept = text.floor_char_boundary(TEXT_AT_MOST - mark.len());
+    format!("{}{mark}", &text[..kept]).into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod producer;
 mod topics;
 
 pub use breaker::Breaker;
-pub use dead_letter::{DeadLetter, Failure, Origin, Original};
+pub use dead_letter::{DeadLetter, Failure, Origin, Original, header_at};
 pub use offsets::{Offsets, committed_offsets, end_offsets};
 pub use producer::{Producer, SendError};
 pub use topics::{Topic, ensure_topics};

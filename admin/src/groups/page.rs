@@ -1,0 +1,167 @@
+//! `/groups`: one card a cause.
+
+use super::list_query::{BadQuery, GroupQuery, link};
+use crate::{
+    App,
+    access::{Look, May},
+    archives::list_of,
+    cursor::CursorPage,
+    failure::Failure,
+    frame,
+    view::{self, Layout, Moment, Page, Tab, grouped},
+    web::{self, Query},
+};
+use axum::{extract::State, response::Html};
+use compensation::archive::{
+    groups::{self, Group, Paging, Shown, Sort, UNCOUNTED_AT_MOST},
+    listing::State as Stands,
+};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+struct GroupsPage {
+    layout: Layout,
+    tabs: Vec<Tab>,
+    sorts: Vec<Tab>,
+    show: &'static str,
+    /// Rows that are not counted yet; nothing where all are.
+    uncounted: Option<String>,
+    groups: Vec<Card>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Card {
+    /// The list of its rows: those that are open, or all where none is.
+    link: String,
+    all: String,
+    example: String,
+    fingerprint: String,
+    step: String,
+    code: Option<String>,
+    pattern: String,
+    why: String,
+    open: String,
+    total: String,
+    /// Whether anything is open.
+    asks: bool,
+    first_seen_at: Moment,
+    last_seen_at: Moment,
+}
+
+impl Page for GroupsPage {
+    const TEMPLATE: &'static str = "groups.html";
+}
+
+/// The groups.
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: May<Look>,
+    Query(query): Query<GroupQuery>,
+) -> Result<Html<String>, Failure> {
+    let (shown, sort) = (
+        query.shown().map_err(bad_query)?,
+        query.sort().map_err(bad_query)?,
+    );
+    let (after, limit) = (
+        query.after().map_err(bad_query)?,
+        query.limit().map_err(bad_query)?,
+    );
+    let paging = Paging {
+        after,
+        limit: limit + 1,
+    };
+    let found = groups::page(&app.db, shown, sort, paging).await?;
+    let uncounted = groups::uncounted(&app.db).await?;
+    let CursorPage { items, next } =
+        CursorPage::of(found, limit, |group| group.after(sort).to_string());
+    let page = GroupsPage {
+        layout: frame::layout(&app, &caller, "groups", "Groups").await?,
+        tabs: tabs(shown, sort, limit),
+        sorts: sorts(shown, sort, limit),
+        show: shown.as_str(),
+        uncounted: counted_later(uncounted),
+        groups: items.into_iter().map(Card::of).collect(),
+        first: after.map(|_| link(shown, sort, limit, None)),
+        next: next.map(|next| link(shown, sort, limit, Some(next))),
+    };
+    Ok(view::render(&page)?)
+}
+
+fn bad_query(cause: BadQuery) -> Failure {
+    web::not_understood(format!("In this address, {cause}.")).into()
+}
+
+fn counted_later(uncounted: u32) -> Option<String> {
+    match uncounted {
+        0 => None,
+        UNCOUNTED_AT_MOST.. => Some(format!("{} rows or more", grouped(uncounted.into()))),
+        1 => Some("1 row".to_owned()),
+        few => Some(format!("{few} rows")),
+    }
+}
+
+fn tabs(shown: Shown, sort: Sort, limit: u32) -> Vec<Tab> {
+    [("With open rows", Shown::Open), ("All", Shown::All)]
+        .into_iter()
+        .map(|(label, one)| Tab {
+            label,
+            count: None,
+            link: link(one, sort, limit, None),
+            current: one == shown,
+        })
+        .collect()
+}
+
+fn sorts(shown: Shown, sort: Sort, limit: u32) -> Vec<Tab> {
+    [
+        ("Most open first", Sort::Open),
+        ("Latest first", Sort::LastSeen),
+    ]
+    .into_iter()
+    .map(|(label, one)| Tab {
+        label,
+        count: None,
+        link: link(shown, one, limit, None),
+        current: one == sort,
+    })
+    .collect()
+}
+
+impl Card {
+    fn of(group: Group) -> Self {
+        let asks = group.open > 0;
+        Self {
+            link: list_of(group.fingerprint, asks.then_some(Stands::Open)),
+            all: list_of(group.fingerprint, None),
+            example: format!("/archives/{}", group.example_id),
+            fingerprint: group.fingerprint.to_string(),
+            why: group.cause.why_grouped(),
+            step: group.cause.step,
+            code: group.cause.code,
+            pattern: group.cause.pattern,
+            open: grouped(group.open),
+            total: grouped(group.total),
+            asks,
+            first_seen_at: Moment::of(group.first_seen_at),
+            last_seen_at: Moment::of(group.last_seen_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_counted_is_said_in_words() {
+        assert_eq!(counted_later(0), None);
+        assert_eq!(counted_later(1).as_deref(), Some("1 row"));
+        assert_eq!(counted_later(412).as_deref(), Some("412 rows"));
+        assert_eq!(
+            counted_later(1_000).as_deref(),
+            Some("1\u{2009}000 rows or more")
+        );
+    }
+}
