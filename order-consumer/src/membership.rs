@@ -5,6 +5,9 @@
 //! them any more after another had slept and come back (`crashes.rs` has the test). A revoked partition is committed up to its
 //! lowest unfinished offset before it is let go; what is still being decided then is decided again by its next holder, to the
 //! same outcome.
+//!
+//! One commit at a time, and none before the last one's answer: the client keeps a commit whose connection broke and sends it once it
+//! has found the coordinator again, after those that came later. It would take them back.
 
 use crate::{
     metrics::CONSUMER_LAG,
@@ -33,6 +36,8 @@ pub type Member = StreamConsumer<Membership>;
 pub struct Membership {
     topic: Arc<str>,
     offsets: Arc<Mutex<Offsets>>,
+    /// Held while a commit is under way.
+    committing: Arc<Mutex<()>>,
     paused: Arc<AtomicBool>,
     joined: Arc<AtomicBool>,
     reachable: Arc<AtomicBool>,
@@ -47,6 +52,7 @@ impl Membership {
         let membership = Self {
             topic: settings.kafka.orders_topic.as_str().into(),
             offsets: Arc::default(),
+            committing: Arc::default(),
             paused: Arc::default(),
             joined: Arc::default(),
             reachable: Arc::default(),
@@ -90,31 +96,39 @@ impl Membership {
         self.offsets().is_valid(ticket)
     }
 
-    /// Commits what is due, without waiting. What fails is due again.
-    pub(crate) fn commit(&self, member: &Member) {
-        self.commit_with(member, CommitMode::Async);
-    }
-
-    /// Commits what is due and waits for the answer.
-    pub(crate) fn commit_now(&self, member: &Member) {
-        self.commit_with(member, CommitMode::Sync);
-    }
-
-    fn commit_with(&self, member: &Member, mode: CommitMode) {
-        let due = self.offsets().due();
-        let list = self.list(due.iter().copied());
-        if list.count() == 0 {
+    /// Commits what is due, without waiting; nothing while the last commit is under way. What fails stays due.
+    pub(crate) fn commit(&self, member: &Arc<Member>) {
+        let is_under_way = self.committing.try_lock().is_err();
+        if is_under_way || self.offsets().due().is_empty() {
             return;
         }
-        match member.commit(&list, mode) {
+        let (membership, member) = (self.clone(), Arc::clone(member));
+        tokio::task::spawn_blocking(move || membership.commit_now(&member));
+    }
+
+    /// Commits what is due and waits for the answer, and for that of a commit under way. Blocks.
+    pub(crate) fn commit_now(&self, member: &Member) {
+        let _alone = self.alone();
+        let due = self.offsets().due();
+        if due.is_empty() {
+            return;
+        }
+        match member.commit(&self.list(due.iter().copied()), CommitMode::Sync) {
             Ok(()) => {
                 let mut offsets = self.offsets();
                 for (partition, offset) in due {
                     offsets.committed(partition, offset);
                 }
             }
-            Err(cause) => debug!("Offsets could not be committed, they will be again: {cause}"),
+            Err(cause) => debug!("Offsets were not committed, they will be again: {cause}"),
         }
+    }
+
+    /// Waits until no commit is under way, and keeps others from it.
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.committing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fetches nothing from now on, from partitions assigned later neither. Polling goes on.
@@ -158,6 +172,7 @@ impl Membership {
     }
 
     fn let_go(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+        let _alone = self.alone();
         let due: Vec<(i32, i64)> = {
             let mut offsets = self.offsets();
             let due = partitions
@@ -224,13 +239,6 @@ impl ConsumerContext for Membership {
             }
             Rebalance::Revoke(list) => info!("Gave up partitions {:?}", numbers(list)),
             Rebalance::Error(_) => {}
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(cause) = result {
-            debug!("Offsets were not committed, they will be again: {cause}");
-            self.offsets().commit_failed();
         }
     }
 }

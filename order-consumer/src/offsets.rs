@@ -121,17 +121,10 @@ impl Offsets {
         self.held.get(&partition)?.due()
     }
 
-    /// A commit was sent.
+    /// A commit was answered.
     pub fn committed(&mut self, partition: i32, offset: i64) {
         if let Some(held) = self.held.get_mut(&partition) {
             held.committed = Some(offset);
-        }
-    }
-
-    /// A commit failed, it is not known of which partitions: all are due again.
-    pub fn commit_failed(&mut self) {
-        for held in self.held.values_mut() {
-            held.committed = None;
         }
     }
 
@@ -170,14 +163,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_is_not_due_until_it_moves_or_the_commit_failed() {
+    fn what_was_committed_is_not_due_until_it_moves() {
         let mut offsets = holding_0();
         let ticket = offsets.take(0, 0).unwrap();
         offsets.finish(ticket);
+        assert_eq!(offsets.due(), [(0, 1)]);
         offsets.committed(0, 1);
         assert_eq!(offsets.due(), []);
-        offsets.commit_failed();
-        assert_eq!(offsets.due(), [(0, 1)]);
+        offsets.take(0, 1).unwrap();
+        let ticket = offsets.take(0, 2).unwrap();
+        offsets.finish(ticket);
+        assert_eq!(offsets.due(), []);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use rdkafka::{
 use service_kit::{kafka::consumer_config, settings::Settings};
 use sha2::{Digest as _, Sha256};
 use sqlx::{MySqlConnection, mysql::MySqlDatabaseError};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -36,7 +36,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Reads both topics until it is stopped.
 pub struct Intake {
-    consumer: StreamConsumer,
+    consumer: Arc<StreamConsumer>,
     compensation_topic: String,
     dead_letter_topic: String,
     tools: Tools,
@@ -59,7 +59,7 @@ impl Intake {
             .context("kafka.brokers make no consumer")?;
         let compensation = &settings.compensation;
         Ok(Self {
-            consumer,
+            consumer: Arc::new(consumer),
             compensation_topic: compensation.topic.clone(),
             dead_letter_topic: compensation.dlq_topic.clone(),
             tools,
@@ -96,7 +96,7 @@ impl Intake {
                 }
             }
             self.tools.passed(Step::TakenIn).await;
-            self.commit(&messages);
+            self.commit(&messages).await;
         }
     }
 
@@ -164,8 +164,9 @@ impl Intake {
         }
     }
 
-    /// Errors are harmless: what is not committed is taken in again.
-    fn commit(&self, messages: &[BorrowedMessage<'_>]) {
+    /// Waits for the answer: the client keeps a commit whose connection broke and would send it after the next, which it would take
+    /// back. Errors are harmless: what is not committed is taken in again.
+    async fn commit(&self, messages: &[BorrowedMessage<'_>]) {
         let mut next = TopicPartitionList::new();
         for message in messages {
             let (topic, partition) = (message.topic(), message.partition());
@@ -178,10 +179,17 @@ impl Intake {
                 error!("Kafka client: {cause}");
             }
         }
-        if next.count() > 0
-            && let Err(cause) = self.consumer.commit(&next, CommitMode::Async)
-        {
-            debug!("Offsets are not committed, their messages are taken in again: {cause}");
+        if next.count() == 0 {
+            return;
+        }
+        let consumer = Arc::clone(&self.consumer);
+        let committing = move || consumer.commit(&next, CommitMode::Sync);
+        match tokio::task::spawn_blocking(committing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => {
+                debug!("Offsets are not committed, their messages are taken in again: {cause}");
+            }
+            Err(cause) => error!("The commit of offsets did not end: {cause}"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The scans and the repair on real servers: `cargo xtask test` starts them.
 
+mod commits;
 mod comparison;
+mod every_step;
 mod fence_watch;
 mod leases;
 mod log_file;

@@ -10,8 +10,10 @@
 )]
 
 mod eventually;
+pub mod every_step;
 pub mod foreign_participant;
 pub mod kafka;
+pub mod kafka_tap;
 pub mod mysql;
 pub mod mysql_proxy;
 pub mod mysql_server;

@@ -73,10 +73,12 @@ pub enum Fault {
     DeadOnceSent,
     /// The process is cut off from everything as soon as the server has replied.
     DeadOnceDone,
+    /// The process is cut off from everything before it is sent. The server does not get it.
+    DeadUnsent,
 }
 
 impl Fault {
-    /// All of them.
+    /// Those of a request that waits for the one before it: dead before it is sent is dead once that one is done.
     pub const ALL: [Self; 4] = [
         Self::NotSent,
         Self::ReplyLost,
@@ -92,6 +94,7 @@ impl fmt::Display for Fault {
             Self::ReplyLost => "reply lost",
             Self::DeadOnceSent => "dead once sent",
             Self::DeadOnceDone => "dead once done",
+            Self::DeadUnsent => "dead before it is sent",
         })
     }
 }
@@ -150,7 +153,7 @@ impl Steps {
     }
 
     /// Writes a request down: how it goes wrong, if it does.
-    fn next(&self, server: &str, what: String) -> Option<(Step, Fault)> {
+    pub(crate) fn next(&self, server: &str, what: String) -> Option<(Step, Fault)> {
         let mut book = self.book();
         if !book.is_open {
             return None;
@@ -167,7 +170,7 @@ impl Steps {
         Some(book.faults.swap_remove(at))
     }
 
-    fn went_wrong(&self, step: Step) {
+    pub(crate) fn went_wrong(&self, step: Step) {
         self.book().met.push(step);
     }
 
@@ -292,8 +295,11 @@ impl Line {
                 }
                 continue;
             };
-            if fault == Fault::NotSent {
+            if matches!(fault, Fault::NotSent | Fault::DeadUnsent) {
                 steps.went_wrong(step);
+                if fault == Fault::DeadUnsent {
+                    steps.die();
+                }
                 return Ok(());
             }
             self.to_server.write_all(&request.bytes).await?;
