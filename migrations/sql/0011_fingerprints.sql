@@ -18,7 +18,10 @@ alter table failed_order_archives
     add column message_key         mediumblob        null,
     add column tombstone           tinyint(1)        not null default 0,
     add key archives_by_fingerprint (fingerprint, archived_at, id),
-    add key archives_by_open_fingerprint (fingerprint, handled, archived_at, id),
+    -- With all that counting by state reads.
+    add key archives_by_open_fingerprint (fingerprint, handled, archived_at, id, operation_id),
+    drop key archives_by_handled,
+    add key archives_by_handled (handled, archived_at, id, operation_id),
     add key archives_by_fingerprint_version (fingerprint_version),
     add key archives_by_uncounted (uncounted, fingerprint_version);
 

@@ -23,8 +23,8 @@ mod scenario;
 use scenario::Failed;
 use testkit::every_step::each_fails_once;
 
-/// Cases beside each other: most wait for Kafka to miss a member.
-const STAGES: usize = 14;
+/// Cases beside each other: most wait for Kafka to miss a member. A compensator has many connections to MySQL.
+const STAGES: usize = 6;
 
 /// See the module's documentation.
 #[tokio::test(flavor = "multi_thread")]

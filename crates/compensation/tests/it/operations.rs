@@ -1,7 +1,6 @@
 //! Operations on all that a filter matches, on a real server: selected piece by piece, begun at a rate and by a ladder, stopped by
 //! themselves and by people. What carries an item out is played by the tests: each item ends as they say.
 
-use chrono::{DateTime, Utc};
 use compensation::{
     archive::{
         self,
@@ -622,7 +621,6 @@ async fn however_many_take_turns_the_rate_is_one_rate() {
     rows(&schema, 0, 500).await;
     let operation = ask(&schema, Terms::new(40, false, 100, Duration::ZERO).unwrap()).await;
     select_all(&schema, operation).await;
-    let began: DateTime<Utc> = Utc::now();
     let from = Instant::now();
     let many = async {
         while from.elapsed() < Duration::from_secs(3) {
@@ -634,7 +632,7 @@ async fn however_many_take_turns_the_rate_is_one_rate() {
             let begun = f64::from(bulk(&schema, operation).await.counts.begun);
             assert!(
                 begun <= 40.0f64.mul_add(elapsed + 0.3, 1.0),
-                "{begun} in {elapsed} s since {began}"
+                "{begun} in {elapsed} s"
             );
         }
     };
@@ -644,7 +642,10 @@ async fn however_many_take_turns_the_rate_is_one_rate() {
         }
     });
     let begun = bulk(&schema, operation).await.counts.begun;
-    println!("{begun} begun in 3 s at 40 a second");
+    #[expect(clippy::print_stdout, reason = "a figure of the report")]
+    {
+        println!("{begun} begun in 3 s at 40 a second");
+    }
     assert!(begun >= 60, "{begun}");
 }
 
@@ -678,9 +679,12 @@ async fn a_hundred_thousand_are_selected_in_pieces() {
     let begin = Instant::now();
     assert!(turn(&schema.pool).await);
     let begin = begin.elapsed();
-    println!(
-        "100,000 selected in {took:?}, the longest piece {longest:?}; a page {page:?}, a turn {begin:?}"
-    );
+    #[expect(clippy::print_stdout, reason = "a figure of the report")]
+    {
+        println!(
+            "100,000 selected in {took:?}, the longest piece {longest:?}; a page {page:?}, a turn {begin:?}"
+        );
+    }
     assert!(took < Duration::from_mins(1), "{took:?}");
     assert!(page < Duration::from_millis(200), "{page:?}");
 }
