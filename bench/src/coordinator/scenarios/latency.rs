@@ -24,6 +24,8 @@ const OFFERED: f64 = 1_200.0;
 const IN_FLIGHT: usize = 500;
 /// Offered before the clock runs, at the same rate: sessions are new in each round, and each prepares its statements first.
 const RAMP: Duration = Duration::from_secs(1);
+/// So many are [`OFFERED`] within it.
+const RAMP_ORDERS: usize = 1_200;
 /// A first guess of how many go one after the other.
 const ALONE_A_SECOND: f64 = 300.0;
 
@@ -113,8 +115,7 @@ async fn one_list(stage: &Stage, orders: usize) -> anyhow::Result<Vec<OrderMessa
 
 /// As many orders to be counted, and those of the ramp before them.
 async fn with_ramp(stage: &Stage, orders: usize) -> anyhow::Result<Vec<OrderMessage>> {
-    let ramp = (OFFERED * RAMP.as_secs_f64()).round() as usize;
-    one_list(stage, ramp + orders).await
+    one_list(stage, RAMP_ORDERS + orders).await
 }
 
 /// An engine whose sessions are open, and the orders that are left.
@@ -213,7 +214,7 @@ async fn offer_to_engine(stage: &Stage, orders: Vec<OrderMessage>) -> anyhow::Re
             _ => {}
         }
     }
-    let took = begun.elapsed() - RAMP;
+    let took = begun.elapsed().saturating_sub(RAMP);
     engine.drain().await;
     Ok(Round {
         done: latency_us.len(),
@@ -272,7 +273,7 @@ async fn offer_bare(stage: &Stage, shape: Shape, orders: &[OrderMessage]) -> any
     Ok(Round {
         done: latency_us.len(),
         errors: 0,
-        took: begun.elapsed() - RAMP,
+        took: begun.elapsed().saturating_sub(RAMP),
         latency_us,
     })
 }
