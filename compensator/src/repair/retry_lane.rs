@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use compensation::{
     attempt::{FAILED, Lane},
+    headers::Failure,
     policy::{Next, Terms},
     queue::{self, Claimed, Outcome, Turn},
     state::{Event, State},
@@ -260,12 +261,14 @@ impl Tools {
         let mut headers = work.headers.clone();
         headers.set("attempt", number.to_string());
         headers.set("generation", work.generation.to_string());
-        headers.set_once("kafka_dlt-exception-fqcn", "coordinator::SubmitError");
-        headers.set_once("kafka_dlt-exception-cause-fqcn", "CannotDecide");
         // The last failure counts; the first is in the history.
-        let error = work.error.clone().unwrap_or_default();
-        headers.set("kafka_dlt-exception-message", error.clone());
-        headers.set("kafka_dlt-exception-stacktrace", error);
+        let error = work.error.as_deref().unwrap_or_default();
+        headers.failed(Failure {
+            class: "coordinator::SubmitError",
+            cause_class: "CannotDecide",
+            message: error,
+            stack: error,
+        });
         let key = work.order_id.to_string();
         let sent = self
             .producer

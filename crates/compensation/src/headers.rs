@@ -105,13 +105,6 @@ impl Headers {
         self.0.push((name.to_owned(), Some(value.into())));
     }
 
-    /// Sets it where there is none.
-    pub fn set_once(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        if self.get(name).is_none() {
-            self.set(name, value);
-        }
-    }
-
     /// Tells of the latest failure, as Spring Kafka does when it publishes a dead letter: what tells of an earlier failure goes, also
     /// where it is there several times, and where the message came from first stays as it is. Long texts are cut, with a mark.
     pub fn failed(&mut self, failure: Failure<'_>) {

@@ -349,7 +349,14 @@ async fn what_is_stopped_by_force_is_stuck_with_what_is_not_done() {
         ),
         "a stop always leaves a dead letter"
     );
-    let stuck = control::stuck_to_hand_over(&mut db, 10).await.unwrap();
+    // What the refused resume had locked is let go once its session is back in the pool, and a locked row is left to the next look.
+    let stuck = eventually("it is to be handed over", SOON, async || {
+        let stuck =
+            control::stuck_to_hand_over(&mut theatre.schema.pool.acquire().await.unwrap(), 10)
+                .await;
+        Some(stuck.unwrap()).filter(|stuck| !stuck.is_empty())
+    })
+    .await;
     let why = stuck[0].transaction.last_error.as_deref();
     assert_eq!(why, Some("stopped by ops: coupons are closed for good"));
     for refused in [gid, undecided.gid] {
