@@ -1,7 +1,7 @@
 //! Groups: what was given up for the same cause, counted.
 //!
 //! Counts are kept in `failure_groups`, for nobody counts a million rows while a page waits. They follow the rows within moments:
-//! [`Counting`] does that; [`uncounted`] tells whether some wait for it.
+//! [`super::Counting`] does that; [`uncounted`] tells whether some wait for it.
 
 use crate::fingerprint::{Cause, Fingerprint};
 use chrono::{DateTime, Utc};

@@ -1,6 +1,6 @@
 //! Acts of operators: asked for in the admin, carried out by the compensator, an item each for what they are done to.
 //!
-//! A [single](single) replay is claimed with the click. An operation on all that a filter matches is a row first: its items are
+//! A `single` replay is claimed with the click. An operation on all that a filter matches is a row first: its items are
 //! [selected](tick) piece by piece, nothing is done to any of them until the time to undo it is over, and then they are begun at its
 //! rate and by its [ladder]. A claim comes before anything is done to a row of the archive, and a row has one claim: what is
 //! in another operation's hands is refused, with whose.

@@ -29,7 +29,7 @@ pub struct Operation {
     pub finished_at: Option<DateTime<Utc>>,
     /// Of an operation on many, how far it has come; `None` for a single replay.
     pub bulk: Option<Bulk>,
-    /// What a single replay is done to; on an order's page, that order's item. Those of many are read [page by page](super::items).
+    /// What a single replay is done to; on an order's page, that order's item. Those of many are read [page by page](fn@super::items).
     pub items: Vec<Item>,
 }
 
