@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use testkit::{kafka::Topics, mysql::Schema, redis::RedisServer};
+use testkit::{eventually, kafka::Topics, mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
 
 pub const SALE: Uuid = Uuid::from_u128(0x5a1e);
@@ -311,7 +311,7 @@ impl World {
         (0, end - 1)
     }
 
-    fn catch_up(&self) {
+    async fn catch_up(&self) {
         let Topics {
             orders,
             compensation,
@@ -319,14 +319,15 @@ impl World {
             group,
             ..
         } = &self.topics;
-        self.commit_all(group, &[orders]);
+        self.commit_all(group, &[orders]).await;
         if self.taken_in {
-            self.commit_all(&compensators(group), &[compensation, dead_letters]);
+            self.commit_all(&compensators(group), &[compensation, dead_letters])
+                .await;
         }
     }
 
     /// Commits the ends of topics for a group.
-    fn commit_all(&self, group: &str, topics: &[&String]) {
+    async fn commit_all(&self, group: &str, topics: &[&String]) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.topics.brokers)
             .set("group.id", group)
@@ -346,7 +347,13 @@ impl World {
                     .unwrap();
             }
         }
-        consumer.commit(&offsets, CommitMode::Sync).unwrap();
+        // A broker that has only just started may still be loading the group.
+        eventually(
+            "its offsets are committed",
+            Duration::from_secs(30),
+            async || consumer.commit(&offsets, CommitMode::Sync).ok(),
+        )
+        .await;
     }
 
     /// Where the servers are.
@@ -372,7 +379,7 @@ impl World {
             std::fs::write(&path, text.replace(r#"{"end":"#, r#"{"e"#).trim_end()).unwrap();
         }
         if self.caught_up {
-            self.catch_up();
+            self.catch_up().await;
         }
         Scope {
             endpoints: self.endpoints(),
