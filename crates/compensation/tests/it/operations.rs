@@ -93,6 +93,8 @@ async fn ask(schema: &Schema, terms: Terms) -> Uuid {
 async fn turn(db: &MySqlPool) -> bool {
     let mut tx = db.begin().await.unwrap();
     let Some(mut due) = tick::due(&mut tx).await.unwrap() else {
+        // What cannot be read was put off.
+        tx.commit().await.unwrap();
         return false;
     };
     if due.state == State::Waiting && !due.selected_all {
