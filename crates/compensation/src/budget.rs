@@ -186,7 +186,7 @@ mod tests {
             }
             while failures
                 .front()
-                .is_some_and(|at| now - *at >= WINDOW - TOGETHER)
+                .is_some_and(|at| now - *at + TOGETHER >= WINDOW)
             {
                 failures.pop_front();
             }
