@@ -12,6 +12,7 @@ mod audit;
 mod compensator_watch;
 mod cookie;
 mod cursor;
+mod doubt;
 mod failure;
 mod frame;
 mod groups;

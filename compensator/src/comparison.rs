@@ -129,7 +129,8 @@ impl Repair {
             let next = if self.fences {
                 "Redis' numbers of this sale are made anew from MySQL; orders for it are refused for a moment. No order is lost or doubled."
             } else {
-                "MySQL is right: deleting the sale's hash in Redis has it made anew. scans.repair_drift would have done it."
+                "MySQL is right. Setting the field `suspect` of the sale's hash in Redis to 1 has it made anew; never delete the hash, for what is \
+                 reserved is found through it. scans.repair_drift would have done it."
             };
             let title = format!("Redis and MySQL differ by {units} units on a sale");
             let alert = Alert::new("drift", Severity::Warning, &sale.to_string(), &title)
@@ -182,13 +183,17 @@ impl Scan for Comparison {
             .await
             .context("MySQL does not tell which sales differed")?;
         let known = known.into_iter().collect();
+        let mut trouble = None;
         for seen in &compared {
-            self.take_in(seen, &known).await?;
+            // One sale's trouble keeps no other from being looked at.
+            if let Err(cause) = self.take_in(seen, &known).await {
+                trouble.get_or_insert(cause);
+            }
             // A finished campaign's sales are no labels any more.
             if !seen.long_over {
                 self.publish(seen);
             }
         }
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 }

@@ -13,6 +13,9 @@ use redis::{RedisResult, aio::ConnectionManager};
 use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
 
+/// Also where Redis has no memory left: it makes nothing larger that counts.
+const SUSPECT: &str = concat!("#!lua flags=allow-oom\n", include_str!("lua/suspect.lua"));
+
 /// One time that the two differed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
@@ -82,8 +85,8 @@ pub async fn found(
 /// # Errors
 /// What Redis says. Marking it again changes nothing.
 pub async fn fence(redis: &ConnectionManager, sale: SaleId) -> RedisResult<()> {
-    let mut mark = redis::cmd("HSET");
-    mark.arg(keys::stock(sale)).arg("suspect").arg(1);
+    let mut mark = redis::cmd("EVAL");
+    mark.arg(SUSPECT).arg(1).arg(keys::stock(sale));
     mark.query_async(&mut redis.clone()).await
 }
 

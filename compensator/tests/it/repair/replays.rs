@@ -24,7 +24,7 @@ async fn a_replay_reserves_again_and_ends_confirmed_with_the_longer_history() {
     let again =
         operations::claim_replay(&world.schema.pool, order.order_id.as_uuid(), "day", None).await;
     assert!(
-        matches!(&again, Err(ReplayRefused::Replaying { operation_id, by, .. }) if *operation_id == operation && by == "night"),
+        matches!(&again, Err(ReplayRefused::InHand { operation_id, by, .. }) if *operation_id == operation && by == "night"),
         "{again:?}"
     );
     world.drive(&repair).await;

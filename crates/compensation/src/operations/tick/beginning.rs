@@ -167,11 +167,7 @@ async fn whose(
     let reason = other.map_or_else(
         || "replaying".to_owned(),
         |other| {
-            let doing = if other.kind == "discard" {
-                "discarding"
-            } else {
-                "replaying"
-            };
+            let doing = other.kind.parse().map_or("replaying", Kind::doing);
             let since = other.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
             format!("{doing} by {} since {since}", other.asked_by)
         },

@@ -177,7 +177,16 @@ async fn asked_for_twice_it_is_one_operation_and_another_one_needs_another_id() 
         asking.ask(&schema.pool).await,
         Err(NotTaken::IdTaken)
     ));
-    (asking.by, asking.kind) = ("night", Kind::Replay);
+    // Whoever went back and corrected the terms is not told that the old ones are what was asked for.
+    let terms = std::mem::replace(
+        &mut asking.terms,
+        Terms::new(1, true, 0, Duration::from_secs(60)).unwrap(),
+    );
+    assert!(matches!(
+        asking.ask(&schema.pool).await,
+        Err(NotTaken::IdTaken)
+    ));
+    (asking.by, asking.kind, asking.terms) = ("night", Kind::Replay, terms);
     assert!(matches!(
         asking.ask(&schema.pool).await,
         Err(NotTaken::IdTaken)
@@ -212,4 +221,45 @@ async fn a_hostile_filter_and_reason_are_only_texts() {
         assert_eq!(found.reason.as_deref(), Some(hostile.reason));
         assert_eq!(found.bulk.unwrap().counts.selected, 0, "{text}");
     }
+}
+
+/// Who brought it where it is, and when; also where nobody did.
+#[tokio::test]
+async fn what_went_on_by_itself_is_said_to_have() {
+    let schema = testkit::mysql::schema().await;
+    rows(&schema, 0, 3).await;
+    let operation = ask(&schema, terms(false, 100)).await;
+    until_state(&schema, operation, State::Running).await;
+    act(&schema, operation, Act::Pause, "ann").await.unwrap();
+    act(&schema, operation, Act::Resume, "ann").await.unwrap();
+    until(&schema, operation, "all are begun", |counts| {
+        counts.begun == 3
+    })
+    .await;
+    carry_out(&schema, 3, 0).await;
+    until_state(&schema, operation, State::Finished).await;
+    let finished_at = found(&schema, operation).await.finished_at.unwrap();
+    let late = act(&schema, operation, Act::Cancel, "bob").await;
+    assert!(
+        matches!(&late, Err(NotDone::NotNow { by: None, since, .. }) if *since == finished_at),
+        "{late:?}"
+    );
+}
+
+/// Breaks without a `wait_timeout` in a pool's sessions: the operation's row stays locked for as long as the process sleeps.
+#[tokio::test]
+async fn who_sleeps_in_a_tick_keeps_nobody_from_pausing() {
+    let schema = testkit::mysql::schema().await;
+    rows(&schema, 0, 3).await;
+    let operation = ask(&schema, terms(false, 100)).await;
+    until_state(&schema, operation, State::Running).await;
+    schema
+        .execute("update operations set due_at = utc_timestamp(3)")
+        .await;
+    let mut asleep = schema.pool.begin().await.unwrap();
+    tick::due(&mut asleep).await.unwrap().unwrap();
+    eventually("the server ends the session that sleeps", SOON, || async {
+        act(&schema, operation, Act::Pause, "ann").await.ok()
+    })
+    .await;
 }

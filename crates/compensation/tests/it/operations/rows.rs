@@ -1,6 +1,7 @@
 //! Which rows: those that matched when it was asked for, each in one hand.
 
 use super::*;
+use compensation::attempt::History;
 
 /// Breaks when a row's claim is not looked at before it is begun.
 #[tokio::test]
@@ -34,7 +35,7 @@ async fn a_row_in_other_hands_is_refused_with_whose_and_left_to_them() {
     // And the other way round.
     let late = operations::claim_replay(&schema.pool, id(0), "ann", None).await;
     assert!(
-        matches!(late, Err(operations::ReplayRefused::Replaying { operation_id, .. }) if operation_id == operation),
+        matches!(late, Err(operations::ReplayRefused::InHand { operation_id, .. }) if operation_id == operation),
         "{late:?}"
     );
 }
@@ -175,4 +176,57 @@ async fn what_cannot_be_read_is_put_off() {
     let fine = ask(&schema, terms(false, 100)).await;
     until(&schema, fine, "it is begun", |counts| counts.begun == 1).await;
     assert!(operations::find(&schema.pool, strange).await.is_err());
+}
+
+/// Breaks when an item's end asks for the operation's row under a lock: it waits for the tick, and two operations may wait for each other.
+#[tokio::test]
+async fn an_item_ends_while_a_tick_is_under_way() {
+    let schema = testkit::mysql::schema().await;
+    rows(&schema, 0, 3).await;
+    let operation = ask(&schema, terms(false, 100)).await;
+    until(&schema, operation, "all are begun", |counts| {
+        counts.begun == 3
+    })
+    .await;
+    schema
+        .execute("update operations set due_at = utc_timestamp(3)")
+        .await;
+    let mut tick = schema.pool.begin().await.unwrap();
+    tick::due(&mut tick).await.unwrap().unwrap();
+    let begun = Instant::now();
+    assert_eq!(carry_out(&schema, 3, 3).await, 3);
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "it waited for the tick's lock"
+    );
+    tick.rollback().await.unwrap();
+}
+
+/// Breaks when only what is archived again frees the row: it would be replayed for ever.
+#[tokio::test]
+async fn a_row_whose_item_came_back_is_nobodys() {
+    let schema = testkit::mysql::schema().await;
+    rows(&schema, 0, 1).await;
+    operations::claim_replay(&schema.pool, id(0), "ann", None)
+        .await
+        .unwrap();
+    let item = operations::claim_requested(&schema.pool, LEASE, 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let mut tx = schema.pool.begin().await.unwrap();
+    operations::settled(
+        &mut tx,
+        item.gid,
+        item.archive_id,
+        operations::ARCHIVED,
+        None,
+        &History::default(),
+    )
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    operations::claim_replay(&schema.pool, id(0), "bob", None)
+        .await
+        .unwrap();
 }
