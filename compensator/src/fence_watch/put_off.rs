@@ -91,9 +91,12 @@ mod tests {
         };
         for seconds in [1, 2, 4, 8, 15, 15] {
             put_off.failed(sale, now, RebuildError::NoRoom(sale));
-            let due = now + Duration::from_secs(seconds);
-            assert!(!tried_at(&put_off, due - Duration::from_millis(1)));
-            assert!(tried_at(&put_off, due));
+            let (early, due) = (
+                Duration::from_millis(seconds * 1_000 - 1),
+                Duration::from_secs(seconds),
+            );
+            assert!(!tried_at(&put_off, now + early));
+            assert!(tried_at(&put_off, now + due));
         }
         let text = format!("{:#}", put_off.trouble().unwrap_err());
         assert!(
