@@ -86,8 +86,14 @@ async fn fenced(shop: &Shop) -> Vec<SaleId> {
 }
 
 async fn lose_everything(shop: &Shop) {
-    shop.redis.command(&["FLUSHALL", "SYNC"]).await;
-    shop.redis.command(&["SCRIPT", "FLUSH"]).await;
+    let mut redis = shop.patient().await;
+    for words in [["FLUSHALL", "SYNC"], ["SCRIPT", "FLUSH"]] {
+        redis::cmd(words[0])
+            .arg(words[1])
+            .exec_async(&mut redis)
+            .await
+            .unwrap();
+    }
 }
 
 /// One order of each sale, settled.
@@ -320,8 +326,7 @@ async fn three_hundred_sales_and_one_with_a_million_buyers_are_open_in_time() {
     sales.push(large);
     let rebuilder = with_a_pool_of_its_own(&shop).await;
     for round in 1..=3 {
-        shop.redis.command(&["FLUSHALL", "SYNC"]).await;
-        shop.redis.command(&["SCRIPT", "FLUSH"]).await;
+        lose_everything(&shop).await;
         let before = resident("VmRSS");
         forget_peak();
         let since = Instant::now();

@@ -312,7 +312,7 @@ impl Shop {
     }
 
     /// A connection for answers that are long.
-    async fn patient(&self) -> redis::aio::MultiplexedConnection {
+    pub async fn patient(&self) -> redis::aio::MultiplexedConnection {
         let config =
             redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
         redis::Client::open(self.redis.url())

@@ -54,10 +54,19 @@ impl Dice {
 struct Told {
     confirmed: Vec<OrderMessage>,
     refused: Vec<OrderMessage>,
-    /// Reserved, and delivered only at the end.
+    /// Reserved, and delivered while its sale is closed, or at the end.
     late: Vec<OrderMessage>,
     /// Asked while the sale was closed.
     fenced: usize,
+}
+
+impl Told {
+    async fn settle(&mut self, shop: &Shop, order: OrderMessage) {
+        match decided(shop, &order).await {
+            OrderOutcome::Confirmed => self.confirmed.push(order),
+            _ => self.refused.push(order),
+        }
+    }
 }
 
 /// Promises 1, 2 and 3. Breaks when the snapshot's first read comes after the row's lock is given up: what is decided between is
@@ -143,13 +152,16 @@ async fn buy(shop: &Shop, sales: &[SaleId], mut dice: Dice, done: &AtomicBool) -
             shop.order_with_key(sale, user, "k")
         };
         match shop.try_reserve(&order).await {
-            Ok(Reserved::New) if dice.below(8) == 0 => told.late.push(order),
-            Ok(Reserved::New) => match decided(shop, &order).await {
-                OrderOutcome::Confirmed => told.confirmed.push(order),
-                _ => told.refused.push(order),
-            },
+            Ok(Reserved::New) if dice.below(3) > 0 => told.late.push(order),
+            Ok(Reserved::New) => told.settle(shop, order).await,
             Ok(known) => panic!("nobody asked for {order:?} before: {known:?}"),
-            Err(_) => told.fenced += 1,
+            Err(_) => {
+                told.fenced += 1;
+                // What was accepted goes on being settled.
+                if let Some(order) = told.late.pop() {
+                    told.settle(shop, order).await;
+                }
+            }
         }
     }
     told
