@@ -69,8 +69,8 @@ impl Told {
     }
 }
 
-/// Promises 1, 2 and 3. Breaks when the snapshot's first read comes after the row's lock is given up: what is decided between is
-/// counted twice.
+/// Promises 1, 2 and 3. Breaks when the snapshot's first read comes before the row is locked: what is decided between carries the old
+/// epoch and is in no snapshot.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_keep_coming_while_redis_is_lost_over_and_over() {
     let mut dice = Dice::thrown();
