@@ -46,6 +46,7 @@ pub const WATCHED: [&str; 4] = [
 pub fn describe() {
     coordinator::metrics::describe();
     ordering::stock::measures::describe();
+    ordering::rebuild::describe();
     compensation::alerts::metrics::describe();
     describe_gauge!(
         STOCK_UNITS,

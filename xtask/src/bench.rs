@@ -26,7 +26,7 @@ const FOLDER: &str = "bench-stack";
 const RESULTS: &str = "bench";
 
 /// The names of the scenarios, so that a wrong one is refused before anything is built.
-pub const SCENARIOS: [&str; 9] = [
+pub const SCENARIOS: [&str; 10] = [
     "coordinator",
     "coordinator-batch-1",
     "latency-1",
@@ -36,6 +36,7 @@ pub const SCENARIOS: [&str; 9] = [
     "recover-foreign",
     "backlog",
     "modes",
+    "rebuild",
 ];
 
 /// What `bench` was asked for.
