@@ -1,4 +1,5 @@
-//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator.
+//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator, `bench seed`
+//! fills a database with failed work.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -11,9 +12,11 @@ use bench::{
     buyers::{self, Load, Progress, Remark},
     coordinator::{self, Scenario},
     secrets::Minter,
+    seed,
     stage::{self, Endpoints, SaleTerms},
 };
 use clap::{Args, Parser, Subcommand};
+use service_kit::settings::Settings;
 use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 /// Between two lines of progress.
@@ -32,6 +35,34 @@ enum Loads {
     Buyers(Buyers),
     /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
     Coordinator(Coordinator),
+    /// Fills a database with failed work that was made up, or takes it out again.
+    Seed(Seed),
+}
+
+#[derive(Args)]
+#[expect(clippy::struct_field_names, reason = "the option is called so")]
+struct Seed {
+    /// The settings that name the database; refused where they say `environment: production`.
+    #[arg(long)]
+    config: PathBuf,
+    /// Rows of the archive.
+    #[arg(long, default_value_t = 1_000_000)]
+    archived: u32,
+    /// Work that waits, due in ten years.
+    #[arg(long, default_value_t = 1_000_000)]
+    waiting: u32,
+    /// How much of it is due now: a compensator that runs tries it.
+    #[arg(long, default_value_t = 0)]
+    due: u32,
+    /// Groups of the archive's rows.
+    #[arg(long, default_value_t = 10_000)]
+    groups: u32,
+    /// The same number gives the same rows.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Take out what was seeded, and nothing else.
+    #[arg(long)]
+    remove: bool,
 }
 
 #[derive(Args)]
@@ -102,6 +133,7 @@ async fn main() -> ExitCode {
     let loaded = match Options::parse().load {
         Loads::Buyers(options) => send_buyers(options).await,
         Loads::Coordinator(options) => measure_coordinator(options).await,
+        Loads::Seed(options) => make_up(options).await,
     };
     match loaded {
         Ok(()) => ExitCode::SUCCESS,
@@ -168,6 +200,24 @@ async fn measure_coordinator(options: Coordinator) -> anyhow::Result<()> {
         seconds: options.seconds,
     };
     coordinator::run(&wanted, |line| println!("{line}")).await
+}
+
+async fn make_up(options: Seed) -> anyhow::Result<()> {
+    let settings = Settings::load(Some(&options.config))?;
+    let db = seed::database(&settings).await?;
+    let show = |line: &str| println!("{line}");
+    if options.remove {
+        seed::remove(&db, show).await?;
+        return Ok(());
+    }
+    let wanted = seed::Wanted {
+        archived: options.archived,
+        waiting: options.waiting,
+        due: options.due,
+        groups: options.groups,
+        seed: options.seed,
+    };
+    seed::fill(&db, wanted, show).await
 }
 
 async fn print(progress: Arc<Progress>) {
