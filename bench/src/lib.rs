@@ -7,6 +7,7 @@
 //! directly, and [`seed`], which makes failed work up by the million.
 
 pub mod buyers;
+pub mod compensation;
 pub mod coordinator;
 pub mod http;
 pub mod report;

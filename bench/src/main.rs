@@ -1,5 +1,5 @@
-//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator, `bench seed`
-//! fills a database with failed work.
+//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator, `bench
+//! compensation` measures failed work, and `bench seed` fills a database with it.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use auditor::journal::Journal;
 use bench::{
     buyers::{self, Load, Progress, Remark},
+    compensation,
     coordinator::{self, Scenario},
     secrets::Minter,
     seed,
@@ -35,8 +36,29 @@ enum Loads {
     Buyers(Buyers),
     /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
     Coordinator(Coordinator),
+    /// Measures lists and claims of failed work by the million. Fills the database it is given where nothing was seeded yet.
+    Compensation(Compensation),
     /// Fills a database with failed work that was made up, or takes it out again.
     Seed(Seed),
+}
+
+#[derive(Args)]
+struct Compensation {
+    /// What to measure; everything when nothing is named.
+    #[arg(value_enum)]
+    scenarios: Vec<compensation::Scenario>,
+    /// The settings of the processes.
+    #[arg(long)]
+    config: PathBuf,
+    /// Where a JSON row is appended for each scenario.
+    #[arg(long)]
+    results: PathBuf,
+    /// Rows of the archive, and as many that wait; fewer are for trying out.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u32,
+    /// The program `admin`; a release build where figures matter.
+    #[arg(long)]
+    admin: PathBuf,
 }
 
 #[derive(Args)]
@@ -133,6 +155,7 @@ async fn main() -> ExitCode {
     let loaded = match Options::parse().load {
         Loads::Buyers(options) => send_buyers(options).await,
         Loads::Coordinator(options) => measure_coordinator(options).await,
+        Loads::Compensation(options) => measure_compensation(options).await,
         Loads::Seed(options) => make_up(options).await,
     };
     match loaded {
@@ -200,6 +223,22 @@ async fn measure_coordinator(options: Coordinator) -> anyhow::Result<()> {
         seconds: options.seconds,
     };
     coordinator::run(&wanted, |line| println!("{line}")).await
+}
+
+async fn measure_compensation(options: Compensation) -> anyhow::Result<()> {
+    let scenarios = if options.scenarios.is_empty() {
+        compensation::Scenario::ALL.to_vec()
+    } else {
+        options.scenarios
+    };
+    let wanted = compensation::Wanted {
+        scenarios,
+        config: options.config,
+        results: options.results,
+        rows: options.rows,
+        admin: options.admin,
+    };
+    compensation::run(&wanted, |line| println!("{line}")).await
 }
 
 async fn make_up(options: Seed) -> anyhow::Result<()> {

@@ -72,7 +72,7 @@ enum Command {
         #[arg(last = true)]
         cargo_args: Vec<String>,
     },
-    /// Measure the coordinator beside bare calls on the same servers, as ratios; the rows go to `target/bench/results.jsonl`
+    /// Measure the coordinator beside bare calls on the same servers, as ratios, and lists and claims among a million failed orders; the rows go to `target/bench/results.jsonl`
     Bench {
         /// What to measure; everything when nothing is named
         #[arg(value_parser = bench::SCENARIOS)]
@@ -80,6 +80,9 @@ enum Command {
         /// Seconds of product time a scenario; fewer than 10 are for trying out
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
+        /// Rows of the archive, and as many that wait, for `archive-list` and `claim-backlog`; fewer are for trying out
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
     },
     /// Fill the database of the running stack with failed work that was made up, to look around in; `--remove` takes it out again
     Seed {
@@ -147,8 +150,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         ),
         Command::Demo { exit, seed } => demo::run(&workspace, demo::Wanted { exit, seed }, &stop),
         Command::Test { cargo_args } => test::run(&workspace, &cargo_args, &stop),
-        Command::Bench { scenarios, seconds } => {
-            bench::run(&workspace, &bench::Wanted { scenarios, seconds }, &stop)
+        Command::Bench {
+            scenarios,
+            seconds,
+            rows,
+        } => {
+            let wanted = bench::Wanted {
+                scenarios,
+                seconds,
+                rows,
+            };
+            bench::run(&workspace, &wanted, &stop)
         }
         Command::Seed {
             config,

@@ -24,8 +24,9 @@ use service_kit::{
 };
 use sqlx::MySqlPool;
 use std::time::Instant;
+use uuid::Uuid;
 
-pub use removal::remove;
+pub use removal::{is_there, remove};
 
 /// Rows of a kind, at most.
 pub const ROWS_AT_MOST: u32 = 20_000_000;
@@ -51,6 +52,12 @@ pub struct Wanted {
     pub groups: u32,
     /// What all of it hangs on.
     pub seed: u64,
+}
+
+/// Where the archive's rows from this number on begin.
+#[must_use]
+pub fn archived_from(number: u32) -> Uuid {
+    marks::id(marks::Kind::Archived, number, [0; 4])
 }
 
 /// The database the settings name.
@@ -87,7 +94,7 @@ pub async fn fill(
     }
     ensure!(wanted.groups > 0, "--groups is 1 at least");
     ensure!(
-        !removal::is_there(db).await?,
+        !is_there(db).await?,
         "seeded rows are there already: --remove takes them out"
     );
     let now: DateTime<Utc> = sqlx::query_scalar("select utc_timestamp(3)")

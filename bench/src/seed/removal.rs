@@ -9,6 +9,9 @@ use sqlx::MySqlPool;
 use uuid::Uuid;
 
 /// Whether any seeded row is there.
+///
+/// # Errors
+/// What MySQL says.
 pub async fn is_there(db: &MySqlPool) -> sqlx::Result<bool> {
     for (table, kind) in [
         ("failed_order_archives where id", Kind::Archived),
