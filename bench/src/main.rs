@@ -1,4 +1,5 @@
-//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator.
+//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator, `bench
+//! compensation` measures failed work, and `bench seed` fills a database with it.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,11 +10,14 @@ use anyhow::{Context, ensure};
 use auditor::journal::Journal;
 use bench::{
     buyers::{self, Load, Progress, Remark},
+    compensation,
     coordinator::{self, Scenario},
     secrets::Minter,
+    seed,
     stage::{self, Endpoints, SaleTerms},
 };
 use clap::{Args, Parser, Subcommand};
+use service_kit::settings::Settings;
 use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 /// Between two lines of progress.
@@ -32,6 +36,55 @@ enum Loads {
     Buyers(Buyers),
     /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
     Coordinator(Coordinator),
+    /// Measures lists and claims of failed work by the million. Fills the database it is given where nothing was seeded yet.
+    Compensation(Compensation),
+    /// Fills a database with failed work that was made up, or takes it out again.
+    Seed(Seed),
+}
+
+#[derive(Args)]
+struct Compensation {
+    /// What to measure; everything when nothing is named.
+    #[arg(value_enum)]
+    scenarios: Vec<compensation::Scenario>,
+    /// The settings of the processes.
+    #[arg(long)]
+    config: PathBuf,
+    /// Where a JSON row is appended for each scenario.
+    #[arg(long)]
+    results: PathBuf,
+    /// Rows of the archive, and as many that wait; fewer are for trying out.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u32,
+    /// The program `admin`; a release build where figures matter.
+    #[arg(long)]
+    admin: PathBuf,
+}
+
+#[derive(Args)]
+#[expect(clippy::struct_field_names, reason = "the option is called so")]
+struct Seed {
+    /// The settings that name the database; refused where they say `environment: production`.
+    #[arg(long)]
+    config: PathBuf,
+    /// Rows of the archive.
+    #[arg(long, default_value_t = 1_000_000)]
+    archived: u32,
+    /// Work that waits, due in ten years.
+    #[arg(long, default_value_t = 1_000_000)]
+    waiting: u32,
+    /// How much of it is due now: a compensator that runs tries it.
+    #[arg(long, default_value_t = 0)]
+    due: u32,
+    /// Groups of the archive's rows.
+    #[arg(long, default_value_t = 10_000)]
+    groups: u32,
+    /// The same number gives the same rows.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Take out what was seeded, and nothing else.
+    #[arg(long)]
+    remove: bool,
 }
 
 #[derive(Args)]
@@ -102,6 +155,8 @@ async fn main() -> ExitCode {
     let loaded = match Options::parse().load {
         Loads::Buyers(options) => send_buyers(options).await,
         Loads::Coordinator(options) => measure_coordinator(options).await,
+        Loads::Compensation(options) => measure_compensation(options).await,
+        Loads::Seed(options) => make_up(options).await,
     };
     match loaded {
         Ok(()) => ExitCode::SUCCESS,
@@ -168,6 +223,40 @@ async fn measure_coordinator(options: Coordinator) -> anyhow::Result<()> {
         seconds: options.seconds,
     };
     coordinator::run(&wanted, |line| println!("{line}")).await
+}
+
+async fn measure_compensation(options: Compensation) -> anyhow::Result<()> {
+    let scenarios = if options.scenarios.is_empty() {
+        compensation::Scenario::ALL.to_vec()
+    } else {
+        options.scenarios
+    };
+    let wanted = compensation::Wanted {
+        scenarios,
+        config: options.config,
+        results: options.results,
+        rows: options.rows,
+        admin: options.admin,
+    };
+    compensation::run(&wanted, |line| println!("{line}")).await
+}
+
+async fn make_up(options: Seed) -> anyhow::Result<()> {
+    let settings = Settings::load(Some(&options.config))?;
+    let db = seed::database(&settings).await?;
+    let show = |line: &str| println!("{line}");
+    if options.remove {
+        seed::remove(&db, show).await?;
+        return Ok(());
+    }
+    let wanted = seed::Wanted {
+        archived: options.archived,
+        waiting: options.waiting,
+        due: options.due,
+        groups: options.groups,
+        seed: options.seed,
+    };
+    seed::fill(&db, wanted, show).await
 }
 
 async fn print(progress: Arc<Progress>) {

@@ -9,10 +9,12 @@ mod kind;
 pub mod listing;
 mod store;
 pub mod transaction;
+pub(crate) mod walk;
 
 pub use counting::{Counting, forget};
 pub use kind::Kind;
 pub use store::{Kept, Store, StoreError};
+pub use walk::{Bounds, Found};
 
 use crate::{
     attempt::History,

@@ -111,7 +111,7 @@ async fn a_transaction_named_like_its_order_has_a_row_of_its_own_beside_the_orde
         step: Some(transaction::STEP.to_owned()),
         ..Filter::default()
     };
-    let listed = listing::page(db, &complete, paging).await.unwrap();
+    let listed = listing::page(db, &complete, paging).await.unwrap().rows;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].kind(), Kind::Transaction);
 }

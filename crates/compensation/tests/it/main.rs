@@ -3,6 +3,7 @@
 mod alerts;
 mod archive;
 mod groups;
+mod listing;
 mod log;
 mod operations;
 mod policy;
