@@ -4,7 +4,7 @@
 //! running is rebuilt alone. Looking needs no lease; rebuilding does, so that two watches do not rebuild in turns. Losing the
 //! lease on the way is harmless: the newer rebuild wins in Redis.
 
-use crate::{repair::OpenCompensations, schedule::Scan};
+use crate::{findings::Findings, repair::OpenCompensations, schedule::Scan};
 use anyhow::Context as _;
 use ordering::{
     SaleId,
@@ -187,13 +187,13 @@ impl FenceWatch {
 impl Scan for FenceWatch {
     const NAME: &'static str = "fence_watch";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         if self.fault().await?.is_some() {
             self.fenced.clear();
             self.rebuild_node().await?;
             // Another process may be at it, and the node may have gone again: open is what is seen to be.
             if self.fault().await?.is_some() {
-                return Ok(());
+                return Ok(Findings::nothing());
             }
         }
         self.opened.now();
@@ -203,10 +203,9 @@ impl Scan for FenceWatch {
             .collect();
         let twice: HashSet<SaleId> = fenced.intersection(&self.fenced).copied().collect();
         self.fenced = fenced;
-        if twice.is_empty() {
-            Ok(())
-        } else {
-            self.rebuild_sales(&twice).await
+        if !twice.is_empty() {
+            self.rebuild_sales(&twice).await?;
         }
+        Ok(Findings::nothing())
     }
 }
