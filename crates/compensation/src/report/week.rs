@@ -42,6 +42,16 @@ impl Week {
         self.shifted(NaiveDate::checked_add_days).starts_at()
     }
 
+    /// Its Sunday, as the moment it begins.
+    #[must_use]
+    pub fn last_day(self) -> DateTime<Utc> {
+        let sunday = self.monday.checked_add_days(Days::new(6));
+        sunday
+            .unwrap_or(self.monday)
+            .and_time(NaiveTime::MIN)
+            .and_utc()
+    }
+
     /// The week before it.
     #[must_use]
     pub fn before(self) -> Self {
