@@ -25,6 +25,7 @@ mod operators;
 mod password;
 mod policy;
 mod replay;
+mod reports;
 mod routes;
 mod start;
 mod transactions;

@@ -9,7 +9,7 @@
 
 mod put_off;
 
-use crate::{repair::OpenCompensations, schedule::Scan};
+use crate::{findings::Findings, repair::OpenCompensations, schedule::Scan};
 use anyhow::Context as _;
 use ordering::{
     SaleId,
@@ -233,13 +233,13 @@ impl FenceWatch {
 impl Scan for FenceWatch {
     const NAME: &'static str = "fence_watch";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         if self.fault().await?.is_some() {
             self.fenced.clear();
             self.rebuild_node().await?;
             // Another process may be at it, and the node may have gone again: open is what is seen to be.
             if self.fault().await?.is_some() {
-                return Ok(());
+                return Ok(Findings::nothing());
             }
         }
         self.opened.now();
@@ -254,6 +254,7 @@ impl Scan for FenceWatch {
         if !lost.is_empty() {
             self.rebuild_sales(&lost).await?;
         }
-        self.put_off.trouble()
+        self.put_off.trouble()?;
+        Ok(Findings::nothing())
     }
 }

@@ -60,7 +60,21 @@ impl Reached {
         }
     }
 
-    async fn one_by_one(&self, settings: &Settings) -> anyhow::Result<Servers> {
+    /// Reaches MySQL alone. `None` when `stop` came first.
+    ///
+    /// # Errors
+    /// As [`Reached::all`].
+    pub async fn mysql(
+        &self,
+        settings: &Settings,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<MySqlPool>> {
+        stop.run_until_cancelled(self.db(settings))
+            .await
+            .transpose()
+    }
+
+    async fn db(&self, settings: &Settings) -> anyhow::Result<MySqlPool> {
         let db = until_up("MySQL", async || {
             match mysql::connect(&settings.database.mysql).await {
                 Ok(db) => Ok(Ok(db)),
@@ -75,6 +89,11 @@ impl Reached {
         .await?;
         mysql::check_durability(&db).await?;
         let _ = self.db.set(db.clone());
+        Ok(db)
+    }
+
+    async fn one_by_one(&self, settings: &Settings) -> anyhow::Result<Servers> {
+        let db = self.db(settings).await?;
         let url = settings
             .redis
             .stock

@@ -15,6 +15,7 @@ pub mod log;
 pub mod operations;
 pub mod policy;
 pub mod queue;
+pub mod report;
 pub mod retention;
 pub mod state;
 pub mod watch;

@@ -80,6 +80,20 @@ pub async fn found(
     }
 }
 
+/// The sale is fenced for what was written down of it before, when it was left to people.
+///
+/// # Errors
+/// What MySQL says.
+pub async fn is_fenced(db: &mut MySqlConnection, sale: SaleId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stock_drifts set fenced = true where open_sale = ?",
+        sale
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 /// Has the sale rebuilt: until then every script refuses it.
 ///
 /// # Errors

@@ -474,6 +474,10 @@ pub struct Scans {
     pub compare_s: u64,
     /// Whether a sale on which they differ is made anew in Redis by itself.
     pub repair_drift: bool,
+    /// For orders nobody paid for in time.
+    pub unpaid_orders_s: u64,
+    /// How long after its confirmation an order that nobody paid for is cancelled; 0: never.
+    pub unpaid_after_s: u64,
 }
 
 impl Default for Scans {
@@ -484,6 +488,8 @@ impl Default for Scans {
             fence_watch_s: 1,
             compare_s: 30,
             repair_drift: true,
+            unpaid_orders_s: 10,
+            unpaid_after_s: 0,
         }
     }
 }

@@ -303,6 +303,7 @@ fn transactions_that_would_be_tried_or_forgotten_senselessly_stop_the_start() {
             &[("REDRESS__TRANSACTION__RETRY_POLICY__BACKOFF_FACTOR", "0.5")],
             "transaction.retry_policy.backoff_factor",
         ),
+        ("scans: { unpaid_after_s: 59 }", &[], "scans.unpaid_after_s"),
         (
             "transaction: { keep_finished_h: 167 }",
             &[],
