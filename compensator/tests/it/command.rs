@@ -1,6 +1,6 @@
 //! `compensator scan NAME`, as it is typed: it does what the scan does, says so, and waits for who is at it already.
 
-use crate::world::World;
+use crate::{overdue::settle_up_to_the_end, world::World};
 use compensator::schedule::Scan as _;
 use ordering::{SaleId, leases::Leases};
 use std::{process::Output, time::Duration};
@@ -105,6 +105,21 @@ async fn every_scan_says_what_there_is_when_there_is_nothing_and_what_is_no_scan
     }
 }
 
+/// Breaks when the command looks once: the first look only notes where the topic ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_publishes_a_lost_order_again_at_its_second_look() {
+    let (world, sale) = World::open(10).await;
+    let order = world.reserve(sale).await;
+    world.let_pass(&order).await;
+    settle_up_to_the_end(&world).await;
+    let told = said(&world, &["overdue-reservations"]).await;
+    assert!(
+        told.contains("Published 1 overdue reservations again"),
+        "{told}"
+    );
+    assert_eq!(world.published().await, [order.order_id]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_cancels_what_nobody_paid_for_and_ends_when_redis_knows() {
     let (world, sale) = World::open(10).await;
@@ -127,7 +142,7 @@ async fn the_command_cancels_what_nobody_paid_for_and_ends_when_redis_knows() {
     assert_eq!((levels.available, levels.sold), (10, 0));
 }
 
-/// Breaks when a scan works without its lease: it does so beside the other process.
+/// Breaks when a scan works without its lease: `the scan 0 did its work`.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_another_process_is_at_a_scan_it_is_left_to_it_and_the_command_waits_its_turn() {
     let (world, _) = World::open(10).await;

@@ -172,7 +172,7 @@ async fn unless_the_settings_say_after_how_long_no_order_is_cancelled() {
     assert_eq!(read(&world, &orders[0]).await.0, "confirmed");
 }
 
-/// Breaks when the decision does not look at the order's status: orders that were paid for are cancelled.
+/// Breaks when the decision does not look at the order's status: `left: ("cancelled", Some("unpaid")), right: ("paid", None)`.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_payment_and_two_scanners_one_wins_each_order() {
     const ORDERS: usize = 120;

@@ -179,7 +179,7 @@ async fn a_week_has_what_happened_from_monday_to_sunday_and_no_more() {
     assert_eq!((elsewhere.tries, elsewhere.archived), (None, 8));
 }
 
-/// Breaks when a week may be stored twice: several make it, and several alerts are sent.
+/// Breaks when a week may be stored twice, and its alert has an id of its own each time: `left: 8, right: 1`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_week_is_stored_and_told_of_once_by_however_many() {
     let world = World::closed().await;
