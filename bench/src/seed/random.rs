@@ -49,6 +49,6 @@ impl Random {
     }
 
     pub fn one_of<T: Copy>(&mut self, some: &[T]) -> T {
-        some[(self.next() % some.len() as u64) as usize]
+        some[self.below(u32::try_from(some.len()).unwrap_or(u32::MAX)) as usize]
     }
 }

@@ -96,7 +96,7 @@ async fn what_was_made_up_is_counted_can_be_read_and_goes_without_a_trace() {
             assert_eq!(Some(order.gid.as_uuid()), row.gid);
         }
     }
-    let due = queue::claim_due(db, State::Scheduled, Duration::from_secs(60), 1_000)
+    let due = queue::claim_due(db, State::Scheduled, Duration::from_mins(1), 1_000)
         .await
         .unwrap();
     assert_eq!(due.len(), 40);
