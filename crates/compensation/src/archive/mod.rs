@@ -5,12 +5,14 @@
 
 mod counting;
 pub mod groups;
+mod histories;
 mod kind;
 pub mod listing;
 mod store;
 pub mod transaction;
 
 pub use counting::{Counting, forget};
+pub use histories::histories_of;
 pub use kind::Kind;
 pub use store::{Kept, Store, StoreError};
 

@@ -2,10 +2,12 @@
 
 use crate::{
     attempt::{Attempt, Lane},
+    many,
     queue::short,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sqlx::{MySqlConnection, MySqlPool};
 use std::{
     fs::OpenOptions,
@@ -65,29 +67,47 @@ pub(super) fn append_alone(file: &Path, text: &[u8]) -> io::Result<()> {
     written
 }
 
-pub(super) async fn insert(db: &mut MySqlConnection, line: &Line) -> sqlx::Result<()> {
-    let attempt = &line.attempt;
+/// All of them, by one statement.
+pub(super) async fn insert(db: &mut MySqlConnection, lines: &[Line]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into compensation_logs
              (gid, order_id, generation, attempt, lane, outcome, error, started_at, duration_ms, next_after_ms, worker)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        line.gid,
-        line.order_id,
-        attempt.generation,
-        attempt.attempt,
-        attempt.lane.as_str(),
-        attempt.outcome,
-        attempt.error.as_deref().map(short),
-        attempt.started_at,
-        attempt.duration_ms,
-        attempt
-            .next_after_ms
-            .map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
-        attempt.worker
+         select unhex(made.gid), unhex(made.order_id), made.generation, made.attempt, made.lane, made.outcome, made.error,
+                made.started_at, made.duration_ms, made.next_after_ms, made.worker
+         from json_table(?, '$[*]' columns (
+           gid char(32) path '$.gid' error on error, order_id char(32) path '$.order_id' error on error,
+           generation bigint path '$.generation' error on error, attempt bigint path '$.attempt' error on error,
+           lane longtext character set utf8mb4 path '$.lane' error on error, outcome longtext character set utf8mb4 path '$.outcome' error on error,
+           error longtext character set utf8mb4 path '$.error' error on error, started_at varchar(40) path '$.started_at' error on error,
+           duration_ms bigint path '$.duration_ms' error on error, next_after_ms bigint path '$.next_after_ms' error on error,
+           worker longtext character set utf8mb4 path '$.worker' error on error)) as made",
+        many::rows(lines.iter().map(row))
     )
     .execute(db)
     .await
     .map(drop)
+}
+
+fn row(line: &Line) -> Value {
+    let attempt = &line.attempt;
+    json!({
+        "gid": many::id(line.gid),
+        "order_id": many::id(line.order_id),
+        "generation": attempt.generation,
+        "attempt": attempt.attempt,
+        "lane": attempt.lane.as_str(),
+        "outcome": attempt.outcome,
+        "error": attempt.error.as_deref().map(short),
+        "started_at": attempt.started_at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+        "duration_ms": attempt.duration_ms,
+        "next_after_ms": attempt.next_after_ms.map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
+        "worker": attempt.worker,
+    })
+}
+
+/// The lines' texts, each with its end.
+pub(super) fn text(lines: &[Line]) -> Vec<u8> {
+    lines.iter().flat_map(Line::text).collect()
 }
 
 /// Rows whose ids are `from` to `to`, both included, by id.

@@ -15,9 +15,9 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// Owes the table this try.
-pub(super) fn put(file: &Path, line: &Line) -> io::Result<()> {
-    lines::append(&beside(file, ".owed"), &line.text())
+/// Owes the table these tries.
+pub(super) fn put(file: &Path, owed: &[Line]) -> io::Result<()> {
+    lines::append(&beside(file, ".owed"), &lines::text(owed))
 }
 
 /// Gives the table what it is owed. How many. Only for who holds the file's lock.
@@ -33,7 +33,7 @@ pub(super) async fn settle(db: &MySqlPool, file: &Path) -> anyhow::Result<usize>
     for line in text.lines() {
         // A line that was cut off was never said to be there.
         if let Ok(line) = serde_json::from_str::<Line>(line) {
-            lines::insert(&mut tx, &line).await?;
+            lines::insert(&mut tx, &[line]).await?;
             settled += 1;
         }
     }
