@@ -31,6 +31,10 @@ use uuid::Uuid;
 
 /// Messages taken in by one transaction.
 const BATCH: usize = 200;
+/// What the client reads ahead, in all and of a partition at once: while MySQL is away no more than that is in memory. What failed comes
+/// with its stack, so a thousand messages may be many times as large as as many orders.
+const READ_AHEAD_KB: &str = "4096";
+const READ_AT_ONCE_BYTES: &str = "262144";
 /// The pause before a batch that MySQL did not take is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -55,6 +59,8 @@ impl Intake {
     pub fn new(settings: &Settings, tools: Tools) -> anyhow::Result<Self> {
         let group = &settings.compensator.group;
         let consumer: StreamConsumer = consumer_config(&settings.kafka.brokers, group, None)
+            .set("queued.max.messages.kbytes", READ_AHEAD_KB)
+            .set("max.partition.fetch.bytes", READ_AT_ONCE_BYTES)
             .create()
             .context("kafka.brokers make no consumer")?;
         let compensation = &settings.compensation;

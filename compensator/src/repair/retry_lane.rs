@@ -49,6 +49,8 @@ struct Tried {
     work: Claimed,
     started_at: DateTime<Utc>,
     took: Duration,
+    /// Its claim was nearly over: it was not tried.
+    came_too_late: bool,
     result: Result<OrderOutcome, NotPlaced>,
 }
 
@@ -122,6 +124,10 @@ impl RetryLane {
                 match tried.result {
                     Ok(_) => tries += 1,
                     Err(NotPlaced::Failed(..)) => (tries, failed) = (tries + 1, failed + 1),
+                    // A batch whose claims go by before it is tried was too large.
+                    Err(NotPlaced::NotNow(_)) if tried.came_too_late => {
+                        (tries, failed) = (tries + 1, failed + 1);
+                    }
                     Err(NotPlaced::NotNow(_)) => {}
                 }
             }
@@ -146,7 +152,8 @@ impl RetryLane {
 
     async fn try_again(&self, work: Claimed, begun_by: Instant) -> Tried {
         let (started_at, started) = (Utc::now(), Instant::now());
-        let result = if started > begun_by {
+        let came_too_late = started > begun_by;
+        let result = if came_too_late {
             Err(NotPlaced::NotNow(
                 "its claim would end before its try".to_owned(),
             ))
@@ -179,6 +186,7 @@ impl RetryLane {
             work,
             started_at,
             took,
+            came_too_late,
             result,
         }
     }

@@ -41,6 +41,7 @@ impl FirstTry {
 const BYTES_AT_MOST: usize = 4 << 20;
 
 /// Where work begins, and when it is looked at first.
+#[derive(Clone, Copy)]
 struct Begins {
     state: State,
     attempts: u32,
@@ -76,7 +77,7 @@ impl Tools {
             let history = histories.get(&order.order_id.as_uuid());
             let history = history.cloned().unwrap_or_default();
             bytes += first.bytes();
-            part.push(new_work(first, &order, begins, history));
+            part.push(new_work(first, &order, begins, &history));
             if bytes > BYTES_AT_MOST {
                 self.enqueue_all(&mut *db, std::mem::take(&mut part))
                     .await?;
@@ -134,7 +135,7 @@ impl Tools {
         begins: Begins,
     ) -> sqlx::Result<bool> {
         let history = archive::history_of(&mut *db, order.order_id.as_uuid()).await?;
-        let (work, attempt) = new_work(first, order, begins, history);
+        let (work, attempt) = new_work(first, order, begins, &history);
         let taken = queue::enqueue(&mut *db, &work).await?;
         if taken {
             self.log
@@ -166,7 +167,7 @@ fn new_work(
     first: FirstTry,
     order: &OrderMessage,
     begins: Begins,
-    history: History,
+    history: &History,
 ) -> (NewWork, Attempt) {
     let attempt = Attempt {
         generation: order.generation,

@@ -7,7 +7,7 @@
 //! Texts are `longtext character set utf8mb4` in it. Without the set it is the database's, which may lose letters without a word; and as
 //! they are long, the column they go to says whether they are too long.
 
-use serde_json::Value;
+use serde::Serialize;
 use uuid::Uuid;
 
 /// An id as `unhex` takes it.
@@ -17,10 +17,12 @@ pub(crate) fn id(id: Uuid) -> String {
 
 /// Ids, for `json_table(?, '$[*]' columns (id char(32) path '$'))`.
 pub(crate) fn ids(ids: impl IntoIterator<Item = Uuid>) -> String {
-    rows(ids.into_iter().map(|one| Value::String(id(one))))
+    rows(ids.into_iter().map(id))
 }
 
-/// Rows, each an object.
-pub(crate) fn rows(rows: impl IntoIterator<Item = Value>) -> String {
-    Value::Array(rows.into_iter().collect()).to_string()
+/// Rows, each an object. The server looks for each column from the beginning of its row: long texts are a row's last fields.
+pub(crate) fn rows<R: Serialize>(rows: impl IntoIterator<Item = R>) -> String {
+    let rows: Vec<R> = rows.into_iter().collect();
+    serde_json::to_string(&rows)
+        .unwrap_or_else(|cause| unreachable!("rows are plain data: {cause}"))
 }

@@ -25,7 +25,7 @@ impl SlowStart {
         self.0
     }
 
-    /// A batch of so many tries ended, of which so many failed. What was no try is in neither.
+    /// A batch of so many tries ended, of which so many failed, or came too late. What else was no try is in neither.
     pub fn ended(&mut self, tries: u32, failed: u32) {
         if failed.saturating_mul(2) >= tries && failed > 0 {
             self.0 = AT_LEAST;

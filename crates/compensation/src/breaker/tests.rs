@@ -125,7 +125,7 @@ fn those_who_wait_are_told_the_second_whose_turn_is_theirs() {
     for order in 100..1_100 {
         match bench.admit(order) {
             Verdict::Go => turns[0] += 1,
-            Verdict::Later(wait) => turns[wait.as_secs() as usize] += 1,
+            Verdict::Later(wait) => turns[usize::try_from(wait.as_secs()).unwrap()] += 1,
         }
     }
     // 10, 20, 40, 80 and 100 a second; then nobody waits any more.

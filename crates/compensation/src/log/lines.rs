@@ -7,7 +7,6 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use sqlx::{MySqlConnection, MySqlPool};
 use std::{
     fs::OpenOptions,
@@ -88,21 +87,42 @@ pub(super) async fn insert(db: &mut MySqlConnection, lines: &[Line]) -> sqlx::Re
     .map(drop)
 }
 
-fn row(line: &Line) -> Value {
+/// The longest last.
+#[derive(Serialize)]
+struct Row<'a> {
+    gid: String,
+    order_id: String,
+    generation: u32,
+    attempt: u32,
+    lane: &'static str,
+    started_at: String,
+    duration_ms: u32,
+    next_after_ms: Option<i64>,
+    worker: &'a str,
+    outcome: &'a str,
+    error: Option<String>,
+}
+
+fn row(line: &Line) -> Row<'_> {
     let attempt = &line.attempt;
-    json!({
-        "gid": many::id(line.gid),
-        "order_id": many::id(line.order_id),
-        "generation": attempt.generation,
-        "attempt": attempt.attempt,
-        "lane": attempt.lane.as_str(),
-        "outcome": attempt.outcome,
-        "error": attempt.error.as_deref().map(short),
-        "started_at": attempt.started_at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
-        "duration_ms": attempt.duration_ms,
-        "next_after_ms": attempt.next_after_ms.map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
-        "worker": attempt.worker,
-    })
+    Row {
+        gid: many::id(line.gid),
+        order_id: many::id(line.order_id),
+        generation: attempt.generation,
+        attempt: attempt.attempt,
+        lane: attempt.lane.as_str(),
+        started_at: attempt
+            .started_at
+            .format("%Y-%m-%d %H:%M:%S%.6f")
+            .to_string(),
+        duration_ms: attempt.duration_ms,
+        next_after_ms: attempt
+            .next_after_ms
+            .map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
+        worker: &attempt.worker,
+        outcome: &attempt.outcome,
+        error: attempt.error.as_deref().map(short),
+    }
 }
 
 /// The lines' texts, each with its end.

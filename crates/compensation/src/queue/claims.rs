@@ -2,6 +2,7 @@
 
 use super::{Claimed, micros, unreadable};
 use crate::{attempt::History, headers::Headers, many, state::State};
+use serde::Serialize;
 use sqlx::{MySql, MySqlPool, Transaction};
 use std::{collections::HashSet, time::Duration};
 use tracing::error;
@@ -227,9 +228,18 @@ impl Row {
     }
 }
 
+#[derive(Serialize)]
+struct Token {
+    gid: String,
+    claim: String,
+}
+
 impl Claimed {
     /// What says that it is still in the hands it was claimed by.
-    fn token(&self) -> serde_json::Value {
-        serde_json::json!({ "gid": many::id(self.gid), "claim": many::id(self.claim) })
+    fn token(&self) -> Token {
+        Token {
+            gid: many::id(self.gid),
+            claim: many::id(self.claim),
+        }
     }
 }

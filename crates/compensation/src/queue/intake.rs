@@ -3,7 +3,7 @@
 use super::{NewWork, micros, short};
 use crate::many;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
+use serde::Serialize;
 use sqlx::MySqlConnection;
 use uuid::Uuid;
 
@@ -75,22 +75,40 @@ pub async fn enqueue_all(db: &mut MySqlConnection, works: &[NewWork]) -> sqlx::R
     }
 }
 
-fn row(work: &NewWork) -> Value {
-    json!({
-        "gid": many::id(work.gid),
-        "kind": work.kind,
-        "order_id": many::id(work.order_id),
-        "generation": work.generation,
-        "sale_id": many::id(work.sale_id),
-        "user_id": many::id(work.user_id),
-        "state": work.state.as_str(),
-        "attempts": work.attempts,
-        "due_after_us": micros(work.due_after),
-        "payload": STANDARD.encode(&work.payload),
-        "headers": work.headers.to_json(),
-        "history": work.history.to_json(),
-        "last_error": work.error.as_deref().map(short),
-    })
+/// The longest last.
+#[derive(Serialize)]
+struct Row<'a> {
+    gid: String,
+    kind: &'a str,
+    order_id: String,
+    generation: u32,
+    sale_id: String,
+    user_id: String,
+    state: &'a str,
+    attempts: u32,
+    due_after_us: i64,
+    last_error: Option<String>,
+    payload: String,
+    history: String,
+    headers: String,
+}
+
+fn row(work: &NewWork) -> Row<'_> {
+    Row {
+        gid: many::id(work.gid),
+        kind: work.kind,
+        order_id: many::id(work.order_id),
+        generation: work.generation,
+        sale_id: many::id(work.sale_id),
+        user_id: many::id(work.user_id),
+        state: work.state.as_str(),
+        attempts: work.attempts,
+        due_after_us: micros(work.due_after),
+        last_error: work.error.as_deref().map(short),
+        payload: STANDARD.encode(&work.payload),
+        history: work.history.to_json(),
+        headers: work.headers.to_json(),
+    }
 }
 
 /// Whether this transaction is known, in whatever state: taken in, it is; another one of the same generation is not.

@@ -6,7 +6,7 @@ use crate::{
     many,
     state::{Event, State},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use sqlx::{MySqlConnection, MySqlPool};
 use std::time::Duration;
 use uuid::Uuid;
@@ -112,20 +112,34 @@ pub async fn settle_all(db: &mut MySqlConnection, ended: &[Ended<'_>]) -> sqlx::
     Ok(written.rows_affected() == ended.len() as u64)
 }
 
+/// The longest last.
+#[derive(Serialize)]
+struct Row<'a> {
+    gid: String,
+    claim: String,
+    state: &'static str,
+    attempts: u32,
+    after_us: i64,
+    is_open: u8,
+    outcome: Option<&'a str>,
+    error: Option<String>,
+    history: String,
+}
+
 impl Ended<'_> {
-    fn row(&self) -> sqlx::Result<Value> {
+    fn row(&self) -> sqlx::Result<Row<'_>> {
         let state: State = self.work.state.on(self.outcome.event()).map_err(illegal)?;
-        Ok(json!({
-            "gid": many::id(self.work.gid),
-            "claim": many::id(self.work.claim),
-            "state": state.as_str(),
-            "attempts": self.attempts,
-            "after_us": micros(self.outcome.after()),
-            "history": self.history.to_json(),
-            "error": self.error.map(short),
-            "outcome": self.outcome.code(),
-            "is_open": u8::from(state.is_open()),
-        }))
+        Ok(Row {
+            gid: many::id(self.work.gid),
+            claim: many::id(self.work.claim),
+            state: state.as_str(),
+            attempts: self.attempts,
+            after_us: micros(self.outcome.after()),
+            is_open: u8::from(state.is_open()),
+            outcome: self.outcome.code(),
+            error: self.error.map(short),
+            history: self.history.to_json(),
+        })
     }
 }
 
