@@ -6,6 +6,7 @@
 
 use super::{
     Step, Tools,
+    dead_letters::Letter,
     orders::{NoOutcome, told},
     settling::Try,
     telling,
@@ -94,7 +95,8 @@ impl ArchiveLane {
                 )));
             }
         };
-        if !work.published && !tools.publish_dead_letter(work, work.attempts).await {
+        let letter = [Letter::of(work)];
+        if !work.published && tools.publish_dead_letters(&letter).await.is_empty() {
             return Ok(GivenUp::NotNow(
                 "the dead letter is not published".to_owned(),
             ));

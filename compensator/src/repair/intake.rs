@@ -4,7 +4,7 @@
 //! An order goes into the retry queue, or is found there; one that only the dead-letter topic knows begins as a dead letter. What
 //! is no order is archived as it came. Taken in again it changes nothing.
 
-use super::{Step, Tools, telling, work_in::FirstTry};
+use super::{Step, Tools, telling, trouble, work_in::FirstTry};
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, Utc};
 use compensation::{
@@ -22,7 +22,7 @@ use rdkafka::{
 };
 use service_kit::{kafka::consumer_config, settings::Settings};
 use sha2::{Digest as _, Sha256};
-use sqlx::{MySqlConnection, mysql::MySqlDatabaseError};
+use sqlx::MySqlConnection;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,10 @@ use uuid::Uuid;
 
 /// Messages taken in by one transaction.
 const BATCH: usize = 200;
+/// What the client reads ahead, in all and of a partition at once: while MySQL is away no more than that is in memory. What failed comes
+/// with its stack, so a thousand messages may be many times as large as as many orders.
+const READ_AHEAD_KB: &str = "4096";
+const READ_AT_ONCE_BYTES: &str = "262144";
 /// The pause before a batch that MySQL did not take is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -55,6 +59,8 @@ impl Intake {
     pub fn new(settings: &Settings, tools: Tools) -> anyhow::Result<Self> {
         let group = &settings.compensator.group;
         let consumer: StreamConsumer = consumer_config(&settings.kafka.brokers, group, None)
+            .set("queued.max.messages.kbytes", READ_AHEAD_KB)
+            .set("max.partition.fetch.bytes", READ_AT_ONCE_BYTES)
             .create()
             .context("kafka.brokers make no consumer")?;
         let compensation = &settings.compensation;
@@ -126,24 +132,42 @@ impl Intake {
 
     async fn take(&self, messages: &[BorrowedMessage<'_>]) -> anyhow::Result<()> {
         let mut tx = self.tools.db.begin().await?;
-        for message in messages {
-            self.take_one(&mut tx, message).await?;
+        let (failed, dead): (Vec<_>, Vec<_>) = messages
+            .iter()
+            .partition(|message| message.topic() == self.compensation_topic);
+        let mut gathered = Vec::with_capacity(failed.len());
+        for message in failed {
+            self.take_failed(&mut tx, message, &mut gathered).await?;
+        }
+        self.tools.take_all_failed(&mut tx, gathered).await?;
+        // A dead letter of an order that is taken in beside it is known by now.
+        for message in dead {
+            self.take_dead_letter(&mut tx, Came::of(message)).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    async fn take_one(
+    /// Most messages are orders that failed once: they are gathered, and taken in together.
+    async fn take_failed(
         &self,
         db: &mut MySqlConnection,
         message: &BorrowedMessage<'_>,
+        gathered: &mut Vec<(FirstTry, OrderMessage)>,
     ) -> anyhow::Result<()> {
         let came = Came::of(message);
-        let failed_first = message.topic() == self.compensation_topic;
         match OrderMessage::parse(came.value.as_deref().unwrap_or_default()) {
-            Ok(order) if failed_first => {
-                self.tools.take_failed(db, came.first_try(), &order).await?;
-                Ok(())
+            Ok(order) => gathered.push((came.first_try(), order)),
+            Err(BadMessage::NewerVersion(version)) => return Err(Newer(version).into()),
+            Err(cause) => {
+                let cause = format!("{:#}", anyhow::Error::new(cause));
+                self.tools.archive_as_it_came(db, came, &cause).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn take_dead_letter(&self, db: &mut MySqlConnection, came: Came) -> anyhow::Result<()> {
+        match OrderMessage::parse(came.value.as_deref().unwrap_or_default()) {
             Ok(order) => {
                 // Most of what lies there is ours.
                 if !queue::is_known(&mut *db, order.gid.as_uuid()).await? {
@@ -151,7 +175,6 @@ impl Intake {
                 }
                 Ok(())
             }
-            Err(BadMessage::NewerVersion(version)) if failed_first => Err(Newer(version).into()),
             Err(cause) => {
                 // A newer compensator published it, and has it in MySQL.
                 let newer = matches!(cause, BadMessage::NewerVersion(_));
@@ -194,19 +217,8 @@ impl Intake {
     }
 }
 
-/// Whether the database refused what was written, and not just now: trying again would not help.
 fn is_about_data(cause: &anyhow::Error) -> bool {
-    let error = cause
-        .downcast_ref::<sqlx::Error>()
-        .and_then(sqlx::Error::as_database_error)
-        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
-    // Data too long, out of range, not a time, not a text, forbidden by a check.
-    error.is_some_and(|error| {
-        matches!(
-            error.number(),
-            1264 | 1265 | 1292 | 1366 | 1406 | 3819 | 4025
-        )
-    })
+    cause.downcast_ref().is_some_and(trouble::is_about_data)
 }
 
 /// A message with where and when it lay.

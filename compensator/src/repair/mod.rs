@@ -4,6 +4,7 @@
 //! anywhere: what it claimed comes back, and what it did before is found done.
 
 mod archive_lane;
+mod dead_letters;
 mod discards;
 mod figures;
 mod intake;
@@ -19,6 +20,7 @@ mod settling;
 mod step;
 mod stuck;
 mod telling;
+mod trouble;
 mod undecided;
 mod work_in;
 mod worker;

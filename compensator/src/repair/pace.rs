@@ -1,4 +1,4 @@
-//! How fast what failed is tried again: the budget, and the breaker of each cause, of this process.
+//! How fast what failed is tried again: the budget, the breaker of each cause, and how many begin at once, of this process.
 //!
 //! Their rules are pure and know no clock (crate `compensation`); here they meet the clock, the work and the metrics.
 
@@ -12,6 +12,7 @@ use compensation::{
     fingerprint::Cause,
     policy::Terms,
     queue::Claimed,
+    slow_start::SlowStart,
 };
 use metrics::{counter, gauge};
 use std::{
@@ -31,6 +32,7 @@ pub(super) struct Pace(Mutex<Inner>);
 struct Inner {
     budget: Budget,
     breakers: Breakers,
+    slow_start: SlowStart,
 }
 
 /// Work as it was claimed, told apart.
@@ -54,13 +56,18 @@ impl Pace {
         self.inner().budget.decided(orders, Instant::now());
     }
 
-    /// How many tries may begin now.
+    /// How many tries may begin now, together.
     pub fn room(&self, terms: &Terms) -> u32 {
         let (mut inner, now) = (self.inner(), Instant::now());
         let left = inner.budget.left(&terms.budget, now);
         gauge!(COMPENSATION_BUDGET_LEFT).set(f64::from(left));
         gauge!(COMPENSATION_BREAKER_OPEN).set(inner.breakers.open(&terms.breaker, now) as f64);
-        left
+        left.min(inner.slow_start.at_once())
+    }
+
+    /// Of those that began together so many were tries, of which so many failed.
+    pub fn batch_ended(&self, tries: u32, failed: u32) {
+        self.inner().slow_start.ended(tries, failed);
     }
 
     /// Who is tried, and who waits for its cause to heal.

@@ -1,13 +1,15 @@
-//! Due work is claimed and tried again under its own gid; its units stay held meanwhile.
+//! Due work is claimed and tried again under its own gid, in batches; its units stay held meanwhile.
 //!
-//! A failed try is written with what follows from it, in one transaction: the history, the log, the next due time, the alert. What
-//! fails for everyone (MySQL is away) is no try, and is counted nowhere; nor is being put off, because many orders fail alike.
+//! The engine decides a batch together, and what follows from its tries is written in one transaction for as many as have ended: the
+//! history, the log, the next due time, the alert. What fails for everyone (MySQL is away) is no try, and is counted nowhere; nor is
+//! being put off, because many orders fail alike.
 
 use super::{
     Step, Tools,
+    dead_letters::Letter,
     orders::{NotPlaced, told},
     pace::{Admitted, TryEnded},
-    settling::Try,
+    settling::{Became, Try},
     telling,
 };
 use crate::metrics::{
@@ -17,9 +19,9 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use compensation::{
     attempt::{FAILED, Lane},
-    headers::Failure,
     policy::{Next, Terms},
     queue::{self, Claimed, Outcome, Turn},
+    slow_start,
     state::{Event, State},
 };
 use futures::{StreamExt as _, stream};
@@ -31,21 +33,25 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// How long claimed work is left alone by others: longer than a try and a dead letter's way to Kafka.
-const LEASE: Duration = Duration::from_secs(15);
-/// Work claimed, and tries under way, at once: nothing claimed waits for its turn.
-const AT_ONCE: u32 = 16;
+/// How long claimed work is left alone by others: as long as the steps of a batch may take together.
+const LEASE: Duration = Duration::from_secs(20);
+/// A try begins no later than this after its work was claimed: dead letters are on their way to Kafka meanwhile. What is left of the
+/// lease is enough for a decision, which has 10 s, and for writing it down. Work that waited for longer is given back.
+const BEGUN_WITHIN: Duration = Duration::from_secs(6);
 /// When work is looked at again that could not be tried.
 const NOT_NOW: Duration = Duration::from_secs(1);
 
 /// Tries due work again, dead letters too.
 pub struct RetryLane(Tools, AtomicU32);
 
-/// When a try was made, and how long it took.
-#[derive(Clone, Copy)]
-struct Clocked {
+/// A try, and how it ended.
+struct Tried {
+    work: Claimed,
     started_at: DateTime<Utc>,
     took: Duration,
+    /// Its claim was nearly over: it was not tried.
+    came_too_late: bool,
+    result: Result<OrderOutcome, NotPlaced>,
 }
 
 impl RetryLane {
@@ -63,17 +69,13 @@ impl RetryLane {
         let mut found = 0;
         for state in [State::Scheduled, State::Dead] {
             let policy = self.0.policy.now();
+            let begun_by = Instant::now() + BEGUN_WITHIN;
             let due = self.claim(state, policy.terms()).await?;
             found += due.len();
             let Admitted { go, later } = self.0.pace.admit(due, policy.terms());
-            let tries = stream::iter(go.into_iter().map(|work| self.try_again(work)))
-                .buffer_unordered(AT_ONCE as usize)
-                .collect::<Vec<_>>()
-                .await;
-            for (wait, works) in later {
-                queue::put_all_off(&self.0.db, &works, wait).await?;
-            }
-            tries.into_iter().collect::<anyhow::Result<()>>()?;
+            let (tried, put_off) = futures::join!(self.try_all(go, begun_by), self.put_off(later));
+            tried?;
+            put_off?;
         }
         Ok(found)
     }
@@ -81,7 +83,7 @@ impl RetryLane {
     /// What came by itself goes first, but replays have a quarter of the places for themselves: a flood of them holds no buyer up, and
     /// none of them waits for ever. What one does not need is the other's.
     async fn claim(&self, state: State, terms: &Terms) -> anyhow::Result<Vec<Claimed>> {
-        let room = self.0.pace.room(terms).min(AT_ONCE);
+        let room = self.0.pace.room(terms);
         if room == 0 {
             return Ok(Vec::new());
         }
@@ -102,30 +104,76 @@ impl RetryLane {
         Ok(due)
     }
 
-    async fn try_again(&self, mut work: Claimed) -> anyhow::Result<()> {
-        // A dead letter that Kafka did not take at once is published before it is tried: people watch that topic.
-        if work.state == State::Dead && !work.published {
-            work.published = self.0.publish_dead_letter(&work, work.attempts).await;
+    async fn put_off(&self, later: Vec<(Duration, Vec<Claimed>)>) -> sqlx::Result<()> {
+        for (wait, works) in later {
+            queue::put_all_off(&self.0.db, &works, wait).await?;
         }
-        let (started_at, started) = (Utc::now(), Instant::now());
-        let tried = match OrderMessage::parse(&work.payload) {
-            Ok(order) => {
-                let trace = work.headers.text("traceparent");
-                self.0
-                    .orders
-                    .place(&order, work.history.tries() + 1, trace.as_deref())
-                    .await
+        Ok(())
+    }
+
+    /// All at once; those that have ended are written down while the others go on.
+    async fn try_all(&self, mut works: Vec<Claimed>, begun_by: Instant) -> anyhow::Result<()> {
+        self.publish_what_is_dead(&mut works).await;
+        let mut ended = stream::iter(works.into_iter().map(|work| self.try_again(work, begun_by)))
+            .buffer_unordered(slow_start::AT_MOST as usize)
+            .ready_chunks(slow_start::AT_MOST as usize);
+        let (mut tries, mut failed) = (0, 0);
+        let mut trouble = Ok(());
+        while let Some(batch) = ended.next().await {
+            for tried in &batch {
+                match tried.result {
+                    Ok(_) => tries += 1,
+                    Err(NotPlaced::Failed(..)) => (tries, failed) = (tries + 1, failed + 1),
+                    // A batch whose claims go by before it is tried was too large.
+                    Err(NotPlaced::NotNow(_)) if tried.came_too_late => {
+                        (tries, failed) = (tries + 1, failed + 1);
+                    }
+                    Err(NotPlaced::NotNow(_)) => {}
+                }
             }
-            Err(cause) => Err(NotPlaced::Failed(
-                format!("the message cannot be read: {cause}"),
-                None,
-            )),
+            trouble = trouble.and(self.write(batch).await);
+        }
+        self.0.pace.batch_ended(tries, failed);
+        trouble
+    }
+
+    /// A dead letter that Kafka did not take at once is published before it is tried: people watch that topic.
+    async fn publish_what_is_dead(&self, works: &mut [Claimed]) {
+        let letters: Vec<Letter<'_>> = works
+            .iter()
+            .filter(|work| work.state == State::Dead && !work.published)
+            .map(Letter::of)
+            .collect();
+        let published = self.0.publish_dead_letters(&letters).await;
+        for work in works {
+            work.published |= published.contains(&work.gid);
+        }
+    }
+
+    async fn try_again(&self, work: Claimed, begun_by: Instant) -> Tried {
+        let (started_at, started) = (Utc::now(), Instant::now());
+        let came_too_late = started > begun_by;
+        let result = if came_too_late {
+            Err(NotPlaced::NotNow(
+                "its claim would end before its try".to_owned(),
+            ))
+        } else {
+            match OrderMessage::parse(&work.payload) {
+                Ok(order) => {
+                    let trace = work.headers.text("traceparent");
+                    self.0
+                        .orders
+                        .place(&order, work.history.tries() + 1, trace.as_deref())
+                        .await
+                }
+                Err(cause) => Err(NotPlaced::Failed(
+                    format!("the message cannot be read: {cause}"),
+                    None,
+                )),
+            }
         };
-        let clocked = Clocked {
-            started_at,
-            took: started.elapsed(),
-        };
-        let ended = match &tried {
+        let took = started.elapsed();
+        let ended = match &result {
             Ok(_) => TryEnded::Settled,
             Err(NotPlaced::Failed(why, _)) => TryEnded::Failed(why),
             Err(NotPlaced::NotNow(_)) => TryEnded::NoTry,
@@ -134,93 +182,109 @@ impl RetryLane {
             .pace
             .ended(&work, &ended, self.0.policy.now().terms());
         self.0.passed(Step::Tried).await;
-        match tried {
-            Ok(outcome) => self.settled(&work, clocked, &outcome).await,
-            Err(NotPlaced::Failed(why, retry_after)) => {
-                self.failed(&work, clocked, &why, retry_after).await
-            }
-            Err(NotPlaced::NotNow(why)) => {
-                queue::put_back(&self.0.db, &work, NOT_NOW).await?;
-                bail!("nothing can be decided now: {why}")
-            }
+        Tried {
+            work,
+            started_at,
+            took,
+            came_too_late,
+            result,
         }
     }
 
-    async fn settled(
-        &self,
-        work: &Claimed,
-        clocked: Clocked,
-        outcome: &OrderOutcome,
-    ) -> anyhow::Result<()> {
-        let (how, reason) = told(outcome);
-        let tried = Self::tried(work, clocked, how, reason, None);
-        let number = tried.number;
-        if !self.0.close(tried, outcome).await? {
-            return Ok(());
+    async fn write(&self, batch: Vec<Tried>) -> anyhow::Result<()> {
+        let mut became = Vec::with_capacity(batch.len());
+        let (mut not_now, mut why_not) = (Vec::new(), None);
+        for tried in &batch {
+            match &tried.result {
+                Ok(outcome) => became.push(tried.settled(outcome)),
+                Err(NotPlaced::Failed(why, retry_after)) => {
+                    became.push(self.failed(tried, why, *retry_after));
+                }
+                Err(NotPlaced::NotNow(why)) => {
+                    not_now.push(tried.work.clone());
+                    why_not = Some(why);
+                }
+            }
         }
-        counter!(COMPENSATION_ATTEMPT_TOTAL, "outcome" => how).increment(1);
-        counter!(COMPENSATION_SUCCESS_TOTAL).increment(1);
-        histogram!(COMPENSATION_RETRY_NUMBER).record(f64::from(number));
-        info!(order.id = %work.order_id, gid = %work.gid, "Order {} is {how} in its try {number}", work.order_id);
-        Ok(())
+        let written = self.0.write_all(&became).await;
+        queue::put_all_back(&self.0.db, &not_now, NOT_NOW).await?;
+        let written = written?;
+        became.retain(|one| written.contains(&one.tried.work.gid));
+        self.tell(&became).await;
+        match why_not {
+            Some(why) => bail!("nothing can be decided now: {why}"),
+            None => Ok(()),
+        }
     }
 
-    async fn failed(
+    /// A failed try, and what follows. A dead letter stays one, also when the policy became more patient since.
+    fn failed<'a>(
         &self,
-        work: &Claimed,
-        clocked: Clocked,
-        why: &str,
+        tried: &'a Tried,
+        why: &'a str,
         retry_after: Option<Duration>,
-    ) -> anyhow::Result<()> {
-        let (becomes, after) = self.next(work, retry_after);
-        let tried = Self::tried(work, clocked, FAILED, Some(why), after);
-        let number = tried.number;
-        let is_dead = matches!(
-            becomes,
-            Outcome::Again {
-                event: Event::FailedAsDeadLetter,
-                ..
-            }
-        );
-        let tools = &self.0;
-        let mut tx = tools.db.begin().await?;
-        if tools.write_try(&mut tx, tried, &becomes).await?.is_none() {
-            return Ok(());
-        }
-        if is_dead {
-            tools
-                .tell(&mut tx, &telling::dead_letter(work, number, why))
-                .await?;
-        }
-        tx.commit().await?;
-        counter!(COMPENSATION_ATTEMPT_TOTAL, "outcome" => FAILED).increment(1);
-        warn!(order.id = %work.order_id, gid = %work.gid, "Order {} failed in its try {number}: {why}", work.order_id);
-        tools.passed(Step::WrittenDown).await;
-        if is_dead && !work.published {
-            tools.publish_dead_letter(work, number).await;
-        }
-        Ok(())
-    }
-
-    /// What follows from a failed try. A dead letter stays one, also when the policy became more patient since.
-    fn next(&self, work: &Claimed, retry_after: Option<Duration>) -> (Outcome, Option<Duration>) {
+    ) -> Became<'a> {
+        let work = &tried.work;
         let again = |event, after| (Outcome::Again { event, after }, Some(after));
-        match self.0.policy.now().roll(work.attempts + 1, retry_after) {
+        let number = work.attempts + 1;
+        let (becomes, next_after) = match self.0.policy.now().roll(number, retry_after) {
             Next::Retry(after) if work.state == State::Scheduled => {
                 again(Event::FailedToRetry, after)
             }
             Next::Retry(after) | Next::DeadLetter(after) => again(Event::FailedAsDeadLetter, after),
             Next::Archive => (Outcome::GiveUp, None),
+        };
+        Became {
+            alert: is_dead(&becomes).then(|| telling::dead_letter(work, number, why)),
+            becomes,
+            reason: None,
+            tried: Try {
+                next_after,
+                ..tried.as_kept(FAILED, Some(why))
+            },
         }
     }
 
-    fn tried<'a>(
-        work: &'a Claimed,
-        clocked: Clocked,
-        outcome: &'a str,
-        error: Option<&'a str>,
-        next_after: Option<Duration>,
-    ) -> Try<'a> {
+    /// Metrics and logs of what is written, and the dead letters among it.
+    async fn tell(&self, written: &[Became<'_>]) {
+        let mut letters = Vec::new();
+        for Became { tried, becomes, .. } in written {
+            let (work, number, how) = (tried.work, tried.number, tried.outcome);
+            counter!(COMPENSATION_ATTEMPT_TOTAL, "outcome" => how.to_owned()).increment(1);
+            if let Outcome::Settled(_) = becomes {
+                counter!(COMPENSATION_SUCCESS_TOTAL).increment(1);
+                histogram!(COMPENSATION_RETRY_NUMBER).record(f64::from(number));
+                info!(order.id = %work.order_id, gid = %work.gid, "Order {} is {how} in its try {number}", work.order_id);
+                continue;
+            }
+            let error = tried.error.unwrap_or_default();
+            warn!(order.id = %work.order_id, gid = %work.gid, "Order {} failed in its try {number}: {error}", work.order_id);
+            self.0.passed(Step::WrittenDown).await;
+            if is_dead(becomes) && !work.published {
+                letters.push(Letter {
+                    work,
+                    number,
+                    error,
+                });
+            }
+        }
+        self.0.publish_dead_letters(&letters).await;
+    }
+}
+
+impl Tried {
+    fn settled<'a>(&'a self, outcome: &'a OrderOutcome) -> Became<'a> {
+        let (how, reason) = told(outcome);
+        Became {
+            tried: self.as_kept(how, reason),
+            becomes: Outcome::Settled(how.to_owned()),
+            reason,
+            alert: None,
+        }
+    }
+
+    fn as_kept<'a>(&'a self, outcome: &'a str, error: Option<&'a str>) -> Try<'a> {
+        let work = &self.work;
         Try {
             work,
             lane: if work.state == State::Dead {
@@ -229,13 +293,23 @@ impl RetryLane {
                 Lane::Retry
             },
             number: work.attempts + 1,
-            started_at: clocked.started_at,
-            took: clocked.took,
+            started_at: self.started_at,
+            took: self.took,
             outcome,
             error,
-            next_after,
+            next_after: None,
         }
     }
+}
+
+const fn is_dead(becomes: &Outcome) -> bool {
+    matches!(
+        becomes,
+        Outcome::Again {
+            event: Event::FailedAsDeadLetter,
+            ..
+        }
+    )
 }
 
 /// How many of so many places replays have for themselves: a quarter; where that is less than one, every fourth time one.
@@ -248,48 +322,4 @@ const fn replays_at_least(room: u32, time: u32) -> u32 {
 
 fn count(due: &[Claimed]) -> u32 {
     u32::try_from(due.len()).unwrap_or(u32::MAX)
-}
-
-impl Tools {
-    /// Publishes dead work that failed in its try `number`, and notes that it is; `false` when Kafka or MySQL did not take it.
-    /// Published twice does no harm.
-    pub(super) async fn publish_dead_letter(&self, work: &Claimed, number: u32) -> bool {
-        // While Kafka is known to be away nobody waits for it.
-        if self.producer.check().is_err() {
-            return false;
-        }
-        let mut headers = work.headers.clone();
-        headers.set("attempt", number.to_string());
-        headers.set("generation", work.generation.to_string());
-        // The last failure counts; the first is in the history.
-        let error = work.error.as_deref().unwrap_or_default();
-        headers.failed(Failure {
-            class: "coordinator::SubmitError",
-            cause_class: "CannotDecide",
-            message: error,
-            stack: error,
-        });
-        let key = work.order_id.to_string();
-        let sent = self
-            .producer
-            .send(
-                &self.dlq_topic,
-                key.as_bytes(),
-                &work.payload,
-                headers.to_kafka(),
-            )
-            .await;
-        if let Err(cause) = sent {
-            warn!(order.id = %work.order_id, "Kafka did not take the dead letter of order {}, it is sent again: {cause}", work.order_id);
-            return false;
-        }
-        self.passed(Step::Published).await;
-        match queue::published(&self.db, work.gid).await {
-            Ok(()) => true,
-            Err(cause) => {
-                warn!(order.id = %work.order_id, "The dead letter of order {} is sent again, MySQL did not note it: {cause}", work.order_id);
-                false
-            }
-        }
-    }
 }

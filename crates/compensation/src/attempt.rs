@@ -102,6 +102,14 @@ impl History {
         self.0.push(attempt);
     }
 
+    /// The same with a later one.
+    #[must_use]
+    pub fn and(&self, attempt: Attempt) -> Self {
+        let mut longer = self.clone();
+        longer.push(attempt);
+        longer
+    }
+
     /// All of them, oldest first.
     #[must_use]
     pub fn attempts(&self) -> &[Attempt] {

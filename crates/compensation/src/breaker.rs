@@ -87,14 +87,22 @@ enum Stands {
         wait: Duration,
         since: Instant,
         opened: Instant,
-        /// How many went in which second since then.
-        gone: (u32, u32),
+        /// How many went in this second since then, and how many were told to wait.
+        this_second: Second,
     },
     /// Nobody is put off any more.
     GivenUp {
         /// When somebody failed alike for the last time.
         failed: Instant,
     },
+}
+
+/// One second of a release.
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    number: u32,
+    gone: u32,
+    waiting: u32,
 }
 
 impl Breakers {
@@ -132,22 +140,28 @@ impl Breakers {
                 };
                 Verdict::Later(left.max(LATER_AT_LEAST))
             }
-            Stands::Releasing { since, gone, .. } => {
+            Stands::Releasing {
+                since, this_second, ..
+            } => {
                 let passed = now.saturating_duration_since(*since);
-                let second = u32::try_from(passed.as_secs()).unwrap_or(u32::MAX);
-                if second > 0 && pace(terms, second - 1) >= terms.release_at_most_per_s {
+                let number = u32::try_from(passed.as_secs()).unwrap_or(u32::MAX);
+                if number > 0 && pace(terms, number - 1) >= terms.release_at_most_per_s {
                     watch.stands = Stands::Closed;
                     return Verdict::Go;
                 }
-                if gone.0 != second {
-                    *gone = (second, 0);
+                if this_second.number != number {
+                    *this_second = Second {
+                        number,
+                        ..Second::default()
+                    };
                 }
-                if f64::from(gone.1) < pace(terms, second) {
-                    gone.1 += 1;
+                if f64::from(this_second.gone) < pace(terms, number) {
+                    this_second.gone += 1;
                     return Verdict::Go;
                 }
-                let next = Duration::from_secs(u64::from(second) + 1);
-                Verdict::Later(next.saturating_sub(passed).max(LATER_AT_LEAST))
+                let turn = Duration::from_secs(turn_of(terms, number, this_second.waiting).into());
+                this_second.waiting = this_second.waiting.saturating_add(1);
+                Verdict::Later(turn.saturating_sub(passed).max(LATER_AT_LEAST))
             }
         }
     }
@@ -263,7 +277,7 @@ impl Breakers {
                     wait,
                     opened,
                     since: now,
-                    gone: (0, 0),
+                    this_second: Second::default(),
                 };
                 Change::Healed
             }
@@ -318,6 +332,19 @@ impl Watch {
 fn pace(terms: &BreakerTerms, second: u32) -> f64 {
     let doubled = 2_f64.powi(i32::try_from(second.min(64)).unwrap_or(64));
     (terms.release_per_s * doubled).min(terms.release_at_most_per_s)
+}
+
+/// The second whose turn it is once so many went after this one. Nobody waits beyond the release: then all may go.
+fn turn_of(terms: &BreakerTerms, this: u32, before: u32) -> u32 {
+    let (mut second, mut places) = (this, 0.0);
+    loop {
+        second += 1;
+        places += pace(terms, second);
+        let is_the_last = pace(terms, second - 1) >= terms.release_at_most_per_s;
+        if is_the_last || f64::from(before) < places {
+            return second;
+        }
+    }
 }
 
 fn seconds(number: f64) -> Duration {

@@ -80,8 +80,23 @@ impl Process {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Bytes of memory it has in use, as the kernel counts them, without the pages of its binary.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        resident.expect("the kernel tells") * 1_024
+    }
+
+    fn id(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("it runs")
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = self.child.as_ref().and_then(Child::id).expect("it runs");
+        let pid = self.id();
         kill(Pid::from_raw(pid.try_into().expect("a pid")), signal).expect("it takes signals");
     }
 

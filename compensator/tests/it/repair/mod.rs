@@ -1,6 +1,7 @@
 //! What failed alone: tried again, given up, archived, told of, put back.
 
 mod archive;
+mod batches;
 mod foreign;
 mod held;
 mod intake;

@@ -5,6 +5,7 @@
 
 mod counting;
 pub mod groups;
+mod histories;
 mod kind;
 pub mod listing;
 mod store;
@@ -12,6 +13,7 @@ pub mod transaction;
 pub(crate) mod walk;
 
 pub use counting::{Counting, forget};
+pub use histories::histories_of;
 pub use kind::Kind;
 pub use store::{Kept, Store, StoreError};
 pub use walk::{Bounds, Found};

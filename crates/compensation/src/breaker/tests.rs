@@ -111,10 +111,25 @@ fn once_healed_the_others_follow_at_a_growing_pace_and_then_freely() {
             .filter(|order| bench.admit(*order) == Verdict::Go)
             .count();
         assert_eq!(gone, pace);
-        assert!(matches!(bench.admit(1), Verdict::Later(wait) if wait <= Duration::from_secs(1)));
+        assert!(matches!(bench.admit(1), Verdict::Later(wait) if wait <= Duration::from_secs(5)));
         bench.pass(1.0);
     }
     assert!((0..10_000).all(|order| bench.admit(order) == Verdict::Go));
+}
+
+/// Breaks when all of them are told the next second: a large backlog would be claimed and put off again every second.
+#[test]
+fn those_who_wait_are_told_the_second_whose_turn_is_theirs() {
+    let mut bench = Bench::healed();
+    let mut turns = [0; 8];
+    for order in 100..1_100 {
+        match bench.admit(order) {
+            Verdict::Go => turns[0] += 1,
+            Verdict::Later(wait) => turns[usize::try_from(wait.as_secs()).unwrap()] += 1,
+        }
+    }
+    // 10, 20, 40, 80 and 100 a second; then nobody waits any more.
+    assert_eq!(turns, [10, 20, 40, 80, 100, 750, 0, 0]);
 }
 
 /// Breaks when a single late failure closes the door on all who follow, or when nothing does.

@@ -2,6 +2,7 @@
 
 use crate::{
     attempt::{Attempt, Lane},
+    many,
     queue::short,
 };
 use chrono::{DateTime, Utc};
@@ -72,25 +73,21 @@ fn append_to(mut file: File, text: &[u8]) -> io::Result<()> {
     written
 }
 
-pub(super) async fn insert(db: &mut MySqlConnection, line: &Line) -> sqlx::Result<()> {
-    let attempt = &line.attempt;
+/// All of them, by one statement.
+pub(super) async fn insert(db: &mut MySqlConnection, lines: &[Line]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into compensation_logs
              (gid, order_id, generation, attempt, lane, outcome, error, started_at, duration_ms, next_after_ms, worker)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        line.gid,
-        line.order_id,
-        attempt.generation,
-        attempt.attempt,
-        attempt.lane.as_str(),
-        attempt.outcome,
-        attempt.error.as_deref().map(short),
-        attempt.started_at,
-        attempt.duration_ms,
-        attempt
-            .next_after_ms
-            .map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
-        attempt.worker
+         select unhex(made.gid), unhex(made.order_id), made.generation, made.attempt, made.lane, made.outcome, made.error,
+                made.started_at, made.duration_ms, made.next_after_ms, made.worker
+         from json_table(?, '$[*]' columns (
+           gid char(32) path '$.gid' error on error, order_id char(32) path '$.order_id' error on error,
+           generation bigint path '$.generation' error on error, attempt bigint path '$.attempt' error on error,
+           lane longtext character set utf8mb4 path '$.lane' error on error, outcome longtext character set utf8mb4 path '$.outcome' error on error,
+           error longtext character set utf8mb4 path '$.error' error on error, started_at varchar(40) path '$.started_at' error on error,
+           duration_ms bigint path '$.duration_ms' error on error, next_after_ms bigint path '$.next_after_ms' error on error,
+           worker longtext character set utf8mb4 path '$.worker' error on error)) as made",
+        many::rows(lines.iter().map(row))
     )
     .execute(db)
     .await
@@ -117,6 +114,49 @@ pub(super) async fn is_there(db: &mut MySqlConnection, line: &Line) -> sqlx::Res
     .fetch_one(db)
     .await?;
     Ok(rows > 0)
+}
+
+/// The longest last.
+#[derive(Serialize)]
+struct Row<'a> {
+    gid: String,
+    order_id: String,
+    generation: u32,
+    attempt: u32,
+    lane: &'static str,
+    started_at: String,
+    duration_ms: u32,
+    next_after_ms: Option<i64>,
+    worker: &'a str,
+    outcome: &'a str,
+    error: Option<String>,
+}
+
+fn row(line: &Line) -> Row<'_> {
+    let attempt = &line.attempt;
+    Row {
+        gid: many::id(line.gid),
+        order_id: many::id(line.order_id),
+        generation: attempt.generation,
+        attempt: attempt.attempt,
+        lane: attempt.lane.as_str(),
+        started_at: attempt
+            .started_at
+            .format("%Y-%m-%d %H:%M:%S%.6f")
+            .to_string(),
+        duration_ms: attempt.duration_ms,
+        next_after_ms: attempt
+            .next_after_ms
+            .map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
+        worker: &attempt.worker,
+        outcome: &attempt.outcome,
+        error: attempt.error.as_deref().map(short),
+    }
+}
+
+/// The lines' texts, each with its end.
+pub(super) fn text(lines: &[Line]) -> Vec<u8> {
+    lines.iter().flat_map(Line::text).collect()
 }
 
 /// Rows whose ids are `from` to `to`, both included, by id.

@@ -48,11 +48,10 @@ impl AttemptLog {
         })))
     }
 
-    /// Writes one try where it belongs. In the table it is there once the caller commits.
+    /// Writes one try where it belongs. See [`AttemptLog::write_all`].
     ///
     /// # Errors
-    /// What the file or the database says, of both the database's alone; the caller rolls back, and the try is written again with its
-    /// repeat.
+    /// As [`AttemptLog::write_all`].
     pub async fn write(
         &self,
         db: &mut MySqlConnection,
@@ -60,19 +59,42 @@ impl AttemptLog {
         order_id: Uuid,
         attempt: &Attempt,
     ) -> sqlx::Result<()> {
-        let line = Line {
-            gid,
-            order_id,
-            attempt: attempt.clone(),
-        };
+        let attempt = attempt.clone();
+        self.write_all(db, [(gid, order_id, attempt)]).await
+    }
+
+    /// Writes tries where they belong: each with its transaction and its order. In the table they are there once the caller commits.
+    ///
+    /// # Errors
+    /// What the file or the database says, of both the database's alone; the caller rolls back, and the tries are written again with
+    /// their repeat.
+    pub async fn write_all(
+        &self,
+        db: &mut MySqlConnection,
+        tries: impl IntoIterator<Item = (Uuid, Uuid, Attempt)>,
+    ) -> sqlx::Result<()> {
+        let lines: Vec<Line> = tries
+            .into_iter()
+            .map(|(gid, order_id, attempt)| Line {
+                gid,
+                order_id,
+                attempt,
+            })
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
         let file = &self.0.file;
         match self.0.storage {
-            LogStorage::Db => lines::insert(db, &line).await,
-            LogStorage::File => lines::append(file, &line.text()).map_err(sqlx::Error::Io),
-            LogStorage::Both => match lines::insert(db, &line).await {
+            LogStorage::Db => lines::insert(db, &lines).await,
+            LogStorage::File => lines::append(file, &lines::text(&lines)).map_err(sqlx::Error::Io),
+            LogStorage::Both => match lines::insert(db, &lines).await {
                 Err(cause) if is_of_the_table(&cause) => {
-                    warn!("The table compensation_logs takes no try, it is owed to it: {cause}");
-                    owed::put(file, &line).map_err(sqlx::Error::Io)
+                    warn!(
+                        "The table compensation_logs takes no tries, {} are owed to it: {cause}",
+                        lines.len()
+                    );
+                    owed::put(file, &lines).map_err(sqlx::Error::Io)
                 }
                 written => written,
             },

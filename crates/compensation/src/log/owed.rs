@@ -17,10 +17,10 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// Owes the table this try.
-pub(super) fn put(file: &Path, line: &Line) -> io::Result<()> {
+/// Owes the table these tries.
+pub(super) fn put(file: &Path, owed: &[Line]) -> io::Result<()> {
     let _lock = locked(file)?;
-    lines::append_alone(&beside(file, ".owed"), &line.text())
+    lines::append_alone(&beside(file, ".owed"), &lines::text(owed))
 }
 
 /// Whoever adds a line, or takes the file of them away, is alone until this is dropped.
@@ -46,7 +46,7 @@ pub(super) async fn settle(db: &MySqlPool, file: &Path) -> anyhow::Result<usize>
             continue;
         };
         if !lines::is_there(&mut tx, &line).await? {
-            lines::insert(&mut tx, &line).await?;
+            lines::insert(&mut tx, &[line]).await?;
             settled += 1;
         }
     }

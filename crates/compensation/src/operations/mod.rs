@@ -29,6 +29,7 @@ pub use reading::{Bulk, Counts, Item, LastAct, Operation, find};
 pub use single::{ReplayRefused, claim_replay, claim_replay_in};
 pub use state::{Kind, State};
 
+use coordinator::statement::filled_up;
 use std::str::FromStr;
 
 /// A stored name.
@@ -38,16 +39,4 @@ where
 {
     name.parse()
         .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
-}
-
-/// What a list in a statement takes: few sizes, so few texts, the rest filled up with the last value.
-const SIZES: [usize; 4] = [1, 10, 100, 500];
-
-/// The values, the last one repeated up to the next size. Only where a value that is there twice changes nothing.
-fn filled_up<V: Clone>(mut values: Vec<V>) -> Vec<V> {
-    let size = SIZES.into_iter().find(|size| *size >= values.len());
-    if let (Some(last), Some(size)) = (values.last().cloned(), size) {
-        values.resize(size, last);
-    }
-    values
 }

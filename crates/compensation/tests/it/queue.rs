@@ -3,7 +3,7 @@
 use compensation::{
     attempt::History,
     headers::Headers,
-    queue::{self, Claimed, NewWork, Outcome, Turn},
+    queue::{self, Claimed, Ended, NewWork, Outcome, Turn},
     state::{Event, State},
 };
 use sqlx::MySqlPool;
@@ -46,7 +46,17 @@ async fn claim(schema: &Schema, lease: Duration) -> Vec<Claimed> {
 
 async fn settle(schema: &Schema, work: &Claimed, outcome: &Outcome) -> sqlx::Result<bool> {
     let mut db = schema.pool.acquire().await?;
-    queue::settle(&mut db, work, 2, &work.history, None, outcome).await
+    queue::settle(&mut db, ended(work, outcome)).await
+}
+
+fn ended<'a>(work: &'a Claimed, outcome: &'a Outcome) -> Ended<'a> {
+    Ended {
+        work,
+        attempts: 2,
+        history: &work.history,
+        error: None,
+        outcome,
+    }
 }
 
 #[tokio::test]
@@ -303,4 +313,115 @@ async fn what_is_put_off_is_due_later_as_it_was() {
     .await
     .unwrap();
     assert_eq!(far, 0);
+}
+
+/// What is stored of all work, oldest order first: state, tries, whether it is claimed.
+async fn stored(schema: &Schema) -> Vec<(String, i32, bool)> {
+    sqlx::query_as("select state, attempts, claim is not null from compensations order by order_id")
+        .fetch_all(&schema.pool)
+        .await
+        .unwrap()
+}
+
+/// Breaks when the batch is written without its claims' tokens: what the other worker holds would be closed under its hands.
+#[tokio::test]
+async fn of_a_batch_nothing_is_written_where_one_claim_went_to_another_worker() {
+    let schema = testkit::mysql::schema().await;
+    for _ in 0..3 {
+        enqueue(&schema.pool, &work(Uuid::now_v7())).await;
+    }
+    let mut works = claim(&schema, LEASE).await;
+    works.sort_unstable_by_key(|work| work.order_id);
+    sqlx::query("update compensations set claim = ? where gid = ?")
+        .bind(Uuid::new_v4())
+        .bind(works[1].gid)
+        .execute(&schema.pool)
+        .await
+        .unwrap();
+    let closed = Outcome::Settled("confirmed".to_owned());
+    let all: Vec<Ended<'_>> = works.iter().map(|work| ended(work, &closed)).collect();
+    let mut tx = schema.pool.begin().await.unwrap();
+    assert!(!queue::settle_all(&mut tx, &all).await.unwrap());
+    tx.rollback().await.unwrap();
+    let mut tx = schema.pool.begin().await.unwrap();
+    let ours = [all[0].clone(), all[2].clone()];
+    assert!(queue::settle_all(&mut tx, &ours).await.unwrap());
+    tx.commit().await.unwrap();
+    let done = ("closed".to_owned(), 2, false);
+    let others = ("scheduled".to_owned(), 1, true);
+    assert_eq!(stored(&schema).await, [done.clone(), others, done]);
+}
+
+#[tokio::test]
+async fn many_are_taken_in_together_and_come_back_as_they_were_whatever_is_in_their_texts() {
+    let schema = testkit::mysql::schema().await;
+    let odd =
+        "\"quoted\" \\ back\\\\slash \n\r\t \u{1} \u{0} \u{7f} 🦀 ü \u{2028} </script> %s ${x} '";
+    let new: Vec<NewWork> = (0..300_u32)
+        .map(|at| NewWork {
+            payload: (0..=255).collect(),
+            headers: Headers(vec![(odd.to_owned(), Some(vec![0, 255]))]),
+            error: Some(format!("{at} {odd}")),
+            ..work(Uuid::now_v7())
+        })
+        .collect();
+    let mut db = schema.pool.acquire().await.unwrap();
+    assert!(queue::enqueue_all(&mut db, &new).await.unwrap());
+    // One that is known keeps all others out, and is told apart one by one.
+    let again = [work(Uuid::now_v7()), new[7].clone()];
+    assert!(!queue::enqueue_all(&mut db, &again).await.unwrap());
+    let there: i64 = sqlx::query_scalar("select count(*) from compensations")
+        .fetch_one(&schema.pool)
+        .await
+        .unwrap();
+    assert_eq!(there, 300);
+    drop(db);
+    let claimed = queue::claim_turn(&schema.pool, State::Scheduled, Turn::Own, LEASE, 500)
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 300);
+    for (at, new) in new.iter().enumerate() {
+        let came = claimed.iter().find(|work| work.gid == new.gid).unwrap();
+        assert_eq!(
+            (&came.payload, &came.headers, &came.error),
+            (&new.payload, &new.headers, &new.error),
+            "{at}"
+        );
+    }
+    let mut history = History::default();
+    history.push(compensation::attempt::Attempt {
+        generation: 0,
+        attempt: 2,
+        lane: compensation::attempt::Lane::Retry,
+        started_at: chrono::Utc::now(),
+        duration_ms: 1,
+        worker: odd.to_owned(),
+        outcome: "failed".to_owned(),
+        error: Some(odd.to_owned()),
+        next_after_ms: None,
+    });
+    let again = Outcome::Again {
+        event: Event::FailedToRetry,
+        after: Duration::ZERO,
+    };
+    let failed: Vec<Ended<'_>> = claimed
+        .iter()
+        .map(|work| Ended {
+            history: &history,
+            error: Some(odd),
+            ..ended(work, &again)
+        })
+        .collect();
+    let mut db = schema.pool.acquire().await.unwrap();
+    assert!(queue::settle_all(&mut db, &failed).await.unwrap());
+    let claimed = queue::claim_turn(&schema.pool, State::Scheduled, Turn::Own, LEASE, 500)
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 300);
+    for work in claimed {
+        assert_eq!(
+            (&work.history, work.error.as_deref()),
+            (&history, Some(odd))
+        );
+    }
 }

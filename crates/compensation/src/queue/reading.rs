@@ -1,0 +1,78 @@
+//! What is open, for those who only look.
+
+use super::stored_state;
+use crate::{many, state::State};
+use sqlx::{MySqlConnection, MySqlPool};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// Gids in one statement.
+const GIDS_A_STATEMENT: usize = 1_000;
+
+/// Where this transaction's work stands; `None` where there is none.
+///
+/// # Errors
+/// What the database says.
+pub async fn state_of(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option<State>> {
+    sqlx::query_scalar!("select state from compensations where gid = ?", gid)
+        .fetch_optional(db)
+        .await?
+        .map(|name| stored_state(&name))
+        .transpose()
+}
+
+/// Those of `gids` that are open: whoever finds their reservations overdue leaves them alone.
+///
+/// # Errors
+/// What the database says.
+pub async fn open_among(db: &MySqlPool, gids: &[Uuid]) -> sqlx::Result<HashSet<Uuid>> {
+    let mut open = HashSet::new();
+    for gids in gids.chunks(GIDS_A_STATEMENT) {
+        let found = sqlx::query_scalar!(
+            r#"select open.gid as "gid: Uuid" from json_table(?, '$[*]' columns (gid char(32) path '$' error on error)) as asked
+               straight_join compensations as open force index (primary) on open.gid = unhex(asked.gid)
+               where open.state in ('scheduled', 'dead', 'archiving', 'held')"#,
+            many::ids(gids.iter().copied())
+        )
+        .fetch_all(db)
+        .await?;
+        open.extend(found);
+    }
+    Ok(open)
+}
+
+/// Gids and messages of a sale's open work after `after`, in the order of their gids.
+///
+/// # Errors
+/// What the database says.
+pub async fn open_of_sale(
+    db: &mut MySqlConnection,
+    sale: Uuid,
+    after: Uuid,
+    limit: u32,
+) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+    let rows = sqlx::query!(
+        r#"select gid as "gid: Uuid", payload from compensations
+           where sale_id = ? and state in ('scheduled', 'dead', 'archiving', 'held') and gid > ? order by gid limit ?"#,
+        sale,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.gid, row.payload)).collect())
+}
+
+/// How many pieces of work are in each open state, by the state's stored name.
+///
+/// # Errors
+/// What the database says.
+pub async fn backlog(db: &MySqlPool) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        "select state, count(*) as count from compensations
+         where state in ('scheduled', 'dead', 'archiving', 'held') group by state"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.state, row.count)).collect())
+}
