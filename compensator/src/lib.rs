@@ -4,6 +4,7 @@
 //! Everything here is safe while another process does the same: leases and claims keep them apart, and what must not be done twice
 //! is guarded where it is done.
 
+pub mod archive_watch;
 pub mod comparison;
 pub mod completed;
 pub mod fence_watch;
@@ -19,10 +20,11 @@ pub mod unfinished;
 pub mod watcher;
 
 use anyhow::Context as _;
+use archive_watch::ArchiveWatch;
 use comparison::Comparison;
 use compensation::{
     alerts::{Channels, Spool},
-    archive::Counting,
+    archive::{Counting, Expiry},
     log::LogFile,
     retention::Keep,
     watch::Bounds,
@@ -76,6 +78,8 @@ pub struct Scans {
     pub figures: Figures,
     /// Keeps the file of tries as whole as the table.
     pub log: LogInBoth,
+    /// Has people told when the archive does not answer.
+    pub archive: ArchiveWatch,
     /// Has people told when a figure is not as it should be.
     pub watch: Watch,
 }
@@ -91,6 +95,7 @@ impl Scans {
             redis,
             producer,
             foreign,
+            archive,
         } = servers.clone();
         let held_max = settings.admission.held_max;
         let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
@@ -130,6 +135,7 @@ impl Scans {
             old_records: OldRecords::new(
                 coordinator::Retention::new(db.clone(), kept(&settings.transaction)),
                 compensation::retention::Retention::new(db.clone(), kept_work(&settings.retention)),
+                Expiry::of_settings(db.clone(), archive.clone(), &settings.dlq.archive_keep_d),
                 leases.clone(),
             ),
             completed: Completed::new(db.clone()),
@@ -137,6 +143,12 @@ impl Scans {
             figures: Figures::new(db.clone()),
             log: LogInBoth::new(
                 LogFile::new(db.clone(), &settings.compensation),
+                db.clone(),
+                Spool::new(&settings.alerts.spool),
+                channels.clone(),
+            ),
+            archive: ArchiveWatch::new(
+                archive,
                 db.clone(),
                 Spool::new(&settings.alerts.spool),
                 channels.clone(),
@@ -191,6 +203,7 @@ impl Scans {
         schedule.every(FIGURES, self.figures).await?;
         schedule.every(LOGGED, self.log).await?;
         schedule.every(WATCHED, self.watch).await?;
+        schedule.every(WATCHED, self.archive).await?;
         Ok(schedule)
     }
 }

@@ -1,8 +1,9 @@
 //! What nobody can ask for again, removed a few rows at a time so that those who work never wait: finished transactions, settled work,
-//! lines of its log, alerts that arrived.
+//! lines of its log, alerts that arrived, and what was handled in the archive.
 
 use crate::schedule::Scan;
 use anyhow::Context as _;
+use compensation::archive::Expiry;
 use ordering::leases::{Held, Leases};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct OldRecords {
     transactions: coordinator::Retention,
     work: compensation::retention::Retention,
+    archive: Expiry,
     leases: Leases,
 }
 
@@ -26,13 +28,29 @@ impl OldRecords {
     pub const fn new(
         transactions: coordinator::Retention,
         work: compensation::retention::Retention,
+        archive: Expiry,
         leases: Leases,
     ) -> Self {
         Self {
             transactions,
             work,
+            archive,
             leases,
         }
+    }
+}
+
+impl OldRecords {
+    /// Last: an archive that is down keeps nothing else from going.
+    async fn archived(&self) -> anyhow::Result<()> {
+        for _ in 0..BATCHES {
+            if self.archive.run_batch().await? == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.archive.sweep().await?;
+        Ok(())
     }
 }
 
@@ -47,7 +65,7 @@ impl Scan for OldRecords {
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok::<_, sqlx::Error>(())
+            anyhow::Ok(self.archived().await?)
         };
         match self
             .leases
@@ -55,7 +73,7 @@ impl Scan for OldRecords {
             .await
             .context("MySQL gives no lease")?
         {
-            Held::Done(done) => done.context("MySQL does not let old records be removed"),
+            Held::Done(done) => done.context("old records cannot be removed"),
             Held::Busy | Held::Lost => Ok(()),
         }
     }
