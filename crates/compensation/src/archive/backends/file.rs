@@ -301,3 +301,93 @@ fn tempfile_in(folder: &Path) -> io::Result<()> {
 fn away(cause: io::Error) -> StoreError {
     StoreError::away(ArchiveStorage::File, cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::headers::Headers;
+
+    fn record(payload: &[u8]) -> Record {
+        Record {
+            id: Uuid::new_v4(),
+            generation: 0,
+            error: "no order".to_owned(),
+            history: serde_json::json!([]),
+            headers: Headers(vec![("none".to_owned(), None)]),
+            payload: payload.to_vec(),
+            key: None,
+            tombstone: false,
+        }
+    }
+
+    fn files(folder: &Path) -> Files {
+        Files::new(&Dlq {
+            archive_file: folder.join("made").join("archive.jsonl"),
+            archive_file_max_mb: 1,
+            ..Dlq::default()
+        })
+        .unwrap()
+    }
+
+    async fn location(files: &Files, record: &Record) -> String {
+        let kept = files.keep(record).await.unwrap();
+        kept.location().unwrap().to_owned()
+    }
+
+    /// Caught: the half line not ended (the next line was unreadable).
+    #[tokio::test]
+    async fn half_a_line_that_somebody_left_spoils_neither_what_was_before_nor_what_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        let mut kept = Vec::new();
+        for payload in [&b"\xff\n\0"[..], b"second", b""] {
+            let record = record(payload);
+            let at = location(&files, &record).await;
+            let path = at.rsplit_once(PLACE).unwrap().0;
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(b"{\"id\": half").unwrap();
+            kept.push((at, record));
+        }
+        for (at, record) in kept {
+            assert_eq!(files.read(record.id, &at).await.unwrap(), record);
+            let another = files.read(Uuid::new_v4(), &at).await;
+            assert!(matches!(another, Err(StoreError::Elsewhere { .. })));
+        }
+    }
+
+    /// Caught: the size asked before the lock, and not under it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_fill_one_file_after_another_and_every_line_is_where_it_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let records: Vec<_> = (0..24).map(|at| record(&vec![at; 150_000])).collect();
+        let writers: Vec<_> = (0..4).map(|_| files(folder.path())).collect();
+        let keeping = records.iter().enumerate().map(|(at, record)| {
+            let files = &writers[at % writers.len()];
+            async move { location(files, record).await }
+        });
+        let locations = futures::future::join_all(keeping).await;
+        for (at, record) in locations.iter().zip(&records) {
+            assert_eq!(writers[0].read(record.id, at).await.unwrap(), *record);
+        }
+        let all = writers[0].0.all().unwrap();
+        assert_eq!(all.len(), 5, "{all:?}: five lines of 200,000 bytes each");
+        for path in all {
+            assert!(fs::metadata(path).unwrap().len() <= 1024 * 1024);
+        }
+    }
+
+    /// Rows of older builds name lines in the file without a day, and lines without a generation.
+    #[tokio::test]
+    async fn what_an_older_build_wrote_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive.jsonl");
+        let id = Uuid::new_v4();
+        let line = format!(
+            "{{\"id\":\"{id}\",\"error\":\"e\",\"history\":[],\"headers\":[],\"payload\":\"/w==\",\"tombstone\":false}}\n"
+        );
+        fs::write(&path, line).unwrap();
+        let at = format!("{}{PLACE}0", path.display());
+        let read = files(folder.path()).read(id, &at).await.unwrap();
+        assert_eq!((read.payload, read.key), (vec![0xff], None));
+    }
+}

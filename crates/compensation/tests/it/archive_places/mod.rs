@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use testkit::{eventually, mysql::Schema, postgres_server::PostgresServer, proxy::Proxy};
 use uuid::Uuid;
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 /// What tests let stand for a year: a second in which nothing is removed.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -325,7 +325,7 @@ async fn orphans_go(place: &Place<'_>) {
 /// What keeps the messages of one kind of place.
 enum Server {
     Mysql,
-    Postgres(PostgresServer),
+    Postgres(Box<PostgresServer>),
     S3(S3Server),
     File,
 }
@@ -345,7 +345,7 @@ impl Server {
     async fn start(storage: ArchiveStorage) -> Self {
         match storage {
             ArchiveStorage::Mysql => Self::Mysql,
-            ArchiveStorage::Postgres => Self::Postgres(PostgresServer::start().await),
+            ArchiveStorage::Postgres => Self::Postgres(Box::new(PostgresServer::start().await)),
             ArchiveStorage::S3 => Self::S3(S3Server::start().await),
             ArchiveStorage::File => Self::File,
         }
@@ -381,14 +381,14 @@ impl<'a> Place<'a> {
                 settings.archive_storage = ArchiveStorage::Postgres;
                 settings.archive_postgres.host = proxy.address().ip().to_string();
                 settings.archive_postgres.port = proxy.address().port();
-                settings.archive_postgres.user = "test".to_owned();
+                settings.archive_postgres.user = String::from("test");
                 settings.archive_postgres.name = name;
                 Some(proxy)
             }
             Server::S3(s3) => {
                 let proxy = proxied(s3.address()).await;
                 settings.archive_storage = ArchiveStorage::S3;
-                settings.archive_s3.bucket = BUCKET.to_owned();
+                settings.archive_s3.bucket = String::from(BUCKET);
                 settings.archive_s3.endpoint = format!("http://{}", proxy.address());
                 settings.archive_s3.allow_http = true;
                 settings.archive_s3.access_key = Secret::new(ACCESS_KEY);
@@ -436,23 +436,21 @@ impl<'a> Place<'a> {
     }
 
     fn down(&self) {
-        match &self.proxy {
-            Some(proxy) => proxy.cut(),
-            None => {
-                fs::rename(self.letters(), self.folder.path().join("aside")).unwrap();
-                // Where the folder was is none.
-                fs::write(self.letters(), "").unwrap();
-            }
+        if let Some(proxy) = &self.proxy {
+            proxy.cut();
+        } else {
+            fs::rename(self.letters(), self.folder.path().join("aside")).unwrap();
+            // Where the folder was is none.
+            fs::write(self.letters(), "").unwrap();
         }
     }
 
     fn up(&self) {
-        match &self.proxy {
-            Some(proxy) => proxy.open(),
-            None => {
-                fs::remove_file(self.letters()).unwrap();
-                fs::rename(self.folder.path().join("aside"), self.letters()).unwrap();
-            }
+        if let Some(proxy) = &self.proxy {
+            proxy.open();
+        } else {
+            fs::remove_file(self.letters()).unwrap();
+            fs::rename(self.folder.path().join("aside"), self.letters()).unwrap();
         }
     }
 
