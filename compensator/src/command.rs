@@ -15,6 +15,7 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use compensation::archive;
 use compensation::{report::Week, watch::Bounds};
 use ordering::leases::Leases;
 use service_kit::settings::Settings;
@@ -102,7 +103,8 @@ impl Command {
         match self {
             Self::Retention => {
                 let db = mysql(settings, stop).await?;
-                let mut scan = old_records(settings, &db, &leases(settings, &db));
+                let archive = archive::Store::new(&settings.dlq, db.clone())?;
+                let mut scan = old_records(settings, &db, &archive, &leases(settings, &db));
                 free(&mut scan).await
             }
             Self::WeeklyReport { week } => {

@@ -7,6 +7,7 @@
 //! is guarded where it is done.
 
 pub mod command;
+pub mod archive_watch;
 pub mod comparison;
 pub mod completed;
 pub mod fence_watch;
@@ -25,10 +26,11 @@ pub mod watcher;
 pub mod weekly;
 
 use anyhow::Context as _;
+use archive_watch::ArchiveWatch;
 use comparison::{Comparison, OnDrift};
 use compensation::{
     alerts::{Channels, Spool},
-    archive::Counting,
+    archive::{Counting, Expiry, Store},
     log::LogFile,
     report::TriesKept,
     retention::Keep,
@@ -94,6 +96,8 @@ pub struct Scans {
     pub figures: Figures,
     /// Keeps the file of tries as whole as the table.
     pub log: LogInBoth,
+    /// Has people told when the archive does not answer.
+    pub archive: ArchiveWatch,
     /// Has people told when a figure is not as it should be.
     pub watch: Watch,
     /// Cancels what nobody paid for.
@@ -113,6 +117,7 @@ impl Scans {
             redis,
             producer,
             foreign,
+            archive,
         } = servers.clone();
         let held_max = settings.admission.held_max;
         let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
@@ -149,12 +154,18 @@ impl Scans {
                 ),
                 leases.clone(),
             ),
-            old_records: old_records(settings, &db, &leases),
+            old_records: old_records(settings, &db, &archive, &leases),
             completed: Completed::new(db.clone()),
             grouping: Grouping::new(Counting::new(db.clone())),
             figures: Figures::new(db.clone()),
             log: LogInBoth::new(
                 LogFile::new(db.clone(), &settings.compensation),
+                db.clone(),
+                Spool::new(&settings.alerts.spool),
+                channels.clone(),
+            ),
+            archive: ArchiveWatch::new(
+                archive,
                 db.clone(),
                 Spool::new(&settings.alerts.spool),
                 channels.clone(),
@@ -221,6 +232,7 @@ impl Scans {
                 .every(Duration::from_secs(pace.unpaid_orders_s), self.unpaid)
                 .await?;
         }
+        schedule.every(WATCHED, self.archive).await?;
         Ok(schedule)
     }
 }
@@ -239,10 +251,16 @@ fn unpaid(
     })
 }
 
-fn old_records(settings: &Settings, db: &MySqlPool, leases: &Leases) -> OldRecords {
+fn old_records(
+    settings: &Settings,
+    db: &MySqlPool,
+    archive: &Store,
+    leases: &Leases,
+) -> OldRecords {
     OldRecords::new(
         coordinator::Retention::new(db.clone(), kept(&settings.transaction)),
         compensation::retention::Retention::new(db.clone(), kept_work(&settings.retention)),
+        Expiry::of_settings(db.clone(), archive.clone(), &settings.dlq.archive_keep_d),
         leases.clone(),
     )
 }

@@ -1,11 +1,12 @@
 //! What nobody can ask for again, removed a few rows at a time so that those who work never wait: finished transactions, settled work,
-//! lines of its log, alerts that arrived.
+//! lines of its log, alerts that arrived, and what was handled in the archive.
 
 use crate::{
     findings::Findings,
     schedule::{Scan, under_lease},
 };
 use anyhow::Context as _;
+use compensation::archive::{Expiry, StoreError};
 use ordering::leases::Leases;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct OldRecords {
     transactions: coordinator::Retention,
     work: compensation::retention::Retention,
+    archive: Expiry,
     leases: Leases,
 }
 
@@ -27,11 +29,13 @@ impl OldRecords {
     pub const fn new(
         transactions: coordinator::Retention,
         work: compensation::retention::Retention,
+        archive: Expiry,
         leases: Leases,
     ) -> Self {
         Self {
             transactions,
             work,
+            archive,
             leases,
         }
     }
@@ -56,7 +60,12 @@ impl OldRecords {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        let archived = self
+            .archived()
+            .await
+            .context("what was handled in the archive is not removed yet")?;
         let mut findings = Findings::nothing()
+            .count("archived", archived)
             .count("transactions", transactions)
             .count("settled_work_tries_and_alerts", work);
         if transactions + work > 0 {
@@ -64,11 +73,32 @@ impl OldRecords {
                 "Removed {transactions} old transactions, and {work} rows of settled work, tries and alerts"
             ));
         }
-        Ok(match (more, transactions + work) {
+        if archived > 0 {
+            findings = findings.did(format!(
+                "Removed {archived} rows and messages from the archive"
+            ));
+        }
+        Ok(match (more, transactions + work + archived) {
             (true, _) => findings.found("There is more to remove: the next turn goes on"),
             (false, 0) => findings.found("Nothing is old enough to be removed"),
             (false, _) => findings.found("Nothing more is old enough to be removed"),
         })
+    }
+}
+
+impl OldRecords {
+    /// Last: an archive that is down keeps nothing else from going. How many rows, and messages that no row named.
+    async fn archived(&self) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for _ in 0..BATCHES {
+            let batch = self.archive.run_batch().await?;
+            removed += batch;
+            if batch == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(removed + self.archive.sweep().await?)
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use compensation::{
     archive::{
-        self, ArchivedOrder, Envelope, Kind, Store, Subject, ToArchive,
+        self, ArchivedOrder, Envelope, Kept, Kind, Subject, ToArchive,
         listing::{self, Filter, Paging},
         transaction::{self, COMPLETED, NOT_KNOWN, Open, StuckTransaction, Uncompensated},
     },
@@ -71,7 +71,7 @@ fn order(id: Uuid) -> ToArchive {
 }
 
 async fn put(schema: &Schema, what: &ToArchive) {
-    let kept = Store::Mysql.keep(what).await.unwrap();
+    let kept = Kept::in_row(what);
     let mut db = schema.pool.acquire().await.unwrap();
     archive::put(&mut db, what, &kept).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use compensation::{
     archive::{
-        self, ArchivedOrder, Counting, Envelope, Store, Subject, ToArchive, forget,
+        self, ArchivedOrder, Counting, Envelope, Kept, Subject, ToArchive, forget,
         groups::{self, Group, Paging, Shown, Sort},
         listing::{self, Filter},
     },
@@ -40,7 +40,7 @@ fn failed(id: Uuid, error: &str) -> ToArchive {
 
 async fn put(db: &MySqlPool, id: Uuid, error: &str) -> sqlx::Result<()> {
     let what = failed(id, error);
-    let kept = Store::Mysql.keep(&what).await.unwrap();
+    let kept = Kept::in_row(&what);
     let mut db = db.acquire().await?;
     archive::put(&mut db, &what, &kept).await
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod archive;
+mod archive_places;
 mod groups;
 mod listing;
 mod log;
