@@ -2,7 +2,7 @@
 //!
 //! What is to be given up waits meanwhile, and none of its tries is used up; messages that are no orders go into the table.
 
-use crate::schedule::Scan;
+use crate::{findings::Findings, schedule::Scan};
 use anyhow::bail;
 use chrono::Utc;
 use compensation::{
@@ -95,14 +95,15 @@ impl Scan for ArchiveWatch {
 
     async fn run_once(&mut self) -> anyhow::Result<Findings> {
         match self.store.ping().await {
-            Ok(()) => self.tell_that_it_is_back().await,
+            Ok(()) => self.tell_that_it_is_back().await?,
             // Others tell of MySQL.
-            Err(StoreError::Database(_)) => Ok(()),
+            Err(StoreError::Database(_)) => {}
             Err(cause) => {
                 let why = format!("{:#}", anyhow::Error::new(cause));
                 self.tell_of_trouble(&why).await?;
                 bail!("{why}")
             }
         }
+        Ok(Findings::nothing())
     }
 }

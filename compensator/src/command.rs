@@ -133,7 +133,7 @@ impl Command {
             }
             Self::Drift { repair } => {
                 let scans = scans(settings, stop).await?;
-                drift(scans, repair).await
+                Box::pin(drift(scans, repair)).await
             }
             Self::UnpaidOrders => {
                 let mut scan = scans(settings, stop).await?.unpaid;

@@ -6,8 +6,8 @@
 //! Everything here is safe while another process does the same: leases and claims keep them apart, and what must not be done twice
 //! is guarded where it is done.
 
-pub mod command;
 pub mod archive_watch;
+pub mod command;
 pub mod comparison;
 pub mod completed;
 pub mod fence_watch;

@@ -344,7 +344,7 @@ impl Generation {
     fn of(tries: &[Attempt], operations: &[Operation]) -> Self {
         let generation = tries.first().map_or(0, |attempt| attempt.generation);
         // The latest replay of which its item was begun: what was undone or refused began nothing.
-        let began = |item: &Item| {
+        let went_on = |item: &Item| {
             item.generation == generation
                 && matches!(
                     item.state.as_str(),
@@ -354,7 +354,7 @@ impl Generation {
         let begun = operations
             .iter()
             .find(|operation| {
-                operation.kind == operations::Kind::Replay && operation.items.iter().any(began)
+                operation.kind == operations::Kind::Replay && operation.items.iter().any(went_on)
             })
             .filter(|_| generation > 0);
         Self {

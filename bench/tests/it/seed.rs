@@ -4,7 +4,7 @@ use bench::seed::{self, Wanted};
 use chrono::Utc;
 use compensation::{
     archive::{
-        self, Counting, Envelope, Store, Subject, ToArchive,
+        self, Counting, Envelope, Kept, Subject, ToArchive,
         groups::{self, Paging, Shown, Sort},
     },
     attempt::History,
@@ -41,7 +41,7 @@ async fn really_archived(db: &MySqlPool) -> Uuid {
         held: false,
         first_failed_at: Utc::now(),
     };
-    let kept = Store::Mysql.keep(&what).await.unwrap();
+    let kept = Kept::in_row(&what);
     let mut db = db.acquire().await.unwrap();
     archive::put(&mut db, &what, &kept).await.unwrap();
     what.id

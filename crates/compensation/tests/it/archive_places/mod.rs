@@ -100,7 +100,7 @@ async fn untouched(place: &Place<'_>) {
     let listed = listing::page(&place.schema.pool, &Filter::default(), paging)
         .await
         .unwrap();
-    assert_eq!(listed.len(), kept.len());
+    assert_eq!(listed.rows.len(), kept.len());
 }
 
 /// A process that died between the place and the row keeps it again.

@@ -180,7 +180,7 @@ async fn asked_for_twice_it_is_one_operation_and_another_one_needs_another_id() 
     // Whoever went back and corrected the terms is not told that the old ones are what was asked for.
     let terms = std::mem::replace(
         &mut asking.terms,
-        Terms::new(1, true, 0, Duration::from_secs(60)).unwrap(),
+        Terms::new(1, true, 0, Duration::from_mins(1)).unwrap(),
     );
     assert!(matches!(
         asking.ask(&schema.pool).await,
