@@ -6,8 +6,9 @@ use compensation::{
     queue::{self, Claimed},
 };
 use futures::future::join_all;
+use service_kit::kafka::SendError;
 use std::collections::HashSet;
-use tracing::warn;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 /// One to be published.
@@ -77,7 +78,10 @@ impl Tools {
                 headers.to_kafka(),
             )
             .await;
-        if let Err(cause) = sent {
+        if matches!(sent, Err(SendError::TooLarge)) {
+            // Nothing would ever change that; all of it is in MySQL.
+            error!(order.id = %work.order_id, "The dead letter of order {} is too large for Kafka: it goes on without a copy there", work.order_id);
+        } else if let Err(cause) = sent {
             warn!(order.id = %work.order_id, "Kafka did not take the dead letter of order {}, it is sent again: {cause}", work.order_id);
             return None;
         }

@@ -4,7 +4,7 @@
 //! An order goes into the retry queue, or is found there; one that only the dead-letter topic knows begins as a dead letter. What
 //! is no order is archived as it came. Taken in again it changes nothing.
 
-use super::{Step, Tools, telling, trouble, work_in::FirstTry};
+use super::{Step, Tools, standstill::Standstill, telling, trouble, work_in::FirstTry};
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, Utc};
 use compensation::{
@@ -26,7 +26,7 @@ use sqlx::MySqlConnection;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 use uuid::Uuid;
 
 /// Messages taken in by one transaction.
@@ -88,19 +88,14 @@ impl Intake {
                     Err(cause) => debug!("Kafka client: {cause}"),
                 }
             }
-            let mut trouble = None;
+            let mut standstill = Standstill::default();
             while let Err(cause) = self.take_all(&messages).await {
-                let now = format!("{cause:#}");
-                if trouble.as_ref() != Some(&now) {
-                    warn!(
-                        "What failed is not taken in, it stays on its topic and is tried again: {now}"
-                    );
-                }
-                trouble = Some(now);
+                standstill.note(&self.tools, &cause).await;
                 if stop.run_until_cancelled(sleep(AGAIN_AFTER)).await.is_none() {
                     return;
                 }
             }
+            standstill.over(&self.tools).await;
             self.tools.passed(Step::TakenIn).await;
             self.commit(&messages).await;
         }
@@ -228,6 +223,8 @@ struct Came {
     value: Option<Vec<u8>>,
     headers: Headers,
     place: String,
+    /// As the broker says, whatever it means.
+    stamp: Option<i64>,
     at: DateTime<Utc>,
 }
 
@@ -244,6 +241,7 @@ impl Came {
                 message.partition(),
                 message.offset()
             ),
+            stamp: at,
             at: at
                 .and_then(DateTime::from_timestamp_millis)
                 .filter(|at| (1971..2038).contains(&at.year()))
@@ -315,7 +313,7 @@ impl Came {
             part(self.key.as_deref());
             part(self.value.as_deref());
         } else {
-            let lies = format!("{} {}", self.place, self.at.timestamp_millis());
+            let lies = format!("{} {:?}", self.place, self.stamp);
             part(Some(lies.as_bytes()));
         }
         let mut id = [0; 16];
@@ -356,7 +354,7 @@ impl Tools {
         let kept = self.store.keep_now(&what).await?;
         archive::put(&mut *db, &what, &kept).await?;
         self.tell(db, &telling::no_order(id, &came.place)).await?;
-        error!(archive.id = %id, "The message at {} is no order, it was archived: {error}", came.place);
+        error!(archive.id = %id, "The message at {} is no order, it was archived: {}", came.place, telling::shown(&error));
         Ok(())
     }
 }

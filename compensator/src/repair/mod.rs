@@ -17,6 +17,7 @@ mod policy_watch;
 mod replays;
 mod retry_lane;
 mod settling;
+mod standstill;
 mod step;
 mod stuck;
 mod telling;

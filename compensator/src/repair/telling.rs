@@ -4,6 +4,7 @@ use super::Tools;
 use compensation::{
     alerts::{Alert, Severity, outbox},
     archive::transaction::StuckTransaction,
+    fingerprint::Cause,
     queue::Claimed,
 };
 use sqlx::MySqlConnection;
@@ -127,15 +128,14 @@ fn occasion(work: &Claimed) -> String {
     format!("{} {}", work.gid, work.history.tries())
 }
 
-/// The error's words without numbers and quoted values: those may be a buyer's.
-fn shown(error: &str) -> String {
-    let mut quoted = false;
-    let words = error.chars().take(ERROR_AT_MOST).filter(|letter| {
-        let quote = matches!(letter, '\'' | '"' | '`');
-        quoted ^= quote;
-        !quoted && !quote && !letter.is_ascii_digit()
-    });
-    words.collect()
+/// The error's words without what differs from order to order: that may be a buyer's. No word with an at sign is left either.
+pub(super) fn shown(error: &str) -> String {
+    let pattern = Cause::of("", None, error).pattern;
+    let words: Vec<&str> = pattern
+        .split(' ')
+        .filter(|word| !word.contains('@'))
+        .collect();
+    words.join(" ").chars().take(ERROR_AT_MOST).collect()
 }
 
 #[cfg(test)]
@@ -146,7 +146,18 @@ mod tests {
     fn an_error_leaves_the_house_without_what_it_quotes() {
         assert_eq!(
             shown("1062: Duplicate entry 'ada@example.org' for key \"users\" at 7"),
-            ": Duplicate entry  for key  at "
+            "1062: Duplicate entry <text> for key \"users\" at <number>"
         );
+        for said in [
+            "Duplicate entry 'O'Brien@example.org' for key 'users'",
+            "can't find 'ada@example.org' here",
+            "receiver ada@example.org said no",
+        ] {
+            let shown = shown(said);
+            assert!(
+                !shown.contains("example") && !shown.contains("ada"),
+                "{shown}"
+            );
+        }
     }
 }

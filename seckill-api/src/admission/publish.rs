@@ -52,8 +52,8 @@ impl Publisher {
     ) -> Result<(), Problem> {
         match self.send(reserved.order, reserved.message, trace).await {
             Ok(()) => Ok(()),
-            Err(SendError::Refused(cause)) => {
-                self.warn(reserved.order, &cause);
+            Err(refused @ (SendError::Refused(_) | SendError::TooLarge)) => {
+                self.warn(reserved.order, &refused);
                 Err(self.withdraw(reserved).await)
             }
             Err(SendError::Unknown(cause)) => {

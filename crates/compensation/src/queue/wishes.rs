@@ -51,18 +51,14 @@ pub async fn give_up(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option
     let Ok(becomes) = state.on(Event::AskedToGiveUp) else {
         return Ok(Some(state));
     };
-    if becomes != state {
-        sqlx::query!(
-            "update compensations set state = ?, due_at = utc_timestamp(3), claim = null where gid = ?",
-            becomes.as_str(),
-            gid
-        )
-        .execute(&mut *db)
-        .await?;
-    }
-    sqlx::query!("update compensations set given_up = 1 where gid = ?", gid)
-        .execute(db)
-        .await?;
+    // Also the claim of who is just putting it away, and would hold its units: it finds the wish when it begins anew.
+    sqlx::query!(
+        "update compensations set state = ?, given_up = 1, due_at = utc_timestamp(3), claim = null where gid = ?",
+        becomes.as_str(),
+        gid
+    )
+    .execute(db)
+    .await?;
     Ok(Some(state))
 }
 

@@ -6,6 +6,7 @@ use rdkafka::{
     error::KafkaError,
     message::OwnedHeaders,
     producer::{FutureProducer, FutureRecord, Producer as _},
+    types::RDKafkaErrorCode,
     util::Timeout,
 };
 use std::{sync::Arc, time::Duration};
@@ -16,9 +17,17 @@ pub enum SendError {
     /// It was never taken for sending: it surely is not on the topic.
     #[error("the message was refused before it was sent")]
     Refused(#[source] KafkaError),
+    /// It is larger than the client or the broker takes, and always will be.
+    #[error("the message is too large for Kafka")]
+    TooLarge,
     /// It was taken and not acknowledged: it may be on the topic, now or later.
     #[error("the message was not acknowledged")]
     Unknown(#[source] KafkaError),
+}
+
+/// Says nothing of whether Kafka is well.
+fn is_too_large(cause: &KafkaError) -> bool {
+    cause.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
 /// Publishes messages. Cloning shares it.
@@ -76,6 +85,7 @@ impl Producer {
             .payload(payload)
             .headers(headers);
         let sent = match self.inner.send_result(record) {
+            Err((cause, _)) if is_too_large(&cause) => return Err(SendError::TooLarge),
             Err((cause, _)) => {
                 self.breaker.failed();
                 return Err(SendError::Refused(cause));
@@ -87,6 +97,7 @@ impl Producer {
                 self.breaker.succeeded();
                 Ok(())
             }
+            Ok(Err((cause, _))) if is_too_large(&cause) => Err(SendError::TooLarge),
             Ok(Err((cause, _))) => {
                 self.breaker.failed();
                 Err(SendError::Unknown(cause))
