@@ -233,7 +233,7 @@ async fn a_payload_that_cannot_be_read_does_not_hide_the_rest() {
     let browser = app.browser(OperatorRole::Viewer).await;
     let page = browser.get(&format!("/archives/{}", failed.id)).await;
     assert_eq!(page.status, 200);
-    page.shows("It cannot be read: the archive file");
+    page.shows("It cannot be read: the archive in file has nothing at");
     page.shows("Lock wait timeout exceeded");
 }
 
