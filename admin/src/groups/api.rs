@@ -39,8 +39,8 @@ pub(crate) struct Row {
     total: u64,
     first_seen_at: DateTime<Utc>,
     last_seen_at: DateTime<Utc>,
-    /// The latest row.
-    example_id: Uuid,
+    /// The latest row; none where it failed for another cause since.
+    example_id: Option<Uuid>,
 }
 
 /// The groups with open rows, unless all are asked for; those with the most open rows first, unless the latest are.

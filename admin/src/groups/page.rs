@@ -36,7 +36,7 @@ struct Card {
     /// The list of its rows: those that are open, or all where none is.
     link: String,
     all: String,
-    example: String,
+    example: Option<String>,
     fingerprint: String,
     step: String,
     code: Option<String>,
@@ -135,7 +135,7 @@ impl Card {
         Self {
             link: list_of(group.fingerprint, asks.then_some(Stands::Open)),
             all: list_of(group.fingerprint, None),
-            example: format!("/archives/{}", group.example_id),
+            example: group.example_id.map(|id| format!("/archives/{id}")),
             fingerprint: group.fingerprint.to_string(),
             why: group.cause.why_grouped(),
             step: group.cause.step,

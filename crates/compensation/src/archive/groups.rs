@@ -29,8 +29,8 @@ pub struct Group {
     pub first_seen_at: DateTime<Utc>,
     /// When the latest was given up.
     pub last_seen_at: DateTime<Utc>,
-    /// The latest.
-    pub example_id: Uuid,
+    /// The latest; none where it failed for another cause since.
+    pub example_id: Option<Uuid>,
 }
 
 /// What comes first.
@@ -71,7 +71,9 @@ pub struct Paging {
 }
 
 const COLUMNS: &str = "select fingerprint, version, step, error_code, pattern, open_rows, all_rows, first_seen_at, last_seen_at, \
-     example_id from failure_groups where ";
+     (select id from failed_order_archives as latest
+      where latest.id = failure_groups.example_id and latest.fingerprint = failure_groups.fingerprint) as example_id
+     from failure_groups where ";
 
 /// One page.
 ///
@@ -188,7 +190,7 @@ struct Row {
     all_rows: i64,
     first_seen_at: DateTime<Utc>,
     last_seen_at: DateTime<Utc>,
-    example_id: Uuid,
+    example_id: Option<Uuid>,
 }
 
 impl From<Row> for Group {
