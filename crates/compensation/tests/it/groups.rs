@@ -143,6 +143,12 @@ async fn a_row_is_counted_in_the_group_of_its_latest_cause_open_until_it_is_hand
         .unwrap()
         .unwrap();
     assert_eq!(seen.example_id, Some(one), "the latest");
+    let left = groups::find(db, row.cause().fingerprint()).await.unwrap();
+    assert_ne!(
+        left.unwrap().example_id,
+        Some(one),
+        "of another group by now"
+    );
     let mut tx = db.begin().await.unwrap();
     forget(&mut tx, &[one, three, Uuid::now_v7()])
         .await
