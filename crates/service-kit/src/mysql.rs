@@ -87,6 +87,15 @@ impl PoolOf {
     }
 }
 
+/// Lets a session that was allowed longer silences end like the others of a pool.
+///
+/// # Errors
+/// What the server says.
+pub async fn silent_as_others(session: &mut MySqlConnection) -> sqlx::Result<()> {
+    let setting = format!("set session wait_timeout = {}", SILENT_AT_MOST.as_secs());
+    session.execute(AssertSqlSafe(setting)).await.map(drop)
+}
+
 /// Looks whether a commit survives a power cut: flush at commit, synced binary log when there is one, strict mode.
 ///
 /// # Errors

@@ -230,7 +230,7 @@ async fn orders_that_fail_alike_are_put_off_together_and_follow_once_one_does_no
     coupons.always("try", Behaviour::Skip(Then::Status(500)));
     let settings = world.with_coupons_and(
         &coupons,
-        "max_retries: 3, budget: { floor_per_s: 1000 }, \
+        "max_retries: 20, budget: { floor_per_s: 1000 }, \
          breaker: { orders: 10, first_wait_s: 0.5, max_wait_s: 1, release_per_s: 20, release_at_most_per_s: 100 }",
     );
     let repair = world.repair(&settings).await;
