@@ -3,9 +3,11 @@
 //!
 //! It judges nothing: that is the auditor's.
 //!
-//! Beside the buyers, who know only HTTP, stand the coordinator's scenarios, which drive the product's crates directly.
+//! Beside the buyers, who know only HTTP, stand the coordinator's and the compensation's scenarios, which drive the product's crates
+//! directly.
 
 pub mod buyers;
+pub mod compensation;
 pub mod coordinator;
 pub mod http;
 pub mod report;

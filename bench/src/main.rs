@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use auditor::journal::Journal;
 use bench::{
     buyers::{self, Load, Progress, Remark},
+    compensation,
     coordinator::{self, Scenario},
     secrets::Minter,
     stage::{self, Endpoints, SaleTerms},
@@ -32,6 +33,21 @@ enum Loads {
     Buyers(Buyers),
     /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
     Coordinator(Coordinator),
+    /// Measures what repairs failed orders. Empties the database and the stock node it is given.
+    Compensation(Compensation),
+}
+
+#[derive(Args)]
+struct Compensation {
+    /// What to measure; everything when nothing is named.
+    #[arg(value_enum)]
+    scenarios: Vec<compensation::Scenario>,
+    /// The settings of the processes.
+    #[arg(long)]
+    config: PathBuf,
+    /// Where a JSON row is appended for each scenario.
+    #[arg(long)]
+    results: PathBuf,
 }
 
 #[derive(Args)]
@@ -102,6 +118,7 @@ async fn main() -> ExitCode {
     let loaded = match Options::parse().load {
         Loads::Buyers(options) => send_buyers(options).await,
         Loads::Coordinator(options) => measure_coordinator(options).await,
+        Loads::Compensation(options) => measure_compensation(options).await,
     };
     match loaded {
         Ok(()) => ExitCode::SUCCESS,
@@ -168,6 +185,18 @@ async fn measure_coordinator(options: Coordinator) -> anyhow::Result<()> {
         seconds: options.seconds,
     };
     coordinator::run(&wanted, |line| println!("{line}")).await
+}
+
+async fn measure_compensation(options: Compensation) -> anyhow::Result<()> {
+    let scenarios = if options.scenarios.is_empty() {
+        compensation::Scenario::ALL.to_vec()
+    } else {
+        options.scenarios
+    };
+    compensation::run(&scenarios, &options.config, &options.results, |line| {
+        println!("{line}");
+    })
+    .await
 }
 
 async fn print(progress: Arc<Progress>) {
