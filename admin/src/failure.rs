@@ -1,6 +1,9 @@
 //! Pages that could not be had. What programs get instead is a [`Problem`].
 
-use crate::view::{self, Page};
+use crate::{
+    doubt::Doubt,
+    view::{self, Page},
+};
 use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -37,6 +40,15 @@ impl ErrorPage {
             StatusCode::NOT_FOUND,
             "Not found",
             format!("There is no such {what}."),
+        )
+    }
+
+    /// 503: it is not known, or cannot be shown, what became of it.
+    pub fn in_doubt(doubt: Doubt) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "MySQL does not answer",
+            doubt.sentence(),
         )
     }
 
@@ -96,8 +108,11 @@ impl IntoResponse for Failure {
         match self {
             Self::Page(page) => page.into_response(),
             Self::Database(cause) => {
+                let doubt = Doubt::of(&cause);
                 error!("MySQL failed: {:#}", anyhow::Error::new(cause));
-                ErrorPage::unavailable().into_response()
+                doubt
+                    .map_or_else(ErrorPage::unavailable, ErrorPage::in_doubt)
+                    .into_response()
             }
             Self::Internal(cause) => {
                 error!("A page failed: {cause:#}");
@@ -114,12 +129,13 @@ impl IntoResponse for Failure {
 
 /// A database that failed, for programs.
 pub(crate) fn database(cause: sqlx::Error) -> Problem {
+    let doubt = Doubt::of(&cause);
     error!("MySQL failed: {:#}", anyhow::Error::new(cause));
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        "MySQL does not answer; nothing was done",
-    )
+    let (code, detail) = doubt.map_or(
+        ("unavailable", "MySQL does not answer; nothing was done"),
+        |doubt| (doubt.code(), doubt.sentence()),
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
 }
 
 /// 404, for programs.

@@ -12,6 +12,7 @@ mod audit;
 mod compensator_watch;
 mod cookie;
 mod cursor;
+mod doubt;
 mod failure;
 mod frame;
 mod groups;
@@ -24,6 +25,7 @@ mod operators;
 mod password;
 mod policy;
 mod replay;
+mod reports;
 mod routes;
 mod start;
 mod transactions;
@@ -34,7 +36,10 @@ pub use compensator_watch::CompensatorWatch;
 pub use routes::router;
 
 use anyhow::Context as _;
-use compensation::policy::{Policy, Terms};
+use compensation::{
+    archive::Store,
+    policy::{Policy, Terms},
+};
 use cookie::Over;
 use identity::log_ins::LogIns;
 use service_kit::{
@@ -51,6 +56,7 @@ use std::{
     },
     time::Duration,
 };
+use tracing::warn;
 
 /// Everything a request may need. Cloning shares it.
 #[derive(Clone)]
@@ -59,6 +65,7 @@ pub struct App(Arc<Parts>);
 /// What an [`App`] shares.
 pub struct Parts {
     pub(crate) db: MySqlPool,
+    pub(crate) archive: Store,
     pub(crate) log_ins: LogIns,
     /// Tries of those who are not logged in, by address.
     pub(crate) strangers: LogIns,
@@ -83,8 +90,15 @@ impl App {
         let options = mysql::options(&settings.database.mysql);
         let secure =
             settings.admin.secure_cookies || settings.environment == Environment::Production;
+        let db = mysql::pool(options, settings.database.mysql.max_connections).lazy();
+        let archive = Store::new(&settings.dlq, db.clone()).unwrap_or_else(|cause| {
+            let why = anyhow::Error::new(cause);
+            warn!("Only messages kept in the table and in files can be read: {why:#}");
+            Store::of_rows(db.clone())
+        });
         Self(Arc::new(Parts {
-            db: mysql::pool(options, settings.database.mysql.max_connections).lazy(),
+            db,
+            archive,
             log_ins: LogIns::default(),
             strangers: LogIns::default(),
             session_idle: settings.admin.session_idle(),

@@ -4,7 +4,7 @@ use crate::{
     App,
     access::{Caller, LoggedIn},
     audit::{self, Entry, Outcome},
-    cookie,
+    cookie, doubt,
     failure::Failure,
     view::{self, Page},
     web::Form,
@@ -131,6 +131,6 @@ async fn store(app: &App, caller: &Caller, password: &NewPassword) -> Result<Str
         detail: "",
     };
     audit::record(&mut *tx, &caller.who, entry).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     Ok(secret)
 }

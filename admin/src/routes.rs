@@ -2,7 +2,7 @@
 
 use crate::{
     App, access, alerts, archives, assets, audit, groups, headers, log_in, missing, operations,
-    operators, password, policy, replay, transactions,
+    operators, password, policy, replay, reports, transactions,
 };
 use axum::{
     Router, middleware,
@@ -63,6 +63,7 @@ fn web() -> Router<App> {
         .route("/operations/{id}/{act}", post(operations::steering::submit))
         .route("/alerts", get(alerts::page::show))
         .route("/audit", get(audit::page::show))
+        .route("/report", get(reports::page::show))
         .route(
             "/policy",
             get(policy::page::show).post(policy::page::submit),
@@ -105,6 +106,7 @@ fn json() -> Router<App> {
         .route("/operations/{id}/{act}", post(operations::steering::api))
         .route("/alerts", get(alerts::api::list))
         .route("/audit", get(audit::api::list))
+        .route("/reports/weekly", get(reports::api::weekly))
         .route(
             "/settings/retry-policy",
             get(policy::api::get).put(policy::api::put),

@@ -6,7 +6,7 @@ use hyper::{
     Method, Request,
     body::{Bytes, Incoming},
     client::conn::http1::{self, SendRequest},
-    header::{CONTENT_TYPE, HOST, RETRY_AFTER},
+    header::{HOST, RETRY_AFTER, SET_COOKIE},
 };
 use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
@@ -32,6 +32,8 @@ pub struct Reply {
     pub status: u16,
     /// `Retry-After`, when it was given in seconds.
     pub retry_after: Option<Duration>,
+    /// The first cookie it sets: its name and value.
+    pub cookie: Option<String>,
     /// The whole body.
     pub body: Bytes,
 }
@@ -85,11 +87,38 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Reply, NoAnswer> {
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        self.ask(Method::POST, path, &headers, body).await
+    }
+
+    /// Asks for a page, with headers as given. Never sends twice by itself.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; the connection is opened anew next time.
+    pub async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Reply, NoAnswer> {
+        self.ask(Method::GET, path, headers, Bytes::new()).await
+    }
+
+    /// Sends a form as a browser does. Never sends twice by itself.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; the connection is opened anew next time.
+    pub async fn post_form(&mut self, path: &str, form: Bytes) -> Result<Reply, NoAnswer> {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.ask(Method::POST, path, &headers, form).await
+    }
+
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Reply, NoAnswer> {
         let mut request = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(path)
-            .header(HOST, &*self.authority)
-            .header(CONTENT_TYPE, "application/json");
+            .header(HOST, &*self.authority);
         for &(name, value) in headers {
             request = request.header(name, value);
         }
@@ -118,10 +147,16 @@ impl Connection {
             .get(RETRY_AFTER)
             .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
+        let cookie = response
+            .headers()
+            .get(SET_COOKIE)
+            .and_then(|set| set.to_str().ok()?.split(';').next())
+            .map(str::to_owned);
         let body = collect(response.into_body()).await?;
         Ok(Reply {
             status,
             retry_after,
+            cookie,
             body,
         })
     }

@@ -3,8 +3,8 @@
 //!
 //! It judges nothing: that is the auditor's.
 //!
-//! Beside the buyers, who know only HTTP, stand the coordinator's and the compensation's scenarios, which drive the product's crates
-//! directly.
+//! Beside the buyers, who know only HTTP, stand the scenarios of the coordinator and of failed work, which drive the product's crates
+//! directly, and [`seed`], which makes failed work up by the million.
 
 pub mod buyers;
 pub mod compensation;
@@ -12,4 +12,5 @@ pub mod coordinator;
 pub mod http;
 pub mod report;
 pub mod secrets;
+pub mod seed;
 pub mod stage;

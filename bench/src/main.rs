@@ -1,4 +1,5 @@
-//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator.
+//! `bench`: loads a running stack. `bench buyers` sends buyers to a flash sale, `bench coordinator` measures the coordinator, `bench
+//! compensation` measures failed work, and `bench seed` fills a database with it.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,9 +13,11 @@ use bench::{
     compensation,
     coordinator::{self, Scenario},
     secrets::Minter,
+    seed,
     stage::{self, Endpoints, SaleTerms},
 };
 use clap::{Args, Parser, Subcommand};
+use service_kit::settings::Settings;
 use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 /// Between two lines of progress.
@@ -33,8 +36,11 @@ enum Loads {
     Buyers(Buyers),
     /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
     Coordinator(Coordinator),
-    /// Measures what repairs failed orders. Empties the database and the stock node it is given.
+    /// Measures how failed work is drained, and lists and claims of it by the million. Fills the database it is given where nothing was
+    /// seeded yet; `retry-drain` empties it, and the stock node, first.
     Compensation(Compensation),
+    /// Fills a database with failed work that was made up, or takes it out again.
+    Seed(Seed),
 }
 
 #[derive(Args)]
@@ -48,6 +54,38 @@ struct Compensation {
     /// Where a JSON row is appended for each scenario.
     #[arg(long)]
     results: PathBuf,
+    /// Rows of the archive, and as many that wait; fewer are for trying out.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u32,
+    /// The program `admin`, which `archive-list` clicks through; a release build where figures matter.
+    #[arg(long)]
+    admin: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[expect(clippy::struct_field_names, reason = "the option is called so")]
+struct Seed {
+    /// The settings that name the database; refused where they say `environment: production`.
+    #[arg(long)]
+    config: PathBuf,
+    /// Rows of the archive.
+    #[arg(long, default_value_t = 1_000_000)]
+    archived: u32,
+    /// Work that waits, due in ten years.
+    #[arg(long, default_value_t = 1_000_000)]
+    waiting: u32,
+    /// How much of it is due now: a compensator that runs tries it.
+    #[arg(long, default_value_t = 0)]
+    due: u32,
+    /// Groups of the archive's rows.
+    #[arg(long, default_value_t = 10_000)]
+    groups: u32,
+    /// The same number gives the same rows.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Take out what was seeded, and nothing else.
+    #[arg(long)]
+    remove: bool,
 }
 
 #[derive(Args)]
@@ -119,6 +157,7 @@ async fn main() -> ExitCode {
         Loads::Buyers(options) => send_buyers(options).await,
         Loads::Coordinator(options) => measure_coordinator(options).await,
         Loads::Compensation(options) => measure_compensation(options).await,
+        Loads::Seed(options) => make_up(options).await,
     };
     match loaded {
         Ok(()) => ExitCode::SUCCESS,
@@ -193,10 +232,32 @@ async fn measure_compensation(options: Compensation) -> anyhow::Result<()> {
     } else {
         options.scenarios
     };
-    compensation::run(&scenarios, &options.config, &options.results, |line| {
-        println!("{line}");
-    })
-    .await
+    let wanted = compensation::Wanted {
+        scenarios,
+        config: options.config,
+        results: options.results,
+        rows: options.rows,
+        admin: options.admin,
+    };
+    compensation::run(&wanted, |line| println!("{line}")).await
+}
+
+async fn make_up(options: Seed) -> anyhow::Result<()> {
+    let settings = Settings::load(Some(&options.config))?;
+    let db = seed::database(&settings).await?;
+    let show = |line: &str| println!("{line}");
+    if options.remove {
+        seed::remove(&db, show).await?;
+        return Ok(());
+    }
+    let wanted = seed::Wanted {
+        archived: options.archived,
+        waiting: options.waiting,
+        due: options.due,
+        groups: options.groups,
+        seed: options.seed,
+    };
+    seed::fill(&db, wanted, show).await
 }
 
 async fn print(progress: Arc<Progress>) {

@@ -2,27 +2,22 @@
 //! fenced, and the fence's watch makes it anew from MySQL.
 
 use crate::{
+    findings::Findings,
     metrics::{STOCK_CONSERVATION_DRIFT_UNITS, STOCK_UNITS},
-    schedule::Scan,
+    schedule::{Scan, under_lease},
 };
 use anyhow::Context as _;
 use compensation::alerts::{Alert, Severity, outbox};
 use metrics::gauge;
 use ordering::{
     SaleId, drift,
-    leases::{Held, Leases},
+    leases::Leases,
     reconcile::{Compared, Reconciler, Verdict},
 };
 use redis::aio::ConnectionManager;
 use sqlx::MySqlPool;
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
-use tracing::{error, info};
-
-/// A scan that has not renewed its lease for so long is gone.
-const LEASE: Duration = Duration::from_secs(5);
+use std::collections::{HashMap, HashSet};
+use tracing::error;
 
 /// Compares all sales.
 pub struct Comparison {
@@ -41,8 +36,19 @@ pub struct Repair {
     pub redis: ConnectionManager,
     /// Who is told.
     pub channels: Vec<String>,
-    /// Whether the sale is fenced and made anew; otherwise people are told only.
-    pub fences: bool,
+    /// How far it goes.
+    pub on_drift: OnDrift,
+}
+
+/// How far the repair of drift goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// Nothing is changed, not even written down: for who only asks.
+    Look,
+    /// It is written down and people are told.
+    Tell,
+    /// The sale is fenced besides, and made anew.
+    Fence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +69,13 @@ impl Comparison {
         }
     }
 
+    /// The same, going this far.
+    #[must_use]
+    pub fn with(mut self, on_drift: OnDrift) -> Self {
+        self.repair.on_drift = on_drift;
+        self
+    }
+
     /// Units by which a sale has differed at two looks running; 0 for one that agrees or was seen to differ once only.
     #[must_use]
     pub fn drift(&self, sale: SaleId) -> i64 {
@@ -72,25 +85,81 @@ impl Comparison {
             .map_or(0, |differs| differs.units)
     }
 
-    async fn take_in(&mut self, seen: &Compared, known: &HashSet<SaleId>) -> anyhow::Result<()> {
+    /// What is done about a sale, in words where anything is.
+    async fn take_in(
+        &mut self,
+        seen: &Compared,
+        known: &HashSet<SaleId>,
+    ) -> anyhow::Result<Option<String>> {
         match seen.verdict {
             Verdict::Drift(units) => {
                 let again = self.differing.contains_key(&seen.sale);
                 let differs = Differs { units, again };
                 self.differing.insert(seen.sale, differs);
                 if again {
-                    self.repair.begin(seen, units).await?;
+                    return self.repair.begin(seen, units).await;
                 }
             }
             Verdict::Agrees => {
                 self.differing.remove(&seen.sale);
                 if known.contains(&seen.sale) {
-                    self.repair.end(seen.sale).await?;
+                    return self.repair.end(seen.sale).await;
                 }
             }
             Verdict::OnTheWay => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    async fn look(&mut self) -> anyhow::Result<Findings> {
+        let compared = self.reconciler.compare().await?;
+        let known = drift::open(&self.repair.db)
+            .await
+            .context("MySQL does not tell which sales differed")?;
+        let known = known.into_iter().collect();
+        let (mut on_the_way, mut differing) = (0, 0);
+        let mut findings = Findings::nothing();
+        let mut trouble = None;
+        for seen in &compared {
+            match self.take_in(seen, &known).await {
+                Ok(Some(done)) => findings = findings.did(done),
+                Ok(None) => {}
+                // One sale's trouble keeps no other from being looked at.
+                Err(cause) => trouble = trouble.or(Some(cause)),
+            }
+            match seen.verdict {
+                Verdict::OnTheWay => on_the_way += 1,
+                Verdict::Drift(units) => {
+                    differing += 1;
+                    findings = findings.found(self.sentence(seen, units));
+                }
+                Verdict::Agrees => {}
+            }
+            // A finished campaign's sales are no labels any more.
+            if !seen.long_over {
+                self.publish(seen);
+            }
+        }
+        if let Some(cause) = trouble {
+            return Err(cause);
+        }
+        let sales = compared.len() as u64;
+        Ok(findings
+            .found(format!(
+                "Compared {sales} sales: {differing} differ, {on_the_way} have decisions on their way and cannot be told"
+            ))
+            .count("sales", sales)
+            .count("differing", differing)
+            .count("on_the_way", on_the_way))
+    }
+
+    fn sentence(&self, seen: &Compared, units: i64) -> String {
+        let often = if self.drift(seen.sale) == 0 {
+            "at this look"
+        } else {
+            "at two looks running"
+        };
+        format!("{}, {often}: {}", differ(seen.sale, units), numbers(seen))
     }
 
     fn publish(&self, seen: &Compared) {
@@ -107,9 +176,30 @@ impl Comparison {
     }
 }
 
+fn differ(sale: SaleId, units: i64) -> String {
+    format!("Redis and MySQL differ by {units} units on sale {sale}")
+}
+
+fn numbers(seen: &Compared) -> String {
+    let Compared {
+        redis,
+        mysql_available,
+        mysql_sold,
+        ..
+    } = seen;
+    format!(
+        "Redis has {} available, {} held, {} sold, {} owed; MySQL has {mysql_available} available, {mysql_sold} sold. MySQL is right",
+        redis.available, redis.held, redis.sold, redis.owed
+    )
+}
+
 impl Repair {
     /// Writes it down and tells people, once; then fences the sale, however often it takes.
-    async fn begin(&self, seen: &Compared, units: i64) -> anyhow::Result<()> {
+    async fn begin(&self, seen: &Compared, units: i64) -> anyhow::Result<Option<String>> {
+        if self.on_drift == OnDrift::Look {
+            return Ok(None);
+        }
+        let fences = self.on_drift == OnDrift::Fence;
         let Compared {
             sale,
             redis,
@@ -118,18 +208,19 @@ impl Repair {
             ..
         } = seen;
         let mut tx = self.db.begin().await?;
-        if let Some(id) = drift::found(&mut tx, seen, units, self.fences).await? {
+        if let Some(id) = drift::found(&mut tx, seen, units, fences).await? {
             error!(
                 sale.id = %sale,
                 drift_units = units,
-                "Redis and MySQL differ by {units} units on sale {sale}, at two looks running: Redis has {} available, {} held, {} sold, {} \
-                 owed; MySQL has {mysql_available} available, {mysql_sold} sold. MySQL is right",
-                redis.available, redis.held, redis.sold, redis.owed
+                "{}, at two looks running: {}",
+                differ(*sale, units),
+                numbers(seen)
             );
-            let next = if self.fences {
+            let next = if fences {
                 "Redis' numbers of this sale are made anew from MySQL; orders for it are refused for a moment. No order is lost or doubled."
             } else {
-                "MySQL is right: deleting the sale's hash in Redis has it made anew. scans.repair_drift would have done it."
+                "MySQL is right. Setting the field `suspect` of the sale's hash in Redis to 1 has it made anew; never delete the hash, for what is \
+                 reserved is found through it. scans.repair_drift would have done it."
             };
             let title = format!("Redis and MySQL differ by {units} units on a sale");
             let alert = Alert::new("drift", Severity::Warning, &sale.to_string(), &title)
@@ -147,48 +238,35 @@ impl Repair {
                 )
                 .once(&id.to_string());
             outbox::insert(&mut tx, &self.channels, &alert).await?;
+        } else if fences {
+            drift::is_fenced(&mut tx, *sale).await?;
         }
         tx.commit().await?;
-        if self.fences {
-            drift::fence(&self.redis, *sale)
-                .await
-                .context("Redis does not let a sale be fenced that differs from MySQL")?;
+        if !fences {
+            return Ok(None);
         }
-        Ok(())
+        drift::fence(&self.redis, *sale)
+            .await
+            .context("Redis does not let a sale be fenced that differs from MySQL")?;
+        Ok(Some(format!(
+            "Closed sale {sale} for a moment: its numbers in Redis are made anew from MySQL"
+        )))
     }
 
-    async fn end(&self, sale: SaleId) -> anyhow::Result<()> {
-        if drift::over(&mut *self.db.acquire().await?, sale).await? {
-            info!(sale.id = %sale, "Redis and MySQL agree again on sale {sale}");
+    async fn end(&self, sale: SaleId) -> anyhow::Result<Option<String>> {
+        if self.on_drift == OnDrift::Look {
+            return Ok(None);
         }
-        Ok(())
+        let over = drift::over(&mut *self.db.acquire().await?, sale).await?;
+        Ok(over.then(|| format!("Redis and MySQL agree again on sale {sale}")))
     }
 }
 
 impl Scan for Comparison {
     const NAME: &'static str = "comparison";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
-        let compared = match self
-            .leases
-            .under(Self::NAME, LEASE, self.reconciler.compare())
-            .await
-            .context("MySQL gives no lease")?
-        {
-            Held::Done(compared) => compared?,
-            Held::Busy | Held::Lost => return Ok(()),
-        };
-        let known = drift::open(&self.repair.db)
-            .await
-            .context("MySQL does not tell which sales differed")?;
-        let known = known.into_iter().collect();
-        for seen in &compared {
-            self.take_in(seen, &known).await?;
-            // A finished campaign's sales are no labels any more.
-            if !seen.long_over {
-                self.publish(seen);
-            }
-        }
-        Ok(())
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
+        let leases = self.leases.clone();
+        under_lease(&leases, Self::NAME, self.look()).await
     }
 }

@@ -1,6 +1,6 @@
 //! Dead letters of transactions that went on and finished: nothing is left to do, and the archive says so.
 
-use crate::schedule::Scan;
+use crate::{findings::Findings, schedule::Scan};
 use anyhow::Context as _;
 use compensation::archive::transaction::{self, Open};
 use coordinator::{Gid, TxState, control};
@@ -44,7 +44,7 @@ const fn is_final(state: TxState) -> bool {
 impl Scan for Completed {
     const NAME: &'static str = "completed_transactions";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         let rows = transaction::open(&self.db, self.after, AT_ONCE)
             .await
             .context("MySQL does not tell which transactions were archived")?;
@@ -55,6 +55,6 @@ impl Scan for Completed {
         }
         let more = rows.len() == AT_ONCE as usize;
         self.after = rows.last().filter(|_| more).map(|row| row.id);
-        Ok(())
+        Ok(Findings::nothing())
     }
 }

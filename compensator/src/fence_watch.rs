@@ -1,17 +1,26 @@
 //! The fence's watch: sees what the script cache does not show, and has it rebuilt.
 //!
-//! A node that is not the one MySQL remembers, or lacks scripts, is rebuilt whole; a sale that no script can work on at two looks
-//! running is rebuilt alone. Looking needs no lease; rebuilding does, so that two watches do not rebuild in turns. Losing the
-//! lease on the way is harmless: the newer rebuild wins in Redis.
+//! A node that is not the one MySQL remembers, or lacks scripts, is rebuilt whole. A sale that no script can work on is rebuilt
+//! without the rest of its node: at the first look, unless it may have met a sale that is just being made; those are given a second
+//! one. A sale whose rebuild fails keeps no other closed: it is tried again by itself, after a pause that grows.
+//!
+//! Looking needs no lease; rebuilding does, so that two watches do not rebuild in turns. Losing the lease on the way is harmless:
+//! the newer rebuild wins in Redis.
 
-use crate::{repair::OpenCompensations, schedule::Scan};
+mod put_off;
+
+use crate::{findings::Findings, repair::OpenCompensations, schedule::Scan};
 use anyhow::Context as _;
 use ordering::{
     SaleId,
     leases::{Held, Leases},
-    rebuild::{NodeIds, Rebuilder, node_name, remembered, scripts_are_loaded},
+    rebuild::{
+        NodeIds, RebuildError, Rebuilder, Rebuilt, long_made, node_name, remembered,
+        scripts_are_loaded,
+    },
     reconcile,
 };
+use put_off::PutOff;
 use redis::aio::ConnectionManager;
 use sqlx::MySqlPool;
 use std::{
@@ -20,7 +29,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::{info, warn};
 
@@ -53,6 +62,8 @@ pub struct FenceWatch {
     opened: Opened,
     /// Sales that could not be worked on at the last look.
     fenced: HashSet<SaleId>,
+    /// Sales whose last rebuild failed.
+    put_off: PutOff,
 }
 
 /// What is wrong with the node as a whole.
@@ -85,6 +96,7 @@ impl FenceWatch {
             leases,
             opened: Opened::default(),
             fenced: HashSet::new(),
+            put_off: PutOff::default(),
         }
     }
 
@@ -122,10 +134,10 @@ impl FenceWatch {
         Ok(fault)
     }
 
-    async fn rebuild_node(&self) -> anyhow::Result<()> {
+    async fn rebuild_node(&mut self) -> anyhow::Result<()> {
         let work = async {
             let Some(fault) = self.fault().await? else {
-                return Ok(());
+                return Ok(None);
             };
             let why = match fault {
                 Fault::New => "was never loaded",
@@ -133,22 +145,30 @@ impl FenceWatch {
                 Fault::NoScripts => "lost its scripts",
             };
             warn!(node = %self.node, "The stock node {} {why}: rebuilding its sales", self.node);
-            let sales = self
+            let begun = Instant::now();
+            let rebuilt = self
                 .rebuilder
                 .node()
                 .await
                 .context("the stock node's sales stay closed until a rebuild gets through")?;
-            info!(node = %self.node, sales, "The stock node {} is open again with {sales} sales", self.node);
-            Ok(())
+            let sales = rebuilt.opened.len();
+            info!(
+                node = %self.node, sales, took_ms = begun.elapsed().as_millis(),
+                "The stock node {} is open again with {sales} sales, after {} ms", self.node, begun.elapsed().as_millis()
+            );
+            Ok(Some(rebuilt))
         };
-        self.under_lease(work).await
+        if let Some(rebuilt) = self.under_lease(work).await? {
+            self.keep(rebuilt);
+        }
+        Ok(())
     }
 
     /// Does `work` while this process may rebuild; nothing where another one does.
-    async fn under_lease(
+    async fn under_lease<T>(
         &self,
-        work: impl Future<Output = anyhow::Result<()>>,
-    ) -> anyhow::Result<()> {
+        work: impl Future<Output = anyhow::Result<Option<T>>>,
+    ) -> anyhow::Result<Option<T>> {
         match self
             .leases
             .under(Self::NAME, LEASE, work)
@@ -156,44 +176,70 @@ impl FenceWatch {
             .context("MySQL gives no lease for a rebuild")?
         {
             Held::Done(done) => done,
-            Held::Busy | Held::Lost => Ok(()),
+            Held::Busy | Held::Lost => Ok(None),
         }
     }
 
-    /// Rebuilds those of `sales` that still need it, each by itself.
-    async fn rebuild_sales(&self, sales: &HashSet<SaleId>) -> anyhow::Result<()> {
+    /// Rebuilds those of `sales` that still need it.
+    async fn rebuild_sales(&mut self, sales: &HashSet<SaleId>) -> anyhow::Result<()> {
         let work = async {
-            let mut first = None;
-            let mut failed = 0;
-            for sale in reconcile::fenced(&self.db, &self.redis).await? {
-                if !sales.contains(&sale) {
-                    continue;
-                }
-                warn!(sale.id = %sale, "Redis lost sale {sale}: rebuilding it");
-                if let Err(cause) = self.rebuilder.sale(sale).await {
-                    failed += 1;
-                    first.get_or_insert((sale, cause));
-                }
+            let mut fenced = reconcile::fenced(&self.db, &self.redis).await?;
+            fenced.retain(|sale| sales.contains(sale));
+            if fenced.is_empty() {
+                return Ok(None);
             }
-            first.map_or(Ok(()), |(sale, cause)| {
-                Err(anyhow::Error::new(cause)
-                    .context(format!("{failed} sales stay closed, among them {sale}")))
-            })
+            for sale in &fenced {
+                warn!(sale.id = %sale, "Redis lost sale {sale}: rebuilding it");
+            }
+            let rebuilt = self
+                .rebuilder
+                .sales(&fenced)
+                .await
+                .context("sales that Redis lost stay closed until a rebuild gets through")?;
+            Ok(Some(rebuilt))
         };
-        self.under_lease(work).await
+        if let Some(rebuilt) = self.under_lease(work).await? {
+            self.keep(rebuilt);
+        }
+        Ok(())
+    }
+
+    /// Which of the sales that are fenced now are not there for a moment only.
+    async fn lost(&self, fenced: &HashSet<SaleId>) -> anyhow::Result<HashSet<SaleId>> {
+        if fenced.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let long_made = long_made(&self.db)
+            .await
+            .context("MySQL does not tell its sales")?;
+        Ok(fenced
+            .iter()
+            .filter(|sale| self.fenced.contains(sale) || long_made.contains(sale))
+            .copied()
+            .collect())
+    }
+
+    fn keep(&mut self, rebuilt: Rebuilt) {
+        self.put_off.opened(rebuilt.opened.keys());
+        for (sale, cause) in rebuilt.failed {
+            // A newer rebuild has the sale; if it does not get through, the next look sees that.
+            if !matches!(cause, RebuildError::Superseded(_)) {
+                self.put_off.failed(sale, Instant::now(), cause);
+            }
+        }
     }
 }
 
 impl Scan for FenceWatch {
     const NAME: &'static str = "fence_watch";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         if self.fault().await?.is_some() {
             self.fenced.clear();
             self.rebuild_node().await?;
             // Another process may be at it, and the node may have gone again: open is what is seen to be.
             if self.fault().await?.is_some() {
-                return Ok(());
+                return Ok(Findings::nothing());
             }
         }
         self.opened.now();
@@ -201,12 +247,14 @@ impl Scan for FenceWatch {
             .await?
             .into_iter()
             .collect();
-        let twice: HashSet<SaleId> = fenced.intersection(&self.fenced).copied().collect();
+        self.put_off.keep_only(&fenced);
+        let mut lost = self.lost(&fenced).await?;
+        self.put_off.leave_out(&mut lost, Instant::now());
         self.fenced = fenced;
-        if twice.is_empty() {
-            Ok(())
-        } else {
-            self.rebuild_sales(&twice).await
+        if !lost.is_empty() {
+            self.rebuild_sales(&lost).await?;
         }
+        self.put_off.trouble()?;
+        Ok(Findings::nothing())
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps the counts of groups of failures in step with the archive.
 
-use crate::schedule::Scan;
+use crate::{findings::Findings, schedule::Scan};
 use anyhow::Context as _;
 use compensation::archive::Counting;
 
@@ -21,7 +21,7 @@ impl Grouping {
 impl Scan for Grouping {
     const NAME: &'static str = "grouping";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         for _ in 0..BATCHES {
             let counted = self
                 .0
@@ -32,6 +32,6 @@ impl Scan for Grouping {
                 break;
             }
         }
-        Ok(())
+        Ok(Findings::nothing())
     }
 }

@@ -1,12 +1,17 @@
 //! Puts right what failed and what nobody is working on: tries orders again, gives them up, puts them back for operators, tells
 //! people; and looks at what is stuck, fenced or different at its own pace, and drives it on.
 //!
+//! Each scan is also a command, see [`command`].
+//!
 //! Everything here is safe while another process does the same: leases and claims keep them apart, and what must not be done twice
 //! is guarded where it is done.
 
+pub mod archive_watch;
+pub mod command;
 pub mod comparison;
 pub mod completed;
 pub mod fence_watch;
+pub mod findings;
 pub mod grouping;
 pub mod log_file;
 pub mod metrics;
@@ -16,14 +21,18 @@ pub mod retention;
 pub mod schedule;
 pub mod servers;
 pub mod unfinished;
+pub mod unpaid;
 pub mod watcher;
+pub mod weekly;
 
 use anyhow::Context as _;
-use comparison::Comparison;
+use archive_watch::ArchiveWatch;
+use comparison::{Comparison, OnDrift};
 use compensation::{
     alerts::{Channels, Spool},
-    archive::Counting,
+    archive::{Counting, Expiry, Store},
     log::LogFile,
+    report::TriesKept,
     retention::Keep,
     watch::Bounds,
 };
@@ -32,16 +41,25 @@ use coordinator::{Pace, RetryPolicy};
 use fence_watch::{FenceWatch, Opened};
 use grouping::Grouping;
 use log_file::LogInBoth;
-use ordering::{engine::Recovery, leases::Leases, reconcile::Reconciler, stock::Stock};
+use ordering::{
+    engine::{OrderEngine, Recovery},
+    leases::Leases,
+    reconcile::Reconciler,
+    stock::Stock,
+    unpaid::Unpaid,
+};
 use overdue::{Orders, Overdue};
 use repair::Figures;
 use retention::OldRecords;
 use schedule::Schedule;
 use servers::Servers;
 use service_kit::settings::{Settings, Transaction};
+use sqlx::MySqlPool;
 use std::time::Duration;
 use unfinished::Unfinished;
+use unpaid::UnpaidOrders;
 use watcher::Watch;
+use weekly::WeeklyReport;
 
 /// How often the figures of what is open are read.
 const FIGURES: Duration = Duration::from_secs(5);
@@ -55,6 +73,8 @@ const OLD_RECORDS: Duration = Duration::from_mins(1);
 const COMPLETED: Duration = Duration::from_secs(2);
 /// How often archived rows that changed are counted in their groups.
 const GROUPING: Duration = Duration::from_secs(1);
+/// How often a week is looked for that is over and has no report.
+const WEEKLY: Duration = Duration::from_mins(5);
 
 /// All scans of one process, not running yet.
 pub struct Scans {
@@ -76,8 +96,14 @@ pub struct Scans {
     pub figures: Figures,
     /// Keeps the file of tries as whole as the table.
     pub log: LogInBoth,
+    /// Has people told when the archive does not answer.
+    pub archive: ArchiveWatch,
     /// Has people told when a figure is not as it should be.
     pub watch: Watch,
+    /// Cancels what nobody paid for.
+    pub unpaid: UnpaidOrders,
+    /// Tells how a week was.
+    pub weekly: WeeklyReport,
 }
 
 impl Scans {
@@ -91,6 +117,7 @@ impl Scans {
             redis,
             producer,
             foreign,
+            archive,
         } = servers.clone();
         let held_max = settings.admission.held_max;
         let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
@@ -127,11 +154,7 @@ impl Scans {
                 ),
                 leases.clone(),
             ),
-            old_records: OldRecords::new(
-                coordinator::Retention::new(db.clone(), kept(&settings.transaction)),
-                compensation::retention::Retention::new(db.clone(), kept_work(&settings.retention)),
-                leases.clone(),
-            ),
+            old_records: old_records(settings, &db, &archive, &leases),
             completed: Completed::new(db.clone()),
             grouping: Grouping::new(Counting::new(db.clone())),
             figures: Figures::new(db.clone()),
@@ -141,7 +164,15 @@ impl Scans {
                 Spool::new(&settings.alerts.spool),
                 channels.clone(),
             ),
+            archive: ArchiveWatch::new(
+                archive,
+                db.clone(),
+                Spool::new(&settings.alerts.spool),
+                channels.clone(),
+            ),
             watch: Watch::new(db.clone(), channels.clone(), Bounds::from(&settings.watch)),
+            unpaid: UnpaidOrders::new(unpaid(settings, &db, &stock, foreign), leases.clone()),
+            weekly: weekly(settings, &db, &leases)?,
             comparison: Comparison::new(
                 Reconciler::new(db.clone(), redis.clone(), stock, held_max),
                 leases,
@@ -149,7 +180,11 @@ impl Scans {
                     db,
                     redis,
                     channels,
-                    fences: settings.scans.repair_drift,
+                    on_drift: if settings.scans.repair_drift {
+                        OnDrift::Fence
+                    } else {
+                        OnDrift::Tell
+                    },
                 },
             ),
         })
@@ -191,8 +226,58 @@ impl Scans {
         schedule.every(FIGURES, self.figures).await?;
         schedule.every(LOGGED, self.log).await?;
         schedule.every(WATCHED, self.watch).await?;
+        schedule.every(WEEKLY, self.weekly).await?;
+        if self.unpaid.is_on() {
+            schedule
+                .every(Duration::from_secs(pace.unpaid_orders_s), self.unpaid)
+                .await?;
+        }
+        schedule.every(WATCHED, self.archive).await?;
         Ok(schedule)
     }
+}
+
+/// Who takes back what nobody paid for; nobody, where orders may stay unpaid.
+fn unpaid(
+    settings: &Settings,
+    db: &MySqlPool,
+    stock: &Stock,
+    foreign: ordering::foreign::Foreign,
+) -> Option<Unpaid> {
+    let after = Duration::from_secs(settings.scans.unpaid_after_s);
+    (!after.is_zero()).then(|| {
+        let engine = OrderEngine::of_process(settings, stock.clone(), foreign);
+        Unpaid::new(db.clone(), engine, after)
+    })
+}
+
+fn old_records(
+    settings: &Settings,
+    db: &MySqlPool,
+    archive: &Store,
+    leases: &Leases,
+) -> OldRecords {
+    OldRecords::new(
+        coordinator::Retention::new(db.clone(), kept(&settings.transaction)),
+        compensation::retention::Retention::new(db.clone(), kept_work(&settings.retention)),
+        Expiry::of_settings(db.clone(), archive.clone(), &settings.dlq.archive_keep_d),
+        leases.clone(),
+    )
+}
+
+fn weekly(settings: &Settings, db: &MySqlPool, leases: &Leases) -> anyhow::Result<WeeklyReport> {
+    let kept = if settings.compensation.log_storage.in_db() {
+        TriesKept::InTable
+    } else {
+        TriesKept::Elsewhere
+    };
+    let channels = Channels::from_settings(settings)?.names().to_vec();
+    Ok(WeeklyReport::new(
+        db.clone(),
+        leases.clone(),
+        channels,
+        kept,
+    ))
 }
 
 const fn kept_work(settings: &service_kit::settings::Retention) -> Keep {

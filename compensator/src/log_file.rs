@@ -1,6 +1,6 @@
 //! Keeps the file of tries as whole as the table, and has people told when one of the two is behind.
 
-use crate::schedule::Scan;
+use crate::{findings::Findings, schedule::Scan};
 use compensation::{
     alerts::{Alert, Severity, Spool, raise},
     log::LogFile,
@@ -93,12 +93,15 @@ impl LogInBoth {
 impl Scan for LogInBoth {
     const NAME: &'static str = "compensation_log";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         let Some(file) = &mut self.file else {
-            return Ok(());
+            return Ok(Findings::nothing());
         };
         match file.catch_up().await {
-            Ok(_) => self.tell_that_it_is_over().await,
+            Ok(_) => {
+                self.tell_that_it_is_over().await?;
+                Ok(Findings::nothing())
+            }
             Err(cause) => {
                 self.tell_of_trouble(&cause.to_string()).await?;
                 Err(cause.into())

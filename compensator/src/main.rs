@@ -1,8 +1,10 @@
-//! The process: `compensator --config FILE`.
+//! The process: `compensator --config FILE`; and one scan of it, once: `compensator scan NAME --config FILE`.
 
 use anyhow::{Context as _, anyhow};
-use clap::Parser;
-use compensator::{Scans, fence_watch::Opened, metrics, repair::Repair, servers::Reached};
+use clap::{Parser, Subcommand};
+use compensator::{
+    Scans, command::Command, fence_watch::Opened, metrics, repair::Repair, servers::Reached,
+};
 use ordering::faults::Faults;
 use service_kit::{exit, health, heartbeat::Heartbeat, serve, settings::Settings, stop, telemetry};
 use std::{
@@ -20,17 +22,52 @@ const FINISH_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Parser)]
 struct Arguments {
     /// The settings file; ./config.yaml when it is not given.
-    #[arg(long)]
+    #[arg(long, global = true)]
     config: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+/// What it does instead of running.
+#[derive(Subcommand)]
+enum Task {
+    /// Runs one scan once, prints what it found and did, and ends: 0 where it got through, 1 where it did not
+    Scan {
+        /// Print one JSON object instead of sentences
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(subcommand)]
+        scan: Command,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::code("compensator", run(Arguments::parse()).await)
+    let arguments = Arguments::parse();
+    let ended = match arguments.task {
+        None => run(arguments.config).await,
+        Some(Task::Scan { json, scan }) => look(arguments.config, scan, json).await,
+    };
+    exit::code("compensator", ended)
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = Settings::load(arguments.config.as_deref())?;
+/// One scan, once.
+#[expect(clippy::print_stdout, reason = "whoever types the command reads it")]
+async fn look(config: Option<PathBuf>, scan: Command, json: bool) -> anyhow::Result<()> {
+    let settings = Settings::load(config.as_deref())?;
+    telemetry::init(&settings.log, "compensator")?;
+    let name = scan.name();
+    let findings = scan.run(&settings, &stop::token()?).await?;
+    if json {
+        println!("{}", findings.json(name));
+    } else {
+        println!("{}", findings.text());
+    }
+    Ok(())
+}
+
+async fn run(config: Option<PathBuf>) -> anyhow::Result<()> {
+    let settings = Settings::load(config.as_deref())?;
     faults_are_readable(&settings)?;
     let rendered = telemetry::init(&settings.log, "compensator")?;
     metrics::describe();

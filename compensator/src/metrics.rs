@@ -9,6 +9,9 @@ pub const STOCK_CONSERVATION_DRIFT_UNITS: &str = "stock_conservation_drift_units
 /// Overdue reservations whose message was published again.
 pub const RESERVATIONS_PUBLISHED_AGAIN_TOTAL: &str = "reservations_published_again_total";
 
+/// Orders that were cancelled because nobody paid in time.
+pub const ORDERS_UNPAID_CANCELLED_TOTAL: &str = "orders_unpaid_cancelled_total";
+
 /// Tries of work that failed before, by `outcome`: `failed`, or how it was settled.
 pub const COMPENSATION_ATTEMPT_TOTAL: &str = "compensation_attempt_total";
 /// Work that was settled by being tried again.
@@ -46,6 +49,7 @@ pub const WATCHED: [&str; 4] = [
 pub fn describe() {
     coordinator::metrics::describe();
     ordering::stock::measures::describe();
+    ordering::rebuild::describe();
     compensation::alerts::metrics::describe();
     describe_gauge!(
         STOCK_UNITS,
@@ -60,6 +64,10 @@ pub fn describe() {
     describe_counter!(
         RESERVATIONS_PUBLISHED_AGAIN_TOTAL,
         "Overdue reservations published again"
+    );
+    describe_counter!(
+        ORDERS_UNPAID_CANCELLED_TOTAL,
+        "Orders cancelled because nobody paid in time"
     );
     describe_counter!(
         COMPENSATION_ATTEMPT_TOTAL,

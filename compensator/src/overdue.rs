@@ -6,7 +6,11 @@
 //!
 //! Orders with an open compensation are left alone: they are worked on already.
 
-use crate::{metrics::RESERVATIONS_PUBLISHED_AGAIN_TOTAL, schedule::Scan};
+use crate::{
+    findings::Findings,
+    metrics::RESERVATIONS_PUBLISHED_AGAIN_TOTAL,
+    schedule::{Scan, under_lease},
+};
 use anyhow::Context as _;
 use compensation::queue;
 use coordinator::Gid;
@@ -14,7 +18,7 @@ use futures::{StreamExt as _, stream};
 use metrics::counter;
 use ordering::{
     SaleId,
-    leases::{Held, Leases},
+    leases::Leases,
     message::OrderMessage,
     sales,
     stock::{OverdueReservation, Stock, StockError},
@@ -27,10 +31,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tracing::{error, info};
+use tracing::error;
 
-/// A scan that has not renewed its lease for so long is gone.
-const LEASE: Duration = Duration::from_secs(5);
 /// How long a reservation that was published again is left alone.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Reservations of one sale that a turn looks at, the oldest first.
@@ -84,15 +86,22 @@ impl Overdue {
         }
     }
 
-    async fn look(&mut self) -> anyhow::Result<()> {
+    /// Reservations that are noted: they are published again once the group has passed the end that was noted with them.
+    #[must_use]
+    pub fn noted(&self) -> usize {
+        self.noted.len()
+    }
+
+    async fn look(&mut self) -> anyhow::Result<Findings> {
         let overdue = self.overdue().await?;
         let still: HashSet<(SaleId, Gid)> = overdue.iter().copied().collect();
         self.noted
             .retain(|reservation, _| still.contains(reservation));
         let due = self.passed().await?;
         self.note(&overdue).await?;
+        let findings = self.findings(overdue.len());
         if due.is_empty() {
-            return Ok(());
+            return Ok(findings);
         }
         if let Err(wait) = self.producer.check() {
             anyhow::bail!(
@@ -111,12 +120,30 @@ impl Overdue {
         }
         if published > 0 {
             counter!(RESERVATIONS_PUBLISHED_AGAIN_TOTAL).increment(published);
-            info!(
-                count = published,
-                "Published {published} overdue reservations again"
-            );
         }
-        trouble.map_or(Ok(()), Err)
+        if let Some(cause) = trouble {
+            return Err(cause)
+                .with_context(|| format!("{published} overdue reservations were published again"));
+        }
+        Ok(self
+            .findings(overdue.len())
+            .count("published_again", published)
+            .did(format!("Published {published} overdue reservations again")))
+    }
+
+    fn findings(&self, overdue: usize) -> Findings {
+        let (overdue, noted) = (overdue as u64, self.noted.len() as u64);
+        let findings = Findings::nothing()
+            .count("overdue", overdue)
+            .count("noted", noted)
+            .count("published_again", 0);
+        if overdue == 0 {
+            findings.found("No reservation is overdue")
+        } else {
+            findings.found(format!(
+                "{overdue} reservations are overdue, {noted} of them noted: their message may still wait its turn on the topic"
+            ))
+        }
     }
 
     /// All that is overdue now.
@@ -280,15 +307,8 @@ impl Overdue {
 impl Scan for Overdue {
     const NAME: &'static str = "overdue_reservations";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         let leases = self.leases.clone();
-        match leases
-            .under(Self::NAME, LEASE, self.look())
-            .await
-            .context("MySQL gives no lease")?
-        {
-            Held::Done(done) => done,
-            Held::Busy | Held::Lost => Ok(()),
-        }
+        under_lease(&leases, Self::NAME, self.look()).await
     }
 }

@@ -1,22 +1,47 @@
 //! When scans run: each at its own pace, never beside itself, and told of in the log only when something changes.
 
+use crate::findings::Findings;
+use anyhow::Context as _;
 use futures::FutureExt as _;
+use ordering::leases::{Held, Leases};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+/// A scan that has not renewed its lease for so long is gone.
+const LEASE: Duration = Duration::from_secs(5);
+
 /// One look at something that must be put right when it is not.
 pub trait Scan: Send + 'static {
     /// Its name in the log, and the end of its lease row's name.
     const NAME: &'static str;
 
-    /// Looks once. Safe while other processes do the same.
+    /// Looks once, and tells what it found and did. Safe while other processes do the same.
     ///
     /// # Errors
     /// What kept it from its work. It is tried again at its next turn, so the text says what a person may do meanwhile.
-    fn run_once(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn run_once(&mut self) -> impl Future<Output = anyhow::Result<Findings>> + Send;
+}
+
+/// Does `work` while this process holds the scan's lease; nothing where another one does.
+///
+/// # Errors
+/// What `work` says, or MySQL of the lease.
+pub async fn under_lease(
+    leases: &Leases,
+    scan: &str,
+    work: impl Future<Output = anyhow::Result<Findings>>,
+) -> anyhow::Result<Findings> {
+    match leases
+        .under(scan, LEASE, Box::pin(work))
+        .await
+        .context("MySQL gives no lease")?
+    {
+        Held::Done(done) => done,
+        Held::Busy | Held::Lost => Ok(Findings::elsewhere()),
+    }
 }
 
 /// Runs scans until it is stopped.
@@ -94,7 +119,12 @@ async fn one<S: Scan>(turn: Arc<Mutex<Turn<S>>>) {
     // A panic would be lost in the scheduler's task, and the scan with it.
     let ended = AssertUnwindSafe(turn.scan.run_once()).catch_unwind().await;
     let trouble = match ended {
-        Ok(Ok(())) => None,
+        Ok(Ok(findings)) => {
+            for sentence in findings.did {
+                info!(scan = S::NAME, "{sentence}");
+            }
+            None
+        }
         Ok(Err(cause)) => Some(format!("{cause:#}")),
         Err(_) => Some("it panicked: see above".to_owned()),
     };

@@ -1,6 +1,7 @@
 //! The servers a compensator needs, reached one after another however long they take to come up.
 
 use anyhow::Context as _;
+use compensation::archive::Store;
 use ordering::foreign::Foreign;
 use redis::aio::ConnectionManager;
 use service_kit::{
@@ -34,6 +35,8 @@ pub struct Servers {
     pub producer: Producer,
     /// Participants outside: their limits and breakers are the process's.
     pub foreign: Foreign,
+    /// Where messages of what is given up are kept: whether it answers is known to the whole process.
+    pub archive: Store,
 }
 
 /// What was reached so far, for the health check.
@@ -42,6 +45,7 @@ pub struct Reached {
     db: Arc<OnceLock<MySqlPool>>,
     redis: Arc<OnceLock<ConnectionManager>>,
     producer: Arc<OnceLock<Producer>>,
+    archive: Arc<OnceLock<Store>>,
 }
 
 impl Reached {
@@ -60,7 +64,21 @@ impl Reached {
         }
     }
 
-    async fn one_by_one(&self, settings: &Settings) -> anyhow::Result<Servers> {
+    /// Reaches MySQL alone. `None` when `stop` came first.
+    ///
+    /// # Errors
+    /// As [`Reached::all`].
+    pub async fn mysql(
+        &self,
+        settings: &Settings,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<MySqlPool>> {
+        stop.run_until_cancelled(self.db(settings))
+            .await
+            .transpose()
+    }
+
+    async fn db(&self, settings: &Settings) -> anyhow::Result<MySqlPool> {
         let db = until_up("MySQL", async || {
             match mysql::connect(&settings.database.mysql).await {
                 Ok(db) => Ok(Ok(db)),
@@ -75,6 +93,11 @@ impl Reached {
         .await?;
         mysql::check_durability(&db).await?;
         let _ = self.db.set(db.clone());
+        Ok(db)
+    }
+
+    async fn one_by_one(&self, settings: &Settings) -> anyhow::Result<Servers> {
+        let db = self.db(settings).await?;
         let url = settings
             .redis
             .stock
@@ -116,7 +139,11 @@ impl Reached {
         let producer =
             Producer::new(&settings.kafka.brokers).context("kafka.brokers makes no producer")?;
         let _ = self.producer.set(producer.clone());
+        let archive = Store::new(&settings.dlq, db.clone())
+            .context("dlq names an archive that cannot be used")?;
+        let _ = self.archive.set(archive.clone());
         Ok(Servers {
+            archive,
             db,
             redis,
             producer,
@@ -124,13 +151,14 @@ impl Reached {
         })
     }
 
-    /// Probes by the names of the servers: `mysql`, `redis_stock`, `kafka`.
+    /// Probes by the names of the servers: `mysql`, `redis_stock`, `kafka`; and `archive`, as it answered last.
     #[must_use]
     pub fn health(&self, settings: &Settings) -> Health {
         let Self {
             db,
             redis,
             producer,
+            archive,
         } = self.clone();
         let topic: Arc<str> = settings.kafka.orders_topic.as_str().into();
         Health::new()
@@ -155,6 +183,10 @@ impl Reached {
                             .await??,
                     )
                 }
+            })
+            .with("archive", move || {
+                let trouble = archive.get().and_then(Store::trouble);
+                async move { trouble.map_or(Ok(()), Err) }
             })
     }
 }

@@ -1,15 +1,16 @@
 //! Watches key figures: reads what waits and what all processes have counted, and has people told when it is too much.
 
-use crate::{metrics::FAILED_ORDER_ARCHIVED_TOTAL, schedule::Scan};
+use crate::{findings::Findings, metrics::FAILED_ORDER_ARCHIVED_TOTAL, schedule::Scan};
 use anyhow::Context as _;
 use compensation::{
     queue,
     state::State,
-    watch::{Bounds, Counts, Look, Watcher, store},
+    watch::{Bounds, Counts, Look, Traffic, Watcher, store},
 };
 use coordinator::metrics::{TX_COMMIT_SECONDS_COUNT, TX_COMMIT_SECONDS_SUM, TX_TOTAL};
 use service_kit::heartbeat::{self, Counted};
 use sqlx::MySqlPool;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Outcomes of transactions that were decided. The others were tried in vain.
@@ -20,6 +21,7 @@ pub struct Watch {
     db: MySqlPool,
     channels: Vec<String>,
     watcher: Watcher,
+    bounds: Bounds,
     started: Instant,
 }
 
@@ -31,8 +33,72 @@ impl Watch {
             db,
             channels,
             watcher: Watcher::new(bounds),
+            bounds,
             started: Instant::now(),
         }
+    }
+
+    /// The figures as they are, each with its bound; those of traffic over `meanwhile`, which is waited for. People are told nothing.
+    ///
+    /// # Errors
+    /// What MySQL says.
+    pub async fn figures(&self, meanwhile: Duration) -> anyhow::Result<Findings> {
+        let mut traffic = Traffic::default();
+        traffic.look(Duration::ZERO, self.seen().await?.counted);
+        tokio::time::sleep(meanwhile).await;
+        let Look {
+            dead_letters,
+            hanging,
+            counted,
+        } = self.seen().await?;
+        traffic.look(meanwhile, counted);
+        let lately = traffic.within(meanwhile * 2, meanwhile);
+        let (bounds, seconds) = (&self.bounds, meanwhile.as_secs());
+        let mut findings = Findings::nothing()
+            .found(format!(
+                "{dead_letters} dead letters wait; people are told of more than {} for {} min",
+                bounds.dead_letters,
+                bounds.dead_letters_for.as_secs_f64() / 60.0
+            ))
+            .found(format!(
+                "{hanging} transactions hang; people are told of more than {}",
+                bounds.hanging
+            ))
+            .found(format!(
+                "In the last {seconds} s {} transactions were decided and {} tried in vain; people are told of less than {} % for a minute",
+                lately.decided,
+                lately.undecided,
+                bounds.transaction_success * 100.0
+            ))
+            .found(format!(
+                "In the last {seconds} s {} orders were given up; people are told of more than {} % of those decided, and of each",
+                lately.archived,
+                bounds.final_failure_rate * 100.0
+            ))
+            .found(format!(
+                "In the last {seconds} s {} batches were completed{}; people are told of more than {} ms",
+                lately.batches,
+                mean_ms(&lately).map_or_else(String::new, |mean| format!(", in {mean:.0} ms on average")),
+                bounds.commit_mean.as_millis()
+            ))
+            .count("dead_letters", dead_letters)
+            .count("hanging", hanging);
+        for trouble in store::troubles(&self.db).await? {
+            findings = findings.found(format!(
+                "People were told at {}: {}",
+                trouble.since.format("%Y-%m-%d %H:%M:%S UTC"),
+                trouble.said
+            ));
+        }
+        for process in heartbeat::processes(&self.db).await? {
+            findings = findings.found(format!(
+                "{} {} gave its last sign of life {} s ago",
+                process.name,
+                process.instance,
+                process.silent.as_secs()
+            ));
+        }
+        Ok(findings)
     }
 
     async fn seen(&self) -> sqlx::Result<Look> {
@@ -58,7 +124,7 @@ impl Watch {
 impl Scan for Watch {
     const NAME: &'static str = "watcher";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         let look = self
             .seen()
             .await
@@ -69,8 +135,13 @@ impl Scan for Watch {
             .context("MySQL does not take what people must be told of figures")?;
         heartbeat::forget_old(&self.db)
             .await
-            .context("MySQL does not forget processes that are gone")
+            .context("MySQL does not forget processes that are gone")?;
+        Ok(Findings::nothing())
     }
+}
+
+fn mean_ms(of: &Counts) -> Option<f64> {
+    (of.batches > 0.0).then(|| of.batch_seconds / of.batches * 1_000.0)
 }
 
 fn count(of: i64) -> u64 {

@@ -123,7 +123,7 @@ pub(crate) struct OrderView {
     quantity: u32,
     /// `processing` until it is settled; then `confirmed`, `rejected`, `failed` and what follows.
     status: &'static str,
-    /// Why it was rejected.
+    /// Why it was rejected; `unpaid` where it was cancelled because nobody paid in time.
     reason: Option<String>,
     #[schema(value_type = DateTime<Utc>)]
     #[serde(serialize_with = "milliseconds")]

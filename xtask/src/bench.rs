@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: servers of its own, from empty, and the program `bench` on them. The processes stay out of it: the scenarios
-//! drive the coordinator in one process, so that it is measured and nothing else.
+//! drive the coordinator and the queue in one process, so that they are measured and nothing else. Only the operators' web is started, by
+//! the scenario that clicks through it.
 
 use std::{fs, process::ExitCode};
 
@@ -26,7 +27,7 @@ const FOLDER: &str = "bench-stack";
 const RESULTS: &str = "bench";
 
 /// The names of the scenarios, so that a wrong one is refused before anything is built.
-pub const SCENARIOS: [&str; 9] = [
+pub const SCENARIOS: [&str; 13] = [
     "coordinator",
     "coordinator-batch-1",
     "latency-1",
@@ -36,7 +37,14 @@ pub const SCENARIOS: [&str; 9] = [
     "recover-foreign",
     "backlog",
     "modes",
+    "rebuild",
+    "retry-drain",
+    "archive-list",
+    "claim-backlog",
 ];
+
+/// Those of them that are of failed work: they come last, for they leave a million rows behind.
+const OF_FAILED_WORK: [&str; 3] = ["retry-drain", "archive-list", "claim-backlog"];
 
 /// What `bench` was asked for.
 #[derive(Debug)]
@@ -45,6 +53,8 @@ pub struct Wanted {
     pub scenarios: Vec<String>,
     /// Seconds of product time a scenario.
     pub seconds: f64,
+    /// Rows of the archive, and as many that wait.
+    pub rows: u32,
 }
 
 /// Measures, prints a table and appends to `target/bench/results.jsonl`.
@@ -93,18 +103,47 @@ pub fn run(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> anyhow::Resul
         .with_context(|| format!("cannot make the folder {}", results.display()))?;
     let results = results.join("results.jsonl");
     let program = workspace.release_binary("bench");
-    let mut bench = exec::command(Tie::Child, &program.to_string_lossy());
-    bench
-        .arg("coordinator")
-        .args(&wanted.scenarios)
-        .arg(format!("--config={}", config.display()))
-        .arg(format!("--results={}", results.display()))
-        .arg(format!("--seconds={}", wanted.seconds));
-    let status = cargo::status(&mut bench, stop)?;
+    let all = SCENARIOS.map(str::to_owned).to_vec();
+    let scenarios = if wanted.scenarios.is_empty() {
+        all
+    } else {
+        wanted.scenarios.clone()
+    };
+    let (of_failed_work, of_the_coordinator): (Vec<_>, Vec<_>) = scenarios
+        .into_iter()
+        .partition(|name| OF_FAILED_WORK.contains(&name.as_str()));
+    let mut succeeded = true;
+    for (of, scenarios, arguments) in [
+        (
+            "coordinator",
+            of_the_coordinator,
+            vec![format!("--seconds={}", wanted.seconds)],
+        ),
+        (
+            "compensation",
+            of_failed_work,
+            vec![
+                format!("--rows={}", wanted.rows),
+                format!("--admin={}", workspace.release_binary("admin").display()),
+            ],
+        ),
+    ] {
+        if scenarios.is_empty() || !succeeded {
+            continue;
+        }
+        let mut bench = exec::command(Tie::Child, &program.to_string_lossy());
+        bench
+            .arg(of)
+            .args(scenarios)
+            .arg(format!("--config={}", config.display()))
+            .arg(format!("--results={}", results.display()))
+            .args(arguments);
+        succeeded = cargo::status(&mut bench, stop)?.success();
+    }
     services.ensure_running()?;
     drop(services);
     terminal::line(&format!("\nRows were appended to {}", results.display()));
-    if status.success() {
+    if succeeded {
         folder.wipe()?;
         return Ok(ExitCode::SUCCESS);
     }

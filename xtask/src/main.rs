@@ -21,6 +21,7 @@ mod ports;
 mod probe;
 mod processes;
 mod secrets;
+mod seed;
 mod servers;
 mod service;
 mod stack;
@@ -29,7 +30,7 @@ mod terminal;
 mod test;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -71,7 +72,7 @@ enum Command {
         #[arg(last = true)]
         cargo_args: Vec<String>,
     },
-    /// Measure the coordinator beside bare calls on the same servers, as ratios; the rows go to `target/bench/results.jsonl`
+    /// Measure the coordinator beside bare calls on the same servers, as ratios, and lists and claims among a million failed orders; the rows go to `target/bench/results.jsonl`
     Bench {
         /// What to measure; everything when nothing is named
         #[arg(value_parser = bench::SCENARIOS)]
@@ -79,6 +80,33 @@ enum Command {
         /// Seconds of product time a scenario; fewer than 10 are for trying out
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
+        /// Rows of the archive, and as many that wait, for `archive-list` and `claim-backlog`; fewer are for trying out
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+    },
+    /// Fill the database of the running stack with failed work that was made up, to look around in; `--remove` takes it out again
+    Seed {
+        /// Another database than the running stack's: the one these settings name
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Rows of the archive
+        #[arg(long, default_value_t = 1_000_000)]
+        archived: u32,
+        /// Work that waits, due in ten years
+        #[arg(long, default_value_t = 1_000_000)]
+        waiting: u32,
+        /// How much of it is due now: a compensator that runs tries it
+        #[arg(long, default_value_t = 0)]
+        due: u32,
+        /// Groups of the archive's rows
+        #[arg(long, default_value_t = 10_000)]
+        groups: u32,
+        /// The same number gives the same rows
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Take out what was seeded, and nothing else
+        #[arg(long)]
+        remove: bool,
     },
     /// Check format, lints and documentation, and that `.sqlx` is up to date
     Check {
@@ -122,8 +150,38 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         ),
         Command::Demo { exit, seed } => demo::run(&workspace, demo::Wanted { exit, seed }, &stop),
         Command::Test { cargo_args } => test::run(&workspace, &cargo_args, &stop),
-        Command::Bench { scenarios, seconds } => {
-            bench::run(&workspace, &bench::Wanted { scenarios, seconds }, &stop)
+        Command::Bench {
+            scenarios,
+            seconds,
+            rows,
+        } => {
+            let wanted = bench::Wanted {
+                scenarios,
+                seconds,
+                rows,
+            };
+            bench::run(&workspace, &wanted, &stop)
+        }
+        Command::Seed {
+            config,
+            archived,
+            waiting,
+            due,
+            groups,
+            seed,
+            remove,
+        } => {
+            let mut arguments = vec![
+                format!("--archived={archived}"),
+                format!("--waiting={waiting}"),
+                format!("--due={due}"),
+                format!("--groups={groups}"),
+                format!("--seed={seed}"),
+            ];
+            if remove {
+                arguments.push("--remove".to_owned());
+            }
+            seed::run(&workspace, &seed::Wanted { config, arguments }, &stop)
         }
         Command::Check { write_sqlx: true } => check::write_sqlx(&workspace, &stop),
         Command::Check { write_sqlx: false } => check::run(&workspace, &stop),

@@ -2,7 +2,7 @@
 //! where they are missing and that is allowed, named in one line where it is not.
 
 use std::{
-    env,
+    env, fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -51,6 +51,10 @@ const MY_PRINT_DEFAULTS: Need = need(
     "the database's first start",
     &["mariadb-client-core", "mariadb-client"],
 );
+pub const POSTGRES: &[Need] = &[
+    need("postgres", "tests of the archive", &["postgresql"]),
+    need("initdb", "tests of the archive", &["postgresql"]),
+];
 pub const REDIS: Need = need("redis-server", "reservations and locks", &["redis-server"]);
 pub const JAVA: Need = need(
     "java",
@@ -132,8 +136,19 @@ fn look_for(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(ALSO_IN.into_iter().map(PathBuf::from))
+        .chain(versions_of_postgres())
         .map(|folder| folder.join(program))
         .find(|file| is_program(file))
+}
+
+/// Debian keeps the programs of each version apart; the newest comes first.
+fn versions_of_postgres() -> Vec<PathBuf> {
+    let found = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut folders: Vec<_> = found
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .collect();
+    folders.sort_unstable_by(|one, other| other.cmp(one));
+    folders
 }
 
 fn is_program(file: &Path) -> bool {

@@ -97,7 +97,8 @@ pub(crate) struct Whole {
     audit: Vec<Line>,
 }
 
-/// The list, newest first, of every state unless one is named.
+/// The list, newest first, of every state unless one is named. A page may be short, or empty, and not the last: what is rare among
+/// very many rows is looked for piece by piece, and `next` is where to go on.
 pub(crate) async fn list(
     State(app): State<App>,
     _: May<Look>,
@@ -109,11 +110,10 @@ pub(crate) async fn list(
         after: query.after().map_err(bad)?,
         limit: PER_PAGE + 1,
     };
-    let rows = listing::page(&app.db, &filter, paging)
+    let found = listing::page(&app.db, &filter, paging)
         .await
         .map_err(failure::database)?;
-    let page = CursorPage::of(rows, PER_PAGE, |row| row.after().to_string());
-    Ok(Json(page.map(Row::from)))
+    Ok(Json(super::page_of(found).map(Row::from)))
 }
 
 /// One of it.

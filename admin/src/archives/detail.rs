@@ -53,7 +53,7 @@ impl Detail {
         let Some(archived) = archive::find(&app.db, id).await? else {
             return Ok(None);
         };
-        let message = archive::message(&app.db, &archived).await.map_err(|cause| {
+        let message = app.archive.message(&archived).await.map_err(|cause| {
             let why = format!("{:#}", anyhow::Error::new(cause));
             warn!(archive.id = %id, "The message of {id} cannot be read: {why}");
             why

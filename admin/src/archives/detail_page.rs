@@ -21,7 +21,7 @@ use axum::{extract::State, response::Html};
 use compensation::{
     archive::{Archived, Kind, transaction::Uncompensated},
     attempt::{Attempt, Lane},
-    operations::Operation,
+    operations::{self, Item, Operation},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -343,15 +343,18 @@ fn generations(archived: &Archived, operations: &[Operation]) -> Vec<Generation>
 impl Generation {
     fn of(tries: &[Attempt], operations: &[Operation]) -> Self {
         let generation = tries.first().map_or(0, |attempt| attempt.generation);
-        // The oldest of them began it.
+        // The latest replay of which its item was begun: what was undone or refused began nothing.
+        let went_on = |item: &Item| {
+            item.generation == generation
+                && matches!(
+                    item.state.as_str(),
+                    "processing" | "confirmed" | "rejected" | "archived"
+                )
+        };
         let begun = operations
             .iter()
-            .rev()
             .find(|operation| {
-                operation
-                    .items
-                    .iter()
-                    .any(|item| item.generation == generation)
+                operation.kind == operations::Kind::Replay && operation.items.iter().any(went_on)
             })
             .filter(|_| generation > 0);
         Self {

@@ -18,7 +18,7 @@ use axum::{extract::State, response::Html};
 use compensation::{
     archive::{
         groups,
-        listing::{self, Counts, Filter, Listed, Paging, State as Stands},
+        listing::{self, COUNTED_AT_MOST, Counts, Filter, Listed, Paging, State as Stands},
     },
     fingerprint::Fingerprint,
 };
@@ -44,6 +44,8 @@ struct ListPage {
     filtered: bool,
     /// The list without search, sale, step and group.
     clear: String,
+    /// Where the search stopped, if it did before the page was full.
+    searched_back_to: Option<Moment>,
     first: Option<String>,
     next: Option<String>,
     csv: String,
@@ -82,14 +84,15 @@ pub(crate) async fn show(
         after,
         limit: PER_PAGE + 1,
     };
-    let rows = listing::page(&app.db, &filter, paging).await?;
+    let found = listing::page(&app.db, &filter, paging).await?;
     let counts = listing::count(&app.db, &filter).await?;
     let group = match filter.fingerprint {
         Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
         None => None,
     };
     let here = link("/archives", &filter, after.map(|after| after.to_string()));
-    let CursorPage { items, next } = CursorPage::of(rows, PER_PAGE, |row| row.after().to_string());
+    let stopped_at = found.stopped_at;
+    let CursorPage { items, next } = super::page_of(found);
     let page = ListPage {
         layout: frame::layout(&app, &caller, "archives", "Archived orders").await?,
         state: filter.state.map_or("all", Stands::as_str),
@@ -107,6 +110,7 @@ pub(crate) async fn show(
             || filter.step.is_some()
             || filter.fingerprint.is_some(),
         clear: link("/archives", &only_state(&filter), None),
+        searched_back_to: stopped_at.map(|place| Moment::of(place.archived_at)),
         first: after.map(|_| link("/archives", &filter, None)),
         next: next.map(|next| link("/archives", &filter, Some(next))),
         csv: link("/archives.csv", &filter, None),
@@ -126,18 +130,31 @@ fn only_state(filter: &Filter) -> Filter {
     }
 }
 
-fn tabs(filter: &Filter, counts: Counts) -> Vec<Tab> {
-    let all = counts.open + counts.replaying + counts.handled;
+/// Without numbers where only looking at very many rows would tell them.
+fn tabs(filter: &Filter, counts: Option<Counts>) -> Vec<Tab> {
+    let number = |of: fn(Counts) -> [u64; 3]| counts.map(|counts| counted(&of(counts)));
     [
-        ("Open", Some(Stands::Open), counts.open),
-        ("Replaying", Some(Stands::Replaying), counts.replaying),
-        ("Handled", Some(Stands::Handled), counts.handled),
-        ("All", None, all),
+        ("Open", Some(Stands::Open), number(|it| [it.open, 0, 0])),
+        (
+            "Replaying",
+            Some(Stands::Replaying),
+            number(|it| [it.replaying, 0, 0]),
+        ),
+        (
+            "Handled",
+            Some(Stands::Handled),
+            number(|it| [it.handled, 0, 0]),
+        ),
+        (
+            "All",
+            None,
+            number(|it| [it.open, it.replaying, it.handled]),
+        ),
     ]
     .into_iter()
     .map(|(label, state, count)| Tab {
         label,
-        count: Some(grouped(count)),
+        count,
         link: link(
             "/archives",
             &Filter {
@@ -149,6 +166,15 @@ fn tabs(filter: &Filter, counts: Counts) -> Vec<Tab> {
         current: filter.state == state,
     })
     .collect()
+}
+
+/// The sum; nobody counts beyond [`COUNTED_AT_MOST`] of a state.
+fn counted(parts: &[u64]) -> String {
+    if parts.iter().any(|part| *part > COUNTED_AT_MOST) {
+        let sum: u64 = parts.iter().map(|part| (*part).min(COUNTED_AT_MOST)).sum();
+        return format!("{}+", grouped(sum));
+    }
+    grouped(parts.iter().sum())
 }
 
 impl Row {
@@ -195,5 +221,17 @@ impl Row {
             attempts: listed.attempts,
             archived_at: Moment::of(listed.archived_at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_counted_to_its_end_has_a_plus() {
+        assert_eq!(counted(&[COUNTED_AT_MOST]), "10\u{2009}000");
+        assert_eq!(counted(&[COUNTED_AT_MOST + 1]), "10\u{2009}000+");
+        assert_eq!(counted(&[7, 0, COUNTED_AT_MOST + 1]), "10\u{2009}007+");
     }
 }

@@ -9,6 +9,20 @@ mod list_query;
 pub(crate) mod masking;
 mod shown;
 
+use crate::cursor::CursorPage;
+use compensation::archive::{Found, listing::Listed};
+
 pub(crate) use detail::Detail;
 pub(crate) use list_query::{ListQuery, link as list_link, list_of};
 pub(crate) use shown::{Chip, outcome_tone, refusal as refusal_sentence};
+
+/// A page of the list: where it was given up before it was full, the next one goes on from there.
+fn page_of(found: Found<Listed>) -> CursorPage<Listed> {
+    let mut page = CursorPage::of(found.rows, list_page::PER_PAGE, |row| {
+        row.after().to_string()
+    });
+    page.next = page
+        .next
+        .or(found.stopped_at.map(|place| place.to_string()));
+    page
+}

@@ -6,6 +6,7 @@ use crate::{
     App,
     access::{Caller, Discard, May, Replay},
     audit::{self, Entry, Outcome},
+    doubt,
     failure::{self, Failure},
     view::Notice,
     web::Form,
@@ -143,7 +144,7 @@ pub(crate) async fn ask(app: &App, caller: &Caller, asked: &Asked) -> Result<Uui
             audit::record(&mut *tx, &caller.who, entry(Outcome::Done, &detail))
                 .await
                 .map_err(NotTaken::from)?;
-            tx.commit().await.map_err(NotTaken::from)?;
+            doubt::commit(tx).await.map_err(NotTaken::from)?;
             Ok(asked.id)
         }
         Err(refused) => {
@@ -197,6 +198,14 @@ pub(crate) async fn submit(
         return Ok(refusal.into_response());
     }
     let selected = query.selected()?;
+    let usual = preview::Typed::default();
+    let typed = preview::Typed {
+        reason: form.reason.clone(),
+        rate: form.rate.unwrap_or(usual.rate),
+        canary: form.canary.is_some(),
+        stop_percent: form.stop_percent.unwrap_or(usual.stop_percent),
+        grace_s: form.grace_s.unwrap_or(usual.grace_s),
+    };
     let said = Said {
         rate: form.rate,
         canary: Some(form.canary.is_some()),
@@ -223,6 +232,6 @@ pub(crate) async fn submit(
         Err(AskError::NotTaken(refused)) => (StatusCode::CONFLICT, refused.to_string()),
     };
     let notice = Notice::bad(format!("Nothing was done: {why}."));
-    let page = preview::page(&app, &caller, &query, Some(notice)).await?;
+    let page = preview::page(&app, &caller, &query, typed, Some(notice)).await?;
     Ok((status, page).into_response())
 }

@@ -16,7 +16,7 @@ use sqlx::MySqlPool;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// Counted exactly up to here; beyond it the answer is "more than".
+/// Counted exactly up to here; beyond it the answer is "more than", and so it is of rows that are rare among very many.
 pub(crate) const COUNTED_AT_MOST: u64 = 10_000;
 /// Rows looked at at a time.
 const PAGE: u32 = 500;
@@ -47,12 +47,15 @@ pub(crate) async fn forecast(
 ) -> sqlx::Result<Forecast> {
     let mut forecast = Forecast::default();
     let mut left = HashMap::new();
-    let mut after: Option<Matching> = None;
+    let mut after = None;
     loop {
-        let mut rows = matching(db, filter, after.as_ref(), PAGE).await?;
+        let found = matching(db, filter, after, PAGE).await?;
+        let gave_up = found.stopped_at.is_some();
+        let mut rows = found.rows;
         let last_page = rows.len() < PAGE as usize;
         let room = usize::try_from(COUNTED_AT_MOST - forecast.matches).unwrap_or(usize::MAX);
-        forecast.more_than = rows.len() > room;
+        // Where matching rows are rare, nobody waits until a million others were looked at.
+        forecast.more_than = gave_up || rows.len() > room;
         rows.truncate(room);
         let orders: Vec<Uuid> = rows
             .iter()
@@ -66,7 +69,7 @@ pub(crate) async fn forecast(
         if last_page || forecast.more_than {
             return Ok(forecast);
         }
-        after = rows.pop().or(after);
+        after = rows.last().map(Matching::after).or(after);
     }
 }
 

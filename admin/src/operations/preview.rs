@@ -110,10 +110,8 @@ struct PreviewPage {
     reasons: Vec<Counted>,
     nothing: bool,
     disabled: Option<String>,
-    rate: u32,
+    typed: Typed,
     rate_at_most: u32,
-    stop_percent: u32,
-    grace_s: u64,
     reason_at_most: usize,
     fields: Vec<(&'static str, String)>,
 }
@@ -134,10 +132,33 @@ pub(crate) async fn show(
     caller: May<Look>,
     Query(query): Query<PreviewQuery>,
 ) -> Result<Html<String>, Failure> {
-    page(&app, &caller, &query, None).await
+    page(&app, &caller, &query, Typed::default(), None).await
 }
 
-/// The page, with what the last try came to.
+/// What the form has where it was sent, or else what is usual.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Typed {
+    pub reason: String,
+    pub rate: u32,
+    pub canary: bool,
+    pub stop_percent: u32,
+    pub grace_s: u64,
+}
+
+impl Default for Typed {
+    fn default() -> Self {
+        let usual = Terms::default();
+        Self {
+            reason: String::new(),
+            rate: usual.rate(),
+            canary: usual.canary(),
+            stop_percent: usual.stop_percent(),
+            grace_s: usual.grace().as_secs(),
+        }
+    }
+}
+
+/// The page, with what was typed and what the last try came to.
 ///
 /// # Errors
 /// [`Failure`].
@@ -145,6 +166,7 @@ pub(crate) async fn page(
     app: &App,
     caller: &Caller,
     query: &PreviewQuery,
+    typed: Typed,
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
     let (kind, selected) = (query.kind()?, query.selected()?);
@@ -156,7 +178,6 @@ pub(crate) async fn page(
         Kind::Replay => ("replayed", "Replay all that match"),
         Kind::Discard => ("discarded", "Discard all that match"),
     };
-    let usual = Terms::default();
     let page = PreviewPage {
         layout: frame::layout(app, caller, "operations", title)
             .await?
@@ -181,10 +202,8 @@ pub(crate) async fn page(
             })
             .collect(),
         disabled: disabled(caller, kind),
-        rate: usual.rate(),
+        typed,
         rate_at_most: RATE_AT_MOST,
-        stop_percent: usual.stop_percent(),
-        grace_s: usual.grace().as_secs(),
         reason_at_most: REASON_AT_MOST,
     };
     Ok(view::render(&page)?)

@@ -6,6 +6,7 @@ use crate::{
     App,
     access::{Caller, May, Steer},
     audit::{self, Entry, Outcome},
+    doubt::{self, Doubt},
     failure::{self, ErrorPage, Failure},
     view::Notice,
     web,
@@ -30,7 +31,7 @@ pub(crate) async fn api(
     steer(&app, &caller, id, act).await.map_err(problem)?;
     let found = operations::find(&app.db, id)
         .await
-        .map_err(failure::database)?;
+        .map_err(|_| failure::database(Doubt::WasDone.error()))?;
     found
         .map(|operation| Json(operation.into()))
         .ok_or_else(|| failure::not_found("operation"))
@@ -73,7 +74,7 @@ async fn steer(app: &App, caller: &Caller, id: Uuid, act: Act) -> Result<Done, N
         detail: &detail,
     };
     audit::record(&mut *tx, &caller.who, entry).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     acted
 }
 

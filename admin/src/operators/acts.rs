@@ -5,6 +5,7 @@ use crate::{
     App,
     access::{Caller, ManageOperators, May},
     audit::{self, Entry, Outcome},
+    doubt,
     failure::{ErrorPage, Failure},
     view::Notice,
     web::{Form, Path},
@@ -57,7 +58,7 @@ pub(crate) async fn create(
         return refused(&app, &caller, act, cause).await;
     }
     audited(&mut tx, &caller, &act).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     let notice = Notice::good(format!(
         "Made {name} ({role}). The password has to be changed at the first log-in and is not shown again:"
     ));
@@ -83,7 +84,7 @@ pub(crate) async fn set_role(
         return refused(&app, &caller, act, cause).await;
     }
     audited(&mut tx, &caller, &act).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     let notice = Notice::good(format!(
         "{name} is {} from now on.",
         with_article(asked.role)
@@ -120,7 +121,7 @@ pub(crate) async fn reset_password(
         return refused(&app, &caller, act, cause).await;
     }
     audited(&mut tx, &caller, &act).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     let notice = Notice::good(format!(
         "{name} is logged out everywhere. The new password has to be changed at the next log-in and is not shown again:"
     ));
@@ -149,7 +150,7 @@ pub(crate) async fn remove(
         return refused(&app, &caller, act, cause).await;
     }
     audited(&mut tx, &caller, &act).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     shown(&app, &caller, Notice::good(format!("Removed {name}."))).await
 }
 

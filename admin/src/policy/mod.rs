@@ -12,6 +12,7 @@ use crate::{
     App,
     access::Caller,
     audit::{self, Entry, Outcome},
+    doubt::{self, Doubt},
 };
 use compensation::policy::{
     BadTerms, Policy, Terms,
@@ -98,8 +99,11 @@ async fn changed(
         detail: &format!("version {version}: {what}; {reason}"),
     };
     audit::record(&mut *tx, &caller.who, entry).await?;
-    tx.commit().await?;
-    Ok(stored::current(&app.db).await?)
+    doubt::commit(tx).await?;
+    stored::current(&app.db).await.map_err(|cause| match cause {
+        ReadError::Database(_) => ChangeError::from(Doubt::WasDone.error()),
+        other => other.into(),
+    })
 }
 
 fn checked(reason: &str) -> Result<&str, &'static str> {

@@ -31,6 +31,10 @@ const HISTORY: u32 = 50;
 struct PolicyPage {
     layout: Layout,
     version: u32,
+    /// The version the form's values change.
+    made_from: u32,
+    /// Whether another rules by now, so that they cannot be taken.
+    outdated: bool,
     changed_by: String,
     reason: String,
     changed_at: Moment,
@@ -87,7 +91,7 @@ pub(crate) struct Sent {
 /// What the page shows besides what rules.
 #[derive(Default)]
 struct Shown {
-    sent: Option<(Fields, String)>,
+    sent: Option<Sent>,
     preview: Option<Policy>,
     notice: Option<Notice>,
 }
@@ -119,7 +123,7 @@ pub(crate) async fn preview(
         ),
     };
     let shown = Shown {
-        sent: Some((sent.fields, sent.reason)),
+        sent: Some(sent),
         preview,
         notice,
     };
@@ -172,7 +176,7 @@ async fn not_done(
     why: &str,
 ) -> Result<Response, Failure> {
     let shown = Shown {
-        sent: Some((sent.fields, sent.reason)),
+        sent: Some(sent),
         preview: None,
         notice: Some(Notice::bad(format!("Nothing was done: {why}."))),
     };
@@ -185,12 +189,17 @@ async fn rendered(app: &App, caller: &Caller, shown: Shown) -> Result<Html<Strin
     let versions = stored::page(&app.db, u32::MAX, HISTORY + 1).await?;
     let layout = frame::layout(app, caller, "policy", "Retry policy").await?;
     let rules = current.policy.terms();
-    let (fields, new_reason) = shown
-        .sent
-        .unwrap_or_else(|| (Fields::from(rules), String::new()));
+    // What was typed stays a change of the version it was made from: what came meanwhile must be looked at.
+    let sent = shown.sent.unwrap_or_else(|| Sent {
+        version: current.version,
+        reason: String::new(),
+        fields: Fields::from(rules),
+    });
     let page = PolicyPage {
         layout: layout.notice(shown.notice),
         version: current.version,
+        made_from: sent.version,
+        outdated: sent.version != current.version,
         changed_by: current.changed_by,
         reason: current.reason,
         changed_at: Moment::of(current.changed_at),
@@ -201,8 +210,8 @@ async fn rendered(app: &App, caller: &Caller, shown: Shown) -> Result<Html<Strin
             .map(|policy| differences(rules, policy.terms()))
             .unwrap_or_default(),
         preview: shown.preview.map(|policy| Planned::of(&policy.schedule())),
-        fields,
-        new_reason,
+        fields: sent.fields,
+        new_reason: sent.reason,
         may_change: caller.may::<ChangePolicy>(),
         history: history(versions),
     };

@@ -141,10 +141,11 @@ fn problem(refused: ReplayError) -> Problem {
     let (code, detail) = (refused.code(), refused.to_string());
     match refused {
         ReplayError::NotFound => failure::not_found("archived order"),
-        ReplayError::Replaying {
+        ReplayError::InHand {
             operation_id,
             by,
             since,
+            ..
         } => Problem::new(StatusCode::CONFLICT, code, detail)
             .with("operation_id", operation_id.to_string())
             .with("by", by)

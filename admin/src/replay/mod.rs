@@ -7,13 +7,14 @@ use crate::{
     App,
     access::Caller,
     audit::{self, Entry, Outcome},
+    doubt::{self, Doubt},
     metrics,
 };
 use ::metrics::counter;
 use chrono::{DateTime, Utc};
 use compensation::{
     archive::{self, Archived, Kind},
-    operations::{self, ReplayRefused},
+    operations::{self, Kind as Act, ReplayRefused},
 };
 use ordering::OrderId;
 use sqlx::MySqlPool;
@@ -27,9 +28,10 @@ pub(crate) const REASON_AT_MOST: usize = 500;
 pub(crate) enum ReplayError {
     #[error("there is nothing archived under this id")]
     NotFound,
-    #[error("{by} is replaying it already")]
-    Replaying {
+    #[error("it is {} by {by}", kind.being_done())]
+    InHand {
         operation_id: Uuid,
+        kind: Act,
         by: String,
         since: DateTime<Utc>,
     },
@@ -45,7 +47,7 @@ impl ReplayError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
-            Self::Replaying { .. } => "replaying",
+            Self::InHand { kind, .. } => kind.doing(),
             Self::Refused(code) => code,
             Self::Database(_) => "unavailable",
         }
@@ -56,12 +58,14 @@ impl From<ReplayRefused> for ReplayError {
     fn from(refused: ReplayRefused) -> Self {
         match refused {
             ReplayRefused::NotFound => Self::NotFound,
-            ReplayRefused::Replaying {
+            ReplayRefused::InHand {
                 operation_id,
+                kind,
                 by,
                 since,
-            } => Self::Replaying {
+            } => Self::InHand {
                 operation_id,
+                kind,
                 by,
                 since,
             },
@@ -122,8 +126,13 @@ pub(crate) async fn ask(
             outcome,
             detail: refused.code(),
         };
+        if let ReplayError::Database(cause) = refused
+            && Doubt::of(cause).is_some()
+        {
+            return asked;
+        }
         let audited = audit::record(&app.db, &caller.who, entry).await;
-        // A database that is away has been told of once.
+        // A database that is away has been told of once; what may have been done has its line with it.
         if outcome == Outcome::Refused {
             audited?;
         }
@@ -158,7 +167,7 @@ async fn claimed(
         detail: &detail,
     };
     audit::record(&mut *tx, &caller.who, entry).await?;
-    tx.commit().await?;
+    doubt::commit(tx).await?;
     Ok(operation)
 }
 

@@ -44,12 +44,14 @@ pub(crate) async fn submit(
         }
         Err(ReplayError::NotFound) => return Err(ErrorPage::not_found("archived order").into()),
         Err(ReplayError::Database(cause)) => return Err(cause.into()),
-        Err(ReplayError::Replaying {
+        Err(ReplayError::InHand {
             operation_id,
+            kind,
             by,
             since,
         }) => Notice::bad(format!(
-            "Nothing was done: {by} is replaying it since {} UTC (operation {operation_id}).",
+            "Nothing was done: {by} is {} it since {} UTC (operation {operation_id}).",
+            kind.doing(),
             since.format("%H:%M:%S")
         )),
         Err(ReplayError::Refused(code)) => {

@@ -7,6 +7,7 @@ use crate::{
     App,
     access::{Caller, Permission as _, Resume, RollBack, Stop},
     audit::{self, Entry, Outcome},
+    doubt,
 };
 use compensation::{
     archive,
@@ -101,7 +102,7 @@ pub(super) async fn roll_back(app: &App, caller: &Caller, gid: Gid) -> Result<()
         let mut tx = app.db.begin().await?;
         give_up(&mut tx, gid).await?;
         record(&mut tx, caller, gid, entry).await?;
-        Ok(tx.commit().await?)
+        Ok(doubt::commit(tx).await?)
     };
     told(app, caller, gid, entry, given_up.await).await
 }
@@ -123,7 +124,7 @@ pub(super) async fn resume(app: &App, caller: &Caller, gid: Gid) -> Result<TxSta
                 ResumeError::NotHandedOver(_) => ActError::Refused("dead_letter_pending"),
                 ResumeError::Database(cause) => cause.into(),
             })?;
-        tx.commit().await?;
+        doubt::commit(tx).await?;
         Ok(state)
     };
     told(app, caller, gid, entry, resumed.await).await
@@ -152,7 +153,7 @@ pub(super) async fn stop(
                 }
                 StopError::Database(cause) => cause.into(),
             })?;
-        tx.commit().await?;
+        doubt::commit(tx).await?;
         Ok(state)
     };
     told(app, caller, gid, entry, stopped.await).await

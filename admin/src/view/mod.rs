@@ -64,6 +64,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "audit.html",
     "operators.html",
     "policy.html",
+    "report.html",
     "error.html",
 ];
 

@@ -15,4 +15,5 @@ mod pages;
 mod permissions;
 mod policy;
 mod replay;
+mod reports;
 mod transactions;

@@ -35,6 +35,7 @@ async fn every_page_renders_empty_and_full() {
         "/audit",
         "/audit?subject=nobody",
         "/policy",
+        "/report",
         "/operators",
         "/password",
         "/nowhere",

@@ -50,6 +50,7 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/operations/?/cancel", Open::From(Operator)),
     ("GET", "/alerts", Open::From(Viewer)),
     ("GET", "/audit", Open::From(Viewer)),
+    ("GET", "/report", Open::From(Viewer)),
     ("GET", "/policy", Open::From(Viewer)),
     ("POST", "/policy", Open::From(Admin)),
     ("POST", "/policy/preview", Open::From(Viewer)),
@@ -85,6 +86,7 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/api/v1/operations/?/undo", Open::From(Operator)),
     ("GET", "/api/v1/alerts", Open::From(Viewer)),
     ("GET", "/api/v1/audit", Open::From(Viewer)),
+    ("GET", "/api/v1/reports/weekly", Open::From(Viewer)),
     ("GET", "/api/v1/settings/retry-policy", Open::From(Viewer)),
     ("PUT", "/api/v1/settings/retry-policy", Open::From(Admin)),
     (
@@ -350,6 +352,7 @@ async fn no_get_changes_anything() {
             "compensations",
             "audit_log",
             "settings",
+            "weekly_reports",
         ] {
             let row: (String, Option<i64>) =
                 sqlx::query_as(sqlx::AssertSqlSafe(format!("checksum table {table}")))

@@ -230,6 +230,9 @@ async fn the_page_shows_previews_changes_and_says_why_not() {
     let late = admin.submit("/policy", &form("0.5", "y")).await;
     assert_eq!(late.status, 409, "{late:?}");
     late.shows("made version 2 meanwhile");
+    // Pressed again, it is late again: what was typed is no change of a version nobody has looked at.
+    late.shows(r#"name="version" value="1""#);
+    late.shows("Begin from version 2");
     let viewer = app.browser(OperatorRole::Viewer).await;
     viewer
         .get("/policy")

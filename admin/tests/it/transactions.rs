@@ -254,7 +254,7 @@ fn call(answer: &str) -> Attempt {
 /// Puts its dead letter into the archive as the compensator does.
 async fn archived(app: &TestApp, known: &Known) {
     use compensation::archive::{
-        self, Store,
+        self, Kept,
         transaction::{StuckTransaction, Uncompensated},
     };
     let what = StuckTransaction {
@@ -279,7 +279,7 @@ async fn archived(app: &TestApp, known: &Known) {
         vec![call("done"), call("unknown: <503>")],
         chrono::Utc::now(),
     );
-    let kept = Store::Mysql.keep(&what).await.unwrap();
+    let kept = Kept::in_row(&what);
     let mut db = app.schema.pool.acquire().await.unwrap();
     archive::put(&mut db, &what, &kept).await.unwrap();
 }

@@ -96,6 +96,7 @@ mod tests {
         Told::of(Ok(Reply {
             status,
             retry_after: retry_after_s.map(Duration::from_secs),
+            cookie: None,
             body: Bytes::from_static(body.as_bytes()),
         }))
     }

@@ -12,6 +12,7 @@ use crate::coordinator::{
 use anyhow::ensure;
 use chrono::Utc;
 use compensation::{
+    archive::Store,
     attempt::{Attempt, FAILED, History, Lane},
     headers::Headers,
     queue::{self, NewWork},
@@ -45,6 +46,7 @@ pub async fn run(stage: &Stage) -> anyhow::Result<Row> {
         floor.push(bare(stage).await?);
         product.push(lane(stage).await?);
     }
+    forget(stage).await?;
     let mut settings = Map::new();
     settings.insert("orders".to_owned(), json!(ORDERS));
     settings.insert("sales".to_owned(), json!(SALES));
@@ -53,13 +55,18 @@ pub async fn run(stage: &Stage) -> anyhow::Result<Row> {
     Row::of("retry-drain", &product, &floor, Compared::ByRate, settings)
 }
 
-/// All of it waits, and is due.
-async fn backlog(stage: &Stage) -> anyhow::Result<Vec<OrderMessage>> {
+async fn forget(stage: &Stage) -> sqlx::Result<()> {
     for table in ["compensations", "compensation_logs"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("truncate table {table}")))
             .execute(&stage.db)
             .await?;
     }
+    Ok(())
+}
+
+/// All of it waits, and is due.
+async fn backlog(stage: &Stage) -> anyhow::Result<Vec<OrderMessage>> {
+    forget(stage).await?;
     let orders = stage.reserved(SALES, ORDERS).await?.concat();
     let mut db = stage.db.acquire().await?;
     for orders in orders.chunks(ROWS) {
@@ -109,8 +116,10 @@ fn failed_once(order: &OrderMessage) -> NewWork {
 async fn lane(stage: &Stage) -> anyhow::Result<Round> {
     backlog(stage).await?;
     let url = stage.settings.redis.stock.urls.first();
+    let db = service_kit::mysql::connect(&stage.settings.database.mysql).await?;
     let servers = Servers {
-        db: service_kit::mysql::connect(&stage.settings.database.mysql).await?,
+        archive: Store::new(&stage.settings.dlq, db.clone())?,
+        db,
         redis: service_kit::redis::connect(url.map_or("", String::as_str)).await?,
         producer: Producer::new(&stage.settings.kafka.brokers)?,
         foreign: Foreign::default(),

@@ -206,7 +206,11 @@ impl Stage {
         )
     }
 
-    async fn sale(&self) -> anyhow::Result<SaleId> {
+    /// A fresh sale that is open.
+    ///
+    /// # Errors
+    /// What the servers say.
+    pub async fn sale(&self) -> anyhow::Result<SaleId> {
         let now = Utc::now();
         let sale = sales::create(
             &self.db,

@@ -61,6 +61,9 @@ impl ArchiveLane {
     /// # Errors
     /// When nothing could be claimed.
     pub async fn run_batch(&self) -> anyhow::Result<usize> {
+        if let Some((why, _)) = self.0.store.pause() {
+            bail!("nothing is given up while its messages cannot be kept: {why}");
+        }
         let due = queue::claim_due(&self.0.db, State::Archiving, LEASE, AT_ONCE)
             .await
             .context("MySQL does not give the work that is to be archived")?;
@@ -79,7 +82,12 @@ impl ArchiveLane {
             GivenUp::SettledBefore(outcome) => self.settled(&work, &outcome).await,
             GivenUp::Failed(why) => self.failed(&work, &why).await,
             GivenUp::NotNow(why) => {
-                queue::put_back(&self.0.db, &work, NOT_NOW).await?;
+                let pause = self
+                    .0
+                    .store
+                    .pause()
+                    .map_or(NOT_NOW, |(_, rest)| rest.max(NOT_NOW));
+                queue::put_back(&self.0.db, &work, pause).await?;
                 bail!("nothing can be given up now: {why}")
             }
         }
@@ -158,7 +166,14 @@ impl ArchiveLane {
         let kept = match tools.store.keep(&what).await {
             Ok(kept) => kept,
             Err(cause) => {
-                return Ok(GivenUp::Failed(format!("{:#}", anyhow::Error::new(cause))));
+                let passes = cause.passes();
+                let why = format!("{:#}", anyhow::Error::new(cause));
+                // Where the archive is down, that is no try of this order.
+                return Ok(if passes {
+                    GivenUp::NotNow(why)
+                } else {
+                    GivenUp::Failed(why)
+                });
             }
         };
         tools.passed(Step::Kept).await;

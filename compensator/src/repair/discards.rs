@@ -9,7 +9,7 @@ use super::{
 };
 use anyhow::{Context as _, bail};
 use compensation::{
-    archive::{self, Archived, Kind, StoreError},
+    archive::{self, Archived, Kind},
     operations::{self, Requested},
     queue,
 };
@@ -52,9 +52,9 @@ impl Tools {
 
     /// Its units are held: the decision that gives it up comes first, then Redis releases them.
     async fn give_back(&self, item: &Requested, archived: &Archived) -> anyhow::Result<()> {
-        let kept = match archive::message(&self.db, archived).await {
+        let kept = match self.store.message(archived).await {
             Ok(kept) => kept,
-            Err(StoreError::Database(cause)) => return Err(cause.into()),
+            Err(cause) if cause.passes() => return Err(cause.into()),
             Err(cause) => {
                 error!(order.id = %item.archive_id, "The message of order {} cannot be read: {:#}", item.archive_id, anyhow::Error::new(cause));
                 return self.refuse(item, "message_unreadable").await;

@@ -1,6 +1,7 @@
 //! How much is open, as figures.
 
 use crate::{
+    findings::Findings,
     metrics::{COMPENSATION_QUEUE, DLQ_BACKLOG, FAILED_ORDER_ARCHIVE_OPEN},
     schedule::Scan,
 };
@@ -23,7 +24,7 @@ impl Figures {
 impl Scan for Figures {
     const NAME: &'static str = "figures";
 
-    async fn run_once(&mut self) -> anyhow::Result<()> {
+    async fn run_once(&mut self) -> anyhow::Result<Findings> {
         let backlog = queue::backlog(&self.0)
             .await
             .context("MySQL does not tell what is open")?;
@@ -43,6 +44,6 @@ impl Scan for Figures {
             .await
             .context("MySQL does not tell what is archived")?;
         gauge!(FAILED_ORDER_ARCHIVE_OPEN).set(open as f64);
-        Ok(())
+        Ok(Findings::nothing())
     }
 }

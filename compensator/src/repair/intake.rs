@@ -353,7 +353,7 @@ impl Tools {
             envelope,
             held: false,
         };
-        let kept = self.store.keep(&what).await?;
+        let kept = self.store.keep_now(&what).await?;
         archive::put(&mut *db, &what, &kept).await?;
         self.tell(db, &telling::no_order(id, &came.place)).await?;
         error!(archive.id = %id, "The message at {} is no order, it was archived: {error}", came.place);

@@ -5,6 +5,7 @@
 
 use super::Tools;
 use anyhow::Context as _;
+use compensation::budget::WINDOW;
 use service_kit::{
     kafka::{Offsets, committed_offsets},
     settings::Settings,
@@ -49,11 +50,25 @@ impl LiveTraffic {
         let now = committed_offsets(&self.brokers, &self.group, &self.topic)
             .await
             .context("Kafka does not tell how many orders are decided")?;
-        if let Some((_, before)) = seen.as_ref() {
+        if let Some((at, before)) = seen.as_ref() {
             let decided = u64::try_from(before.behind(&now)).unwrap_or_default();
-            self.tools.pace.decided(decided);
+            self.tools.pace.decided(lately(decided, at.elapsed()));
         }
         *seen = Some((Instant::now(), now));
         Ok(0)
+    }
+}
+
+/// What of it counts as decided now: after a long time without a look, as much as in one of the budget's windows on average.
+fn lately(decided: u64, within: Duration) -> u64 {
+    let share = (WINDOW.as_secs_f64() / within.as_secs_f64()).min(1.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a count"
+    )]
+    {
+        (decided as f64 * share) as u64
     }
 }

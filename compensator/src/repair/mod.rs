@@ -123,7 +123,7 @@ impl Repair {
     /// The lanes of a new process.
     ///
     /// # Errors
-    /// When a setting makes no client, or a folder for logs or archives cannot be made.
+    /// When a setting makes no client, or a folder for logs cannot be made.
     pub fn new(settings: &Settings, servers: &Servers) -> anyhow::Result<Self> {
         Self::observed_by(None, settings, servers)
     }
@@ -142,6 +142,7 @@ impl Repair {
             redis,
             producer,
             foreign,
+            archive,
         } = servers.clone();
         let stock = Stock::new(redis);
         let engine = OrderEngine::of_process(settings, stock.clone(), foreign.clone());
@@ -157,7 +158,7 @@ impl Repair {
             pace: Pace::default(),
             log: AttemptLog::new(&settings.compensation)
                 .context("compensation.log_file cannot be written")?,
-            store: Store::new(&settings.dlq).context("dlq.archive_file cannot be written")?,
+            store: archive,
             channels: channels.names().to_vec(),
             dlq_topic: settings.compensation.dlq_topic.clone(),
             hold_stock: settings.dlq.hold_stock,

@@ -6,7 +6,7 @@
 use super::{Step, Tools, orders::told};
 use anyhow::{Context as _, bail};
 use compensation::{
-    archive::{self, Archived, StoreError},
+    archive::{self, Archived},
     headers::Headers,
     operations::{self, Kind, Requested},
     queue::{self, NewWork},
@@ -81,9 +81,9 @@ impl Replays {
             }
             Some(_) => {}
         }
-        let kept = match archive::message(db, &archived).await {
+        let kept = match self.0.store.message(&archived).await {
             Ok(kept) => kept,
-            Err(StoreError::Database(cause)) => return Err(cause.into()),
+            Err(cause) if cause.passes() => return Err(cause.into()),
             Err(cause) => {
                 error!(order.id = %item.archive_id, "The message of order {} cannot be read: {:#}", item.archive_id, anyhow::Error::new(cause));
                 return self.0.refuse(item, "message_unreadable").await;

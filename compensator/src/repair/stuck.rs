@@ -40,7 +40,7 @@ impl StuckTransactions {
     /// Archives what is stuck and has no dead letter yet; how much that was.
     ///
     /// # Errors
-    /// When MySQL, or the archive's file, does not take it; nothing was archived then.
+    /// When MySQL does not take it; nothing was archived then.
     pub async fn run_batch(&self) -> anyhow::Result<usize> {
         let tools = &self.0;
         let mut tx = tools.db.begin().await?;
@@ -70,7 +70,7 @@ impl StuckTransactions {
         let known = self.known(details);
         let calls = not_done(details).flat_map(calls).collect();
         let what = known.to_archive(&details.payload, calls, details.transaction.created_at);
-        let kept = tools.store.keep(&what).await?;
+        let kept = tools.store.keep_now(&what).await?;
         archive::put(&mut *tx, &what, &kept).await?;
         tools.tell(tx, &telling::stuck(what.id, &known)).await?;
         Ok(())

@@ -1,6 +1,6 @@
 //! What Redis lost is seen and rebuilt by itself, once.
 
-use crate::world::World;
+use crate::world::{SOON, World};
 use compensator::schedule::Scan as _;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +37,79 @@ async fn an_emptied_redis_is_rebuilt_after_two_looks() {
         before + 1,
         "what is open is left alone"
     );
+}
+
+/// Breaks when `long_made` is not asked: buyers wait for a second look.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_long_ago_and_is_gone_is_rebuilt_at_the_first_look() {
+    let (world, sale) = World::open(10).await;
+    world
+        .schema
+        .execute("update sales set created_at = created_at - interval 11 second")
+        .await;
+    let mut watch = world.scans().await.fence_watch;
+    watch.run_once().await.unwrap();
+    let before = world.epoch(sale).await;
+    world.redis.command(&["FLUSHALL"]).await;
+    watch.run_once().await.unwrap();
+    assert_eq!(world.epoch(sale).await, before + 1);
+    assert_eq!(world.levels(sale).await.available, 10);
+}
+
+/// Breaks when a sale that failed is not put off: every look writes until Redis is full, and the others have no room either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_redis_has_no_room_for_is_told_of_put_off_and_open_once_there_is_room() {
+    let (world, small) = World::open(10).await;
+    let large = world.sale(100_000).await;
+    let id = large.as_uuid().simple();
+    world
+        .schema
+        .execute(&format!(
+            "insert into sale_buyers (sale_id, user_id, units) \
+             select unhex('{id}'), unhex(concat('01900000', lpad(hex(seq), 24, '0'))), 1 from seq_1_to_40000"
+        ))
+        .await;
+    world
+        .schema
+        .execute(&format!(
+            "update sale_inventory set available = available - 40000, sold = 40000 where sale_id = unhex('{id}')"
+        ))
+        .await;
+    let mut watch = world.scans().await.fence_watch;
+    world.redis.command(&["FLUSHALL", "SYNC"]).await;
+    world.redis.command(&["SCRIPT", "FLUSH"]).await;
+    // An empty server has one megabyte; forty thousand buyers take six.
+    world
+        .redis
+        .command(&["CONFIG", "SET", "maxmemory", "4mb"])
+        .await;
+    let told = watch.run_once().await.unwrap_err();
+    let told = format!("{told:#}");
+    assert!(
+        told.contains(&large.to_string()) && told.contains("maxmemory"),
+        "{told}"
+    );
+    assert!(watch.opened().yet(), "the node is open but for one sale");
+    world.reserve(small).await;
+    let tries = world.epoch(large).await;
+    let again = watch.run_once().await.unwrap_err();
+    assert_eq!(
+        format!("{again:#}"),
+        told,
+        "it is told of as long as it lasts"
+    );
+    assert_eq!(world.epoch(large).await, tries, "its time has not come");
+
+    world
+        .redis
+        .command(&["CONFIG", "SET", "maxmemory", "0"])
+        .await;
+    let watch = tokio::sync::Mutex::new(watch);
+    testkit::eventually("it opens by itself", SOON, || async {
+        watch.lock().await.run_once().await.ok()
+    })
+    .await;
+    assert_eq!(world.levels(large).await.sold, 40_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The scans and the repair on real servers: `cargo xtask test` starts them.
 
+mod command;
 mod commits;
 mod comparison;
 mod every_step;
@@ -11,5 +12,7 @@ mod process;
 mod repair;
 mod repaired;
 mod unfinished;
+mod unpaid;
 mod watcher;
+mod weekly;
 mod world;

@@ -10,7 +10,7 @@ use rdkafka::{
 use service_kit::kafka::{Producer, end_offsets};
 
 /// Commits the ends of all partitions for the group that settles orders.
-async fn settle_up_to_the_end(world: &World) {
+pub async fn settle_up_to_the_end(world: &World) {
     let topics = world.topics.clone();
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = ClientConfig::new()

@@ -170,7 +170,7 @@ impl World {
             held: false,
             first_failed_at: Utc::now(),
         };
-        let kept = archive::Store::Mysql.keep(&what).await.unwrap();
+        let kept = archive::Kept::in_row(&what);
         let mut db = self.schema.pool.acquire().await.unwrap();
         archive::put(&mut db, &what, &kept).await.unwrap();
     }

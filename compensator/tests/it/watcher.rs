@@ -6,7 +6,7 @@ use compensator::schedule::Scan as _;
 use futures::future::join_all;
 use service_kit::heartbeat::{self, Counted};
 
-/// Breaks when each look that finds it begins an occasion of its own: six alerts.
+/// Breaks when each look that finds it begins an occasion of its own: six alerts; and when one ends it that another saw just now.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_hangs_is_told_of_once_by_many_watchers_and_once_that_it_is_over() {
     let (world, _) = World::open(10).await;
@@ -31,10 +31,20 @@ async fn what_hangs_is_told_of_once_by_many_watchers_and_once_that_it_is_over() 
         Change::Over(Figure::Hanging),
         Change::Over(Figure::CommitMean),
     ];
-    let ends = (0..4).map(|_| store::tell(&world.schema.pool, &[], &over));
-    for ended in join_all(ends).await {
-        ended.unwrap();
-    }
+    let tell_four_times = async || {
+        let ends = (0..4).map(|_| store::tell(&world.schema.pool, &[], &over));
+        for ended in join_all(ends).await {
+            ended.unwrap();
+        }
+    };
+    // Whoever began to look later does not end what another one still sees.
+    tell_four_times().await;
+    assert_eq!(store::troubles(&world.schema.pool).await.unwrap(), troubles);
+    world
+        .schema
+        .execute("update troubles set seen_at = seen_at - interval 1 minute")
+        .await;
+    tell_four_times().await;
     assert!(
         store::troubles(&world.schema.pool)
             .await

@@ -71,7 +71,7 @@ impl World {
              kafka: {{ brokers: \"{}\", orders_topic: {} }}\n\
              compensation: {{ topic: {}, dlq_topic: {}, retry_delay: [0.1], log_file: {}/attempts.log, \
              budget: {{ floor_per_s: 10000 }}, breaker: {{ orders: 10000 }} }}\n\
-             dlq: {{ retry_delay: [0.1], archive_file: {}/archive.jsonl }}\n\
+             dlq: {{ retry_delay: [0.1], archive_file: {}/archive/letters.jsonl }}\n\
              alerts: {{ spool: {}/spool }}\n",
             topics.group,
             topics.group,
@@ -127,10 +127,12 @@ impl World {
     }
 
     async fn servers(&self, settings: &Settings) -> Servers {
+        let db = service_kit::mysql::connect(&settings.database.mysql)
+            .await
+            .unwrap();
         Servers {
-            db: service_kit::mysql::connect(&settings.database.mysql)
-                .await
-                .unwrap(),
+            archive: compensation::archive::Store::new(&settings.dlq, db.clone()).unwrap(),
+            db,
             redis: service_kit::redis::connect(&self.redis.url())
                 .await
                 .unwrap(),

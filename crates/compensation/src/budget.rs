@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What is remembered.
-const WINDOW: Duration = Duration::from_secs(10);
+pub const WINDOW: Duration = Duration::from_secs(10);
 /// What comes within so long is counted together. Bounds memory.
 const TOGETHER: Duration = Duration::from_millis(100);
 

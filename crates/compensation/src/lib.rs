@@ -16,6 +16,7 @@ mod many;
 pub mod operations;
 pub mod policy;
 pub mod queue;
+pub mod report;
 pub mod retention;
 pub mod slow_start;
 pub mod state;

@@ -8,6 +8,7 @@ use crate::{
     message::{OrderMessage, VERSION},
     orders::{self, Order},
     status::{OrderOutcome, OrderStatus},
+    work::TakenBack,
 };
 use chrono::{DateTime, Utc};
 use coordinator::{Gid, SubmitError, TxState};
@@ -51,7 +52,7 @@ pub async fn cancel(
         OrderStatus::Confirmed => {}
         other => return Err(CancelError::NotCancellable(other)),
     }
-    match engine.cancel(placed.message()?).await {
+    match engine.cancel(placed.message()?, TakenBack::ByBuyer).await {
         Ok(OrderOutcome::Confirmed) => cancelled(db, user, order).await,
         Ok(OrderOutcome::Rejected { reason }) if reason == NOT_CANCELLABLE => {
             let now = find(db, user, order).await?.ok_or(CancelError::NotFound)?;
@@ -69,19 +70,19 @@ async fn cancelled(db: &MySqlPool, user: UserId, order: OrderId) -> Result<Order
         .ok_or(CancelError::NotFound)
 }
 
-/// What placed the order, and how far that transaction is.
-struct Placed {
-    id: OrderId,
-    gid: Gid,
-    generation: u32,
-    user_id: UserId,
-    sale_id: SaleId,
-    quantity: u32,
-    price: i64,
-    status: String,
-    created_at: DateTime<Utc>,
+/// What placed an order, and how far that transaction is.
+pub(crate) struct Placed {
+    pub id: OrderId,
+    pub gid: Gid,
+    pub generation: u32,
+    pub user_id: UserId,
+    pub sale_id: SaleId,
+    pub quantity: u32,
+    pub price: i64,
+    pub status: String,
+    pub created_at: DateTime<Utc>,
     /// Nothing once retention removed the transaction.
-    tx_state: Option<String>,
+    pub tx_state: Option<String>,
 }
 
 async fn find(db: &MySqlPool, user: UserId, order: OrderId) -> sqlx::Result<Option<Placed>> {
@@ -105,14 +106,14 @@ impl Placed {
             .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))
     }
 
-    fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.tx_state
             .as_deref()
             .is_none_or(|state| state == TxState::Committed.as_str())
     }
 
     /// The order as it was placed, as far as taking it back needs it.
-    fn message(self) -> sqlx::Result<OrderMessage> {
+    pub(crate) fn message(self) -> sqlx::Result<OrderMessage> {
         Ok(OrderMessage {
             version: VERSION,
             order_id: self.id,

@@ -13,6 +13,9 @@ use redis::{RedisResult, aio::ConnectionManager};
 use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
 
+/// Also where Redis has no memory left: it makes nothing larger that counts.
+const SUSPECT: &str = concat!("#!lua flags=allow-oom\n", include_str!("lua/suspect.lua"));
+
 /// One time that the two differed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
@@ -77,13 +80,27 @@ pub async fn found(
     }
 }
 
+/// The sale is fenced for what was written down of it before, when it was left to people.
+///
+/// # Errors
+/// What MySQL says.
+pub async fn is_fenced(db: &mut MySqlConnection, sale: SaleId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stock_drifts set fenced = true where open_sale = ?",
+        sale
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 /// Has the sale rebuilt: until then every script refuses it.
 ///
 /// # Errors
 /// What Redis says. Marking it again changes nothing.
 pub async fn fence(redis: &ConnectionManager, sale: SaleId) -> RedisResult<()> {
-    let mut mark = redis::cmd("HSET");
-    mark.arg(keys::stock(sale)).arg("suspect").arg(1);
+    let mut mark = redis::cmd("EVAL");
+    mark.arg(SUSPECT).arg(1).arg(keys::stock(sale));
     mark.query_async(&mut redis.clone()).await
 }
 

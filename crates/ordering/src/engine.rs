@@ -6,7 +6,7 @@ use crate::{
     message::OrderMessage,
     status::{ARCHIVED, OrderOutcome},
     stock::Stock,
-    work::OrderWork,
+    work::{OrderWork, TakenBack},
 };
 use coordinator::{
     Engine, Gid, Limits, Pace, Participant, Participants, Recovered, ResumeError, Sessions,
@@ -88,8 +88,12 @@ impl OrderEngine {
     ///
     /// # Errors
     /// As [`OrderEngine::submit`].
-    pub(crate) async fn cancel(&self, placed: OrderMessage) -> Result<OrderOutcome, SubmitError> {
-        self.settle(OrderWork::cancel(placed)).await
+    pub(crate) async fn cancel(
+        &self,
+        placed: OrderMessage,
+        why: TakenBack,
+    ) -> Result<OrderOutcome, SubmitError> {
+        self.settle(OrderWork::cancel(placed, why)).await
     }
 
     async fn settle(

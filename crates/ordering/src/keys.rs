@@ -68,6 +68,12 @@ impl Names {
         self.name(format_args!("key:{user}:{key}"))
     }
 
+    /// All of them: a pattern for `SCAN`.
+    #[must_use]
+    pub fn everything(&self) -> String {
+        self.name("*")
+    }
+
     fn name(&self, of: impl fmt::Display) -> String {
         format!("{{{}}}:{}:{of}", self.sale, self.epoch)
     }

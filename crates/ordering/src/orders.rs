@@ -22,7 +22,7 @@ pub struct Order {
     pub quantity: u32,
     /// What a buyer is told.
     pub status: ShownStatus,
-    /// Why it was rejected.
+    /// Why it was rejected; `unpaid` where it was cancelled because nobody paid in time.
     pub reason: Option<String>,
     /// When it was admitted.
     pub created_at: DateTime<Utc>,

@@ -29,6 +29,28 @@ impl Act {
     pub const ALL: [Self; 3] = [Self::Place, Self::Archive, Self::Cancel];
 }
 
+/// Why a confirmed order is taken back. Whoever asks, it is the same transaction: the first one's reason stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenBack {
+    /// Its buyer asked for it.
+    #[default]
+    ByBuyer,
+    /// Nobody paid for it in time.
+    Unpaid,
+}
+
+impl TakenBack {
+    /// As the order's row says it; a buyer's own wish needs no reason.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::ByBuyer => None,
+            Self::Unpaid => Some("unpaid"),
+        }
+    }
+}
+
 /// The work on one order. Cheap to clone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(into = "Stored", from = "Stored")]
@@ -37,6 +59,8 @@ pub struct OrderWork {
     message: Arc<OrderMessage>,
     /// Names of the foreign participants that have a part in it.
     foreign: Vec<String>,
+    /// Of an order that is taken back.
+    taken_back: TakenBack,
     /// The trace it was asked for in.
     trace: Option<Arc<str>>,
 }
@@ -47,6 +71,8 @@ struct Stored {
     act: Act,
     message: OrderMessage,
     foreign: Vec<String>,
+    #[serde(default)]
+    taken_back: TakenBack,
 }
 
 impl From<OrderWork> for Stored {
@@ -55,6 +81,7 @@ impl From<OrderWork> for Stored {
             act: work.act,
             message: Arc::unwrap_or_clone(work.message),
             foreign: work.foreign,
+            taken_back: work.taken_back,
         }
     }
 }
@@ -65,6 +92,7 @@ impl From<Stored> for OrderWork {
             act: stored.act,
             message: Arc::new(stored.message),
             foreign: stored.foreign,
+            taken_back: stored.taken_back,
             trace: None,
         }
     }
@@ -115,10 +143,12 @@ impl OrderWork {
         Self::transaction(message.gid, Act::Archive, message)
     }
 
-    /// The transaction that takes back what `placed` placed; the same one however often it is asked for.
+    /// The transaction that takes back what `placed` placed; the same one however often, and for whatever reason, it is asked for.
     #[must_use]
-    pub fn cancel(placed: OrderMessage) -> Transaction<Self> {
-        Self::transaction(give_back_gid(placed.gid), Act::Cancel, placed)
+    pub fn cancel(placed: OrderMessage, why: TakenBack) -> Transaction<Self> {
+        let mut transaction = Self::transaction(give_back_gid(placed.gid), Act::Cancel, placed);
+        transaction.work.taken_back = why;
+        transaction
     }
 
     fn transaction(gid: Gid, act: Act, message: OrderMessage) -> Transaction<Self> {
@@ -129,6 +159,7 @@ impl OrderWork {
                 act,
                 message: Arc::new(message),
                 foreign: Vec::new(),
+                taken_back: TakenBack::default(),
                 trace: None,
             },
         }
@@ -138,6 +169,12 @@ impl OrderWork {
     #[must_use]
     pub fn act(&self) -> Act {
         self.act
+    }
+
+    /// Why it is taken back, where it is.
+    #[must_use]
+    pub fn taken_back(&self) -> TakenBack {
+        self.taken_back
     }
 
     /// The order.

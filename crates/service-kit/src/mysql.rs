@@ -3,13 +3,18 @@
 use crate::settings::Mysql;
 use anyhow::{Context, bail};
 use sqlx::{
-    Connection, Executor, MySqlConnection, MySqlPool, Row,
+    AssertSqlSafe, Connection, Executor, MySqlConnection, MySqlPool, Row,
     mysql::{MySqlConnectOptions, MySqlPoolOptions},
 };
 use std::time::Duration;
 
 /// How long a caller waits for a connection before it is told that there is none.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
+/// The server ends a session that is silent for so long, so that a process that sleeps or is cut off in the middle of a transaction
+/// keeps its locks from nobody for longer. It is no shorter than any pause between two statements of one transaction.
+const SILENT_AT_MOST: Duration = Duration::from_secs(10);
+/// What rests in a pool is closed by us before the server does it.
+const IDLE_AT_MOST: Duration = Duration::from_secs(6);
 
 /// How to reach the server. Times are UTC; whoever opens a session sets its isolation.
 #[must_use]
@@ -68,15 +73,15 @@ impl PoolOf {
         MySqlPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(ACQUIRE_WITHIN)
+            .idle_timeout(IDLE_AT_MOST)
             .after_connect(|session, _| {
                 Box::pin(async move {
-                    session
-                        .execute(
-                            "set session transaction isolation level read committed; set session innodb_lock_wait_timeout = 5, \
-                             session sql_mode = concat(@@sql_mode, ',STRICT_TRANS_TABLES')",
-                        )
-                        .await
-                        .map(drop)
+                    let settings = format!(
+                        "set session transaction isolation level read committed; set session innodb_lock_wait_timeout = 5, \
+                         session wait_timeout = {}, session sql_mode = concat(@@sql_mode, ',STRICT_TRANS_TABLES')",
+                        SILENT_AT_MOST.as_secs()
+                    );
+                    session.execute(AssertSqlSafe(settings)).await.map(drop)
                 })
             })
     }

@@ -1,5 +1,5 @@
-//! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis and MariaDB servers and
-//! processes as children that a test may kill, pause and start again, ways to them on which chosen requests go wrong, receivers of
+//! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis, MariaDB and Postgres
+//! servers and processes as children that a test may kill, pause and start again, ways to them on which chosen requests go wrong, receivers of
 //! webhooks, a participant outside the system.
 //!
 //! `cargo xtask test` starts the shared servers and tells where they are; nothing here pretends to be one.
@@ -18,6 +18,7 @@ pub mod mysql;
 pub mod mysql_proxy;
 pub mod mysql_server;
 mod ports;
+pub mod postgres_server;
 pub mod process;
 pub mod proxy;
 pub mod redis;

@@ -3,6 +3,7 @@
 mod backlog;
 mod latency;
 mod modes;
+mod rebuild;
 mod recover;
 mod recover_foreign;
 mod saturated;
@@ -35,11 +36,13 @@ pub enum Scenario {
     Backlog,
     /// The same orders written without a coordinator, and with one
     Modes,
+    /// Hundreds of sales made anew in Redis, one with a million buyers
+    Rebuild,
 }
 
 impl Scenario {
     /// What is run when nothing is asked for by name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Coordinator,
         Self::CoordinatorBatch1,
         Self::Latency1,
@@ -49,6 +52,7 @@ impl Scenario {
         Self::RecoverForeign,
         Self::Backlog,
         Self::Modes,
+        Self::Rebuild,
     ];
 
     /// Runs it on an empty stage.
@@ -66,6 +70,7 @@ impl Scenario {
             Self::RecoverForeign => recover_foreign::run(stage, budget).await,
             Self::Backlog => backlog::run(stage, budget).await,
             Self::Modes => modes::run(stage, budget).await,
+            Self::Rebuild => rebuild::run(stage, budget).await,
         }
     }
 }

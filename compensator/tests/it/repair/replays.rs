@@ -24,7 +24,7 @@ async fn a_replay_reserves_again_and_ends_confirmed_with_the_longer_history() {
     let again =
         operations::claim_replay(&world.schema.pool, order.order_id.as_uuid(), "day", None).await;
     assert!(
-        matches!(&again, Err(ReplayRefused::Replaying { operation_id, by, .. }) if *operation_id == operation && by == "night"),
+        matches!(&again, Err(ReplayRefused::InHand { operation_id, by, .. }) if *operation_id == operation && by == "night"),
         "{again:?}"
     );
     world.drive(&repair).await;
@@ -198,7 +198,7 @@ async fn a_replay_whose_message_is_gone_is_refused_with_the_reason() {
     );
     let repair = world.repair(&settings).await;
     let order = world.failed(sale, "breaks", &repair).await;
-    std::fs::remove_file(world.folder.path().join("archive.jsonl")).unwrap();
+    std::fs::remove_dir_all(world.folder.path().join("archive")).unwrap();
     let operation = world.ask_for_replay(&order).await;
     world.drive(&repair).await;
     let item = world.operation(operation).await.items[0].clone();

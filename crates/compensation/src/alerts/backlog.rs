@@ -38,6 +38,17 @@ struct Work {
     in_hand: HashMap<(Uuid, String), Instant>,
 }
 
+/// Why spooled alerts are not in the outbox yet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotMoved {
+    /// MySQL takes none.
+    #[error("{0:#}")]
+    Database(anyhow::Error),
+    /// The spool gives none. What is in the outbox is not concerned.
+    #[error("{0:#}")]
+    Disk(anyhow::Error),
+}
+
 /// An alert to be sent from the spool.
 pub(super) struct Due {
     pub(super) alert: Alert,
@@ -124,13 +135,18 @@ impl Backlog {
             .context("the spool does not take what became of an alert: it may be sent once more")
     }
 
+    /// Lets another process have the spool.
+    pub(super) async fn release(&self) {
+        self.work.lock().await.lock = None;
+    }
+
     /// Moves alerts that nobody is sending into the outbox, a hundred at a time; how many.
     pub(super) async fn move_into_outbox(
         &self,
         db: &mut MySqlConnection,
         channels: &[String],
-    ) -> anyhow::Result<usize> {
-        let mut work = self.refreshed().await?;
+    ) -> Result<usize, NotMoved> {
+        let mut work = self.refreshed().await.map_err(NotMoved::Disk)?;
         let busy: HashSet<Uuid> = work.in_hand.keys().map(|(id, _)| *id).collect();
         let ids: Vec<Uuid> = work
             .entries
@@ -143,12 +159,14 @@ impl Backlog {
             let entry = &work.entries[id];
             answered(outbox::restore(db, channels, entry))
                 .await
-                .context("MySQL does not take the spooled alerts")?;
+                .context("MySQL does not take the spooled alerts")
+                .map_err(NotMoved::Database)?;
             let id = *id;
             self.spool
                 .on_disk(move |spool| spool.remove(id))
                 .await
-                .context("a spooled alert cannot be removed")?;
+                .context("a spooled alert cannot be removed")
+                .map_err(NotMoved::Disk)?;
             work.entries.remove(&id);
         }
         Ok(ids.len())
@@ -181,11 +199,11 @@ fn look(
     known: &HashSet<Uuid>,
 ) -> std::io::Result<(Option<File>, HashSet<Uuid>, Vec<Entry>)> {
     let ids = spool.ids()?;
-    // An empty folder is nobody's, so that processes that never needed it leave no trace.
-    let lock = if ids.is_empty() || lock.is_some() {
-        lock
-    } else {
-        spool.lock()?
+    // An empty folder is nobody's: whoever needs it next has it, and processes that never needed it leave no trace.
+    let lock = match lock {
+        _ if ids.is_empty() => None,
+        Some(lock) => Some(lock),
+        None => spool.lock()?,
     };
     if lock.is_none() {
         return Ok((None, HashSet::new(), Vec::new()));
@@ -201,4 +219,31 @@ fn is_due(progress: Option<&Progress>, now: DateTime<Utc>) -> bool {
     progress.is_none_or(|progress| {
         progress.delivered_at.is_none() && progress.due_at.is_none_or(|due| due <= now)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::Severity;
+
+    /// Breaks when the lock is kept once the folder is empty: an admin that delivered once would keep a compensator from it for ever.
+    #[tokio::test]
+    async fn an_empty_spool_is_whose_needs_it_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = || Spool::new(folder.path());
+        let (one, other) = (Backlog::new(spool()), Backlog::new(spool()));
+        let alert = Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer");
+        spool().put(&alert).await.unwrap();
+        let due = async |of: &Backlog| {
+            let due = of.take_due("ops", 10, Duration::ZERO).await.unwrap();
+            due.len()
+        };
+        assert_eq!((due(&one).await, due(&other).await), (1, 0));
+        spool().remove(alert.id).unwrap();
+        assert_eq!(due(&one).await, 0);
+        spool().put(&alert).await.unwrap();
+        assert_eq!((due(&other).await, due(&one).await), (1, 0));
+        other.release().await;
+        assert_eq!(due(&one).await, 1);
+    }
 }

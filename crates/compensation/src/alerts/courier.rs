@@ -75,6 +75,11 @@ impl Courier {
         turns.into_iter().sum()
     }
 
+    /// Lets another process have the spool: this one delivers nothing for now.
+    pub async fn release(&self) {
+        self.watch.lock().await.release().await;
+    }
+
     /// Delivers until `stop` fires; requests under way are finished first.
     pub async fn run(self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();

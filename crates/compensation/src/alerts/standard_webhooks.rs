@@ -128,9 +128,17 @@ fn rfc3339<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> 
 
 /// The same on every try: receivers may compare.
 fn body(alert: &Alert) -> Vec<u8> {
-    let facts = alert.facts.iter().take(FACTS_AT_MOST);
-    let facts: BTreeMap<_, _> = facts
-        .map(|(name, value)| (name.as_str(), shortened(value, FACT_AT_MOST)))
+    let mut joined: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in alert.facts.iter().take(FACTS_AT_MOST) {
+        let said = joined.entry(name).or_default();
+        if !said.is_empty() {
+            said.push_str(", ");
+        }
+        said.push_str(value);
+    }
+    let facts: BTreeMap<_, _> = joined
+        .into_iter()
+        .map(|(name, values)| (name, shortened(&values, FACT_AT_MOST)))
         .collect();
     fitted(&alert.text, BODY_AT_MOST, |text| {
         let event = Event {

@@ -2,6 +2,7 @@
 
 use super::{
     Alert, Severity,
+    backlog::NotMoved,
     lane::{Desk, answered},
     outbox, raise,
 };
@@ -58,11 +59,18 @@ impl Watch {
         self.answered_at = Instant::now();
         self.tell_that_it_answers().await?;
         let moved = self.move_spooled().await;
-        self.desk
-            .mysql_takes
-            .store(moved.is_ok(), Ordering::Relaxed);
-        moved?;
-        self.give_up_unknown_channels().await
+        // A spool that gives nothing keeps no alert in the outbox.
+        let takes = !matches!(moved, Err(NotMoved::Database(_)));
+        self.desk.mysql_takes.store(takes, Ordering::Relaxed);
+        if takes {
+            self.give_up_unknown_channels().await?;
+        }
+        Ok(moved?)
+    }
+
+    /// Lets another process have the spool.
+    pub(super) async fn release(&self) {
+        self.desk.backlog.release().await;
     }
 
     async fn ping(&mut self) -> anyhow::Result<()> {
@@ -122,7 +130,7 @@ impl Watch {
         Ok(())
     }
 
-    async fn move_spooled(&mut self) -> anyhow::Result<()> {
+    async fn move_spooled(&mut self) -> Result<(), NotMoved> {
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };

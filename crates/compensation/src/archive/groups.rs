@@ -145,6 +145,19 @@ pub async fn uncounted(db: &MySqlPool) -> sqlx::Result<u32> {
         .min(UNCOUNTED_AT_MOST))
 }
 
+/// Rows that are not handled, as the groups have counted them.
+///
+/// # Errors
+/// What the database says.
+pub async fn open_rows(db: &MySqlPool) -> sqlx::Result<u64> {
+    let open: i64 = sqlx::query_scalar!(
+        r#"select cast(coalesce(sum(open_rows), 0) as signed) as "open!: i64" from failure_groups where open_rows > 0"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(u64::try_from(open).unwrap_or_default())
+}
+
 impl Group {
     /// The place after this group in a list sorted so.
     #[must_use]

@@ -1,12 +1,15 @@
 //! What was given up, as lists: filtered, newest first, page by page by key, and the whole of it for an export.
 //!
 //! Rows come and go while somebody turns pages, so no page is counted off from the beginning: each begins after the last row of
-//! the one before.
+//! the one before. What that costs however many rows there are is [`super::walk`]'s matter.
 
-use super::Kind;
+use super::{
+    Kind,
+    walk::{Bounds, Found, Order, Placed, Walk},
+};
 use crate::fingerprint::Fingerprint;
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder, Row as _};
+use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
@@ -42,7 +45,7 @@ pub struct Filter {
 }
 
 /// A place in the list: after this row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, FromRow)]
 pub struct After {
     /// When it was archived, by the database's clock.
     pub archived_at: DateTime<Utc>,
@@ -102,7 +105,7 @@ pub struct Listed {
     pub handled_at: Option<DateTime<Utc>>,
 }
 
-/// How many there are in each state.
+/// How many there are in each state; of each, anything above [`COUNTED_AT_MOST`] says that there are more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// [`State::Open`].
@@ -113,50 +116,71 @@ pub struct Counts {
     pub handled: u64,
 }
 
-const COLUMNS: &str = "select id, order_id, gid, generation, sale_id, user_id, quantity, step, error, fingerprint, attempts, held, handled, \
-     resolution, operation_id, times_archived, first_failed_at, archived_at, handled_at from failed_order_archives where ";
+/// Rows of a state are counted so far.
+pub const COUNTED_AT_MOST: u64 = 10_000;
+/// And so many are looked at for it, where no index says which of them match.
+const LOOKED_AT_TO_COUNT: u32 = 4_000;
 
-/// One page, newest first.
+const COLUMNS: &str = "id, order_id, gid, generation, sale_id, user_id, quantity, step, error, fingerprint, attempts, held, handled, \
+     resolution, operation_id, times_archived, first_failed_at, archived_at, handled_at";
+
+/// One page, newest first. It may have fewer rows than there are, where what is asked for is rare: see [`Found::stopped_at`].
 ///
 /// # Errors
 /// What the database says.
-pub async fn page(db: &MySqlPool, filter: &Filter, paging: Paging) -> sqlx::Result<Vec<Listed>> {
-    let mut query = QueryBuilder::<MySql>::new(COLUMNS);
-    filter.push(&mut query);
-    if let Some(after) = paging.after {
-        // Said so that the index is used: a comparison of rows is not.
-        let at = after.archived_at.naive_utc();
-        query.push(" and archived_at <= ").push_bind(at);
-        query.push(" and (archived_at < ").push_bind(at);
-        query.push(" or id < ").push_bind(after.id).push(")");
-    }
-    query.push(" order by archived_at desc, id desc limit ");
-    query.push_bind(paging.limit);
-    query.build_query_as().fetch_all(db).await
+pub async fn page(db: &MySqlPool, filter: &Filter, paging: Paging) -> sqlx::Result<Found<Listed>> {
+    page_within(db, filter, paging, Bounds::default()).await
 }
 
-/// How many there are in each state, whatever state the filter names.
+/// The same, within bounds of one's own.
 ///
 /// # Errors
 /// What the database says.
-pub async fn count(db: &MySqlPool, filter: &Filter) -> sqlx::Result<Counts> {
-    let filter = Filter {
-        state: None,
-        ..filter.clone()
+pub async fn page_within(
+    db: &MySqlPool,
+    filter: &Filter,
+    paging: Paging,
+    bounds: Bounds,
+) -> sqlx::Result<Found<Listed>> {
+    Walk::of(db, filter)
+        .await?
+        .find(
+            COLUMNS,
+            Order::NewestFirst,
+            paging.after,
+            paging.limit,
+            bounds,
+        )
+        .await
+}
+
+/// How many there are in each state, whatever state the filter names. Nothing where only looking at very many rows would tell.
+///
+/// # Errors
+/// What the database says.
+pub async fn count(db: &MySqlPool, filter: &Filter) -> sqlx::Result<Option<Counts>> {
+    let walk = Walk::of(db, filter).await?;
+    let limit = if walk.is_exact() {
+        u32::try_from(COUNTED_AT_MOST + 1).unwrap_or(u32::MAX)
+    } else {
+        LOOKED_AT_TO_COUNT
     };
-    let mut query = QueryBuilder::<MySql>::new(
-        "select cast(coalesce(sum(handled = 0 and operation_id is null), 0) as signed) as open, \
-         cast(coalesce(sum(handled = 0 and operation_id is not null), 0) as signed) as replaying, \
-         cast(coalesce(sum(handled = 1), 0) as signed) as handled from failed_order_archives where ",
-    );
-    filter.push(&mut query);
-    let row = query.build().fetch_one(db).await?;
-    let number = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-    Ok(Counts {
-        open: number("open")?,
-        replaying: number("replaying")?,
-        handled: number("handled")?,
-    })
+    let [mut open, mut replaying, mut handled] = [0; 3];
+    for (state, count) in [
+        (State::Open, &mut open),
+        (State::Replaying, &mut replaying),
+        (State::Handled, &mut handled),
+    ] {
+        match walk.count(state, limit).await? {
+            Some(counted) => *count = counted,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Counts {
+        open,
+        replaying,
+        handled,
+    }))
 }
 
 /// The next `limit` rows of an export, by id: one that is archived again meanwhile is neither left out nor there twice.
@@ -169,7 +193,10 @@ pub async fn stream_after(
     after: Option<Uuid>,
     limit: u32,
 ) -> sqlx::Result<Vec<Listed>> {
-    let mut query = QueryBuilder::<MySql>::new(COLUMNS);
+    let mut query = QueryBuilder::<MySql>::new("select ");
+    query
+        .push(COLUMNS)
+        .push(" from failed_order_archives where ");
     filter.push(&mut query);
     if let Some(after) = after {
         query.push(" and id > ").push_bind(after);
@@ -178,7 +205,21 @@ pub async fn stream_after(
     query.build_query_as().fetch_all(db).await
 }
 
+impl Placed for Listed {
+    fn place(&self) -> After {
+        self.after()
+    }
+}
+
 impl Filter {
+    /// The same in this state.
+    pub(super) fn in_state(&self, state: State) -> Self {
+        Self {
+            state: Some(state),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn push(&self, query: &mut QueryBuilder<MySql>) {
         query.push(match self.state {
             None => "true",

@@ -3,18 +3,28 @@
 //! An order has one row for ever: a replay that fails too comes back to it with the longer history. So has a transaction that is
 //! stuck, under an id of its own.
 
+mod backends;
 mod counting;
+mod expiry;
 pub mod groups;
 mod histories;
+mod kept;
 mod kind;
 pub mod listing;
+mod record;
+mod standing;
 mod store;
 pub mod transaction;
+pub(crate) mod walk;
 
 pub use counting::{Counting, forget};
+pub use expiry::Expiry;
 pub use histories::histories_of;
+pub use kept::Kept;
 pub use kind::Kind;
-pub use store::{Kept, Store, StoreError};
+pub use record::Record;
+pub use store::{Store, StoreError};
+pub use walk::{Bounds, Found};
 
 use crate::{
     attempt::History,
@@ -126,9 +136,9 @@ pub struct Archived {
     pub attempts: u32,
     /// Every try.
     pub history: History,
-    /// `mysql` or `file`.
+    /// Who keeps its message, see [`service_kit::settings::ArchiveStorage`].
     pub storage: String,
-    /// Where in the file its payload is.
+    /// Where it is there; nothing where it is in the row.
     pub location: Option<String>,
     /// Whether its units are held.
     pub held: bool,
@@ -205,11 +215,11 @@ pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sql
         fingerprint::VERSION,
         attempts,
         what.history.to_json(),
-        kept.storage(),
+        kept.storage().as_str(),
         kept.location(),
         kept.payload(),
         kept.headers(),
-        kept.in_row(what.envelope.key.as_deref()),
+        kept.key(),
         what.envelope.is_tombstone,
         what.held,
         what.first_failed_at
@@ -294,26 +304,12 @@ pub async fn find(db: &MySqlPool, id: Uuid) -> sqlx::Result<Option<Archived>> {
     .transpose()
 }
 
-/// The message of a row, wherever it is kept.
+/// The message of a row that is kept in it, or in a file: for these no settings are needed. [`Store::message`] reads them all.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn message(db: &MySqlPool, archived: &Archived) -> Result<Message, StoreError> {
-    if let Some(location) = &archived.location {
-        return store::read_file(location, archived.id).await;
-    }
-    let row = sqlx::query!(
-        r#"select payload, headers, message_key, tombstone as "tombstone: bool" from failed_order_archives where id = ?"#,
-        archived.id
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(Message {
-        payload: row.payload.unwrap_or_default(),
-        headers: Headers::from_json(row.headers.as_deref().unwrap_or("[]")).map_err(unreadable)?,
-        key: row.message_key,
-        is_tombstone: row.tombstone,
-    })
+    Store::of_rows(db.clone()).message(archived).await
 }
 
 /// How many rows are open.

@@ -1,300 +1,333 @@
-//! Where the payload of what is given up is kept: in the row itself, or in a file with one JSON object a line.
+//! All places where messages of what was given up are, and the one where new ones are kept.
 //!
-//! A line is on disk before the row that names it. A process that dies in between leaves a line nobody names.
+//! A place that is down is everybody's trouble, never the fault of what should be kept there: it is left alone for a while, and
+//! whoever wanted it comes again. Each call has an end.
 
-use super::{Message, ToArchive};
-use crate::headers::Headers;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde::{Deserialize, Serialize};
-use service_kit::settings::{ArchiveStorage, Dlq};
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
-    path::{Path, PathBuf},
+use super::{
+    Archived, Kept, Message, Record, ToArchive,
+    backends::{Answer, Backend, Bucket, Files, Page, Postgres, Rows},
+    standing::Standing,
 };
-use uuid::Uuid;
+use service_kit::settings::{ArchiveStorage, Dlq};
+use sqlx::MySqlPool;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
 
-/// Keeps payloads as the settings say.
-#[derive(Debug, Clone)]
-pub enum Store {
-    /// In the row.
-    Mysql,
-    /// In this file.
-    File(PathBuf),
+/// What is claimed to be given up is claimed for longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+
+/// Keeps and reads messages as the settings say. Cloning shares it.
+#[derive(Clone)]
+pub struct Store(Arc<Parts>);
+
+struct Parts {
+    keeps_in: ArchiveStorage,
+    places: BTreeMap<ArchiveStorage, Place>,
 }
 
-/// Why a payload cannot be kept, or read.
+struct Place {
+    backend: Box<dyn Backend>,
+    standing: Standing,
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a message cannot be kept, or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// MySQL failed.
     #[error("MySQL does not give the message")]
     Database(#[from] sqlx::Error),
-    /// The file failed.
-    #[error("the archive file {path:?}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
+    /// The place does not answer, or refuses everybody.
+    #[error("the archive in {storage} does not answer")]
+    Away {
+        /// The place.
+        storage: ArchiveStorage,
+        /// What it says.
         #[source]
-        cause: io::Error,
+        cause: Cause,
     },
-    /// The file has something else where the message should be.
-    #[error("the archive file has another message at {0}")]
-    Elsewhere(String),
-}
-
-/// What became of a payload: columns of its row.
-#[derive(Debug, Clone)]
-pub enum Kept {
-    /// It goes into the row.
-    InRow {
-        /// The message.
-        payload: Vec<u8>,
-        /// Its headers, as JSON.
-        headers: String,
+    /// The place is of an older setting, or of a newer build.
+    #[error(
+        "the message is kept in {0}, which is not set here: set it below dlq again, whatever archive_storage is"
+    )]
+    NotSet(String),
+    /// The place is another bucket's.
+    #[error(
+        "the message is kept at {location}, and dlq.archive_s3.bucket is {bucket}: copy it there, or set that bucket again"
+    )]
+    AnotherBucket {
+        /// Where it is.
+        location: String,
+        /// The bucket of the settings.
+        bucket: String,
     },
-    /// It is in a file, on disk.
-    InFile {
-        /// `path#offset`.
+    /// Nothing is there.
+    #[error("the archive in {storage} has nothing at {location}: it was removed by other hands")]
+    Missing {
+        /// The place.
+        storage: ArchiveStorage,
+        /// Where it should be.
+        location: String,
+    },
+    /// Something else is there.
+    #[error("the archive in {storage} has another message at {location}")]
+    Elsewhere {
+        /// The place.
+        storage: ArchiveStorage,
+        /// Where it should be.
+        location: String,
+    },
+    /// Something else is where it should be kept. It is not written over.
+    #[error(
+        "the archive in {storage} has something else at {location} already, which is left as it is"
+    )]
+    Occupied {
+        /// The place.
+        storage: ArchiveStorage,
+        /// Where it should be.
         location: String,
     },
 }
 
-#[derive(Serialize, Deserialize)]
-struct Line {
-    id: Uuid,
-    error: String,
-    history: serde_json::Value,
-    headers: Headers,
-    /// In base64: it may be anything.
-    payload: String,
-    /// In base64 as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(default)]
-    tombstone: bool,
+impl StoreError {
+    pub(super) fn away(storage: ArchiveStorage, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        Self::Away { storage, cause }
+    }
+
+    pub(super) fn missing(storage: ArchiveStorage, location: &str) -> Self {
+        let location = location.to_owned();
+        Self::Missing { storage, location }
+    }
+
+    pub(super) fn elsewhere(storage: ArchiveStorage, location: &str) -> Self {
+        let location = location.to_owned();
+        Self::Elsewhere { storage, location }
+    }
+
+    pub(super) fn occupied(storage: ArchiveStorage, location: &str) -> Self {
+        let location = location.to_owned();
+        Self::Occupied { storage, location }
+    }
+
+    /// Whether it passes by itself: nothing is wrong with the message.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Database(_) | Self::Away { .. })
+    }
 }
 
 impl Store {
-    /// As the settings say. The file's folder is made where it is missing.
+    /// Reads from every place that the settings name, and keeps where they say. Nothing is connected yet.
     ///
     /// # Errors
-    /// When the folder cannot be made.
-    pub fn new(settings: &Dlq) -> io::Result<Self> {
-        Ok(match settings.archive_storage {
-            ArchiveStorage::Mysql => Self::Mysql,
-            ArchiveStorage::File => {
-                if let Some(folder) = settings.archive_file.parent() {
-                    std::fs::create_dir_all(folder)?;
-                }
-                Self::File(std::path::absolute(&settings.archive_file)?)
-            }
-        })
+    /// When a place's settings make no client.
+    pub fn new(settings: &Dlq, db: MySqlPool) -> Result<Self, StoreError> {
+        let mut store = Self::of_rows(db).places();
+        store.insert(ArchiveStorage::File, Place::of(Files::new(settings)?));
+        let postgres = &settings.archive_postgres;
+        if !postgres.host.trim().is_empty() {
+            store.insert(ArchiveStorage::Postgres, Place::of(Postgres::new(postgres)));
+        }
+        if !settings.archive_s3.bucket.is_empty() {
+            let bucket = Bucket::new(&settings.archive_s3)?;
+            store.insert(ArchiveStorage::S3, Place::of(bucket));
+        }
+        let keeps_in = settings.archive_storage;
+        if !store.contains_key(&keeps_in) {
+            return Err(StoreError::NotSet(keeps_in.to_string()));
+        }
+        Ok(Self(Arc::new(Parts {
+            keeps_in,
+            places: store,
+        })))
     }
 
-    /// Keeps the payload. Once it returns, a row may name it.
+    /// Knows the table and files alone, which need no settings.
+    #[must_use]
+    pub fn of_rows(db: MySqlPool) -> Self {
+        let mut places = BTreeMap::new();
+        places.insert(ArchiveStorage::Mysql, Place::of(Rows::new(db)));
+        if let Ok(files) = Files::new(&Dlq::default()) {
+            places.insert(ArchiveStorage::File, Place::of(files));
+        }
+        Self(Arc::new(Parts {
+            keeps_in: ArchiveStorage::Mysql,
+            places,
+        }))
+    }
+
+    fn places(self) -> BTreeMap<ArchiveStorage, Place> {
+        Arc::into_inner(self.0)
+            .map(|parts| parts.places)
+            .unwrap_or_default()
+    }
+
+    /// Where new messages are kept.
+    #[must_use]
+    pub fn keeps_in(&self) -> ArchiveStorage {
+        self.0.keeps_in
+    }
+
+    /// Keeps the message. Once it returns, a row may name it. Nothing happens to one that is kept already.
     ///
     /// # Errors
-    /// When the file does not take it; a part of a line may be left in it.
+    /// [`StoreError`]. Where it [passes](StoreError::passes), come again.
     pub async fn keep(&self, what: &ToArchive) -> Result<Kept, StoreError> {
-        match self {
-            Self::Mysql => Ok(Kept::InRow {
-                payload: what.payload.clone(),
-                headers: what.headers.to_json(),
-            }),
-            Self::File(path) => {
-                let line = Line {
-                    id: what.id,
-                    error: what.error.clone(),
-                    history: serde_json::to_value(&what.history).unwrap_or_default(),
-                    headers: what.headers.clone(),
-                    payload: BASE64_STANDARD.encode(&what.payload),
-                    key: what
-                        .envelope
-                        .key
-                        .as_ref()
-                        .map(|key| BASE64_STANDARD.encode(key)),
-                    tombstone: what.envelope.is_tombstone,
-                };
-                let to = path.clone();
-                let offset = in_background(path, move || append(&to, &line)).await?;
-                Ok(Kept::InFile {
-                    location: format!("{}#{offset}", path.display()),
-                })
+        let record = Record::of(what);
+        let storage = self.keeps_in();
+        self.ask(storage, |backend| backend.keep(&record)).await
+    }
+
+    /// The same for what cannot wait: while the place is down it goes into the row, and stays there.
+    ///
+    /// # Errors
+    /// [`StoreError`], but for [`StoreError::Away`].
+    pub async fn keep_now(&self, what: &ToArchive) -> Result<Kept, StoreError> {
+        match self.keep(what).await {
+            Err(StoreError::Away { .. }) => Ok(Kept::in_row(what)),
+            kept => kept,
+        }
+    }
+
+    /// The message of a row, wherever it is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn message(&self, archived: &Archived) -> Result<Message, StoreError> {
+        self.record(archived).await.map(Message::from)
+    }
+
+    /// All that is kept of a row's message.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record(&self, archived: &Archived) -> Result<Record, StoreError> {
+        let storage = ArchiveStorage::of(&archived.storage)
+            .ok_or_else(|| StoreError::NotSet(archived.storage.clone()))?;
+        let location = archived.location.as_deref().unwrap_or_default();
+        self.ask(storage, |backend| backend.read(archived.id, location))
+            .await
+    }
+
+    /// Why new messages cannot be kept now, and how long nobody need ask; nothing where they can, for all that is known.
+    #[must_use]
+    pub fn pause(&self) -> Option<(String, Duration)> {
+        self.place(self.keeps_in())
+            .ok()?
+            .standing
+            .pause(Instant::now())
+    }
+
+    /// Why new messages could not be kept when the place was asked last.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.place(self.keeps_in()).ok()?.standing.trouble()
+    }
+
+    /// Whether the place for new messages would answer; it is asked, unless it is left alone now.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.ask(self.keeps_in(), |backend| backend.ping()).await
+    }
+
+    /// The places that are set.
+    pub(super) fn set(&self) -> impl Iterator<Item = ArchiveStorage> {
+        self.0.places.keys().copied()
+    }
+
+    pub(super) async fn let_go(
+        &self,
+        storage: ArchiveStorage,
+        location: &str,
+    ) -> Result<(), StoreError> {
+        self.ask(storage, |backend| backend.let_go(location)).await
+    }
+
+    pub(super) async fn old(
+        &self,
+        storage: ArchiveStorage,
+        than: Duration,
+        after: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        self.ask(storage, |backend| backend.old(than, after)).await
+    }
+
+    pub(super) async fn remove(
+        &self,
+        storage: ArchiveStorage,
+        piece: &str,
+        older_than: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask(storage, |backend| backend.remove(piece, older_than))
+            .await
+    }
+
+    fn place(&self, storage: ArchiveStorage) -> Result<&Place, StoreError> {
+        self.0
+            .places
+            .get(&storage)
+            .ok_or_else(|| StoreError::NotSet(storage.to_string()))
+    }
+
+    /// One call, with an end; what it says of the place is remembered.
+    async fn ask<'a, T>(
+        &'a self,
+        storage: ArchiveStorage,
+        call: impl FnOnce(&'a dyn Backend) -> Answer<'a, T>,
+    ) -> Result<T, StoreError> {
+        let Place { backend, standing } = self.place(storage)?;
+        if let Some((why, _)) = standing.pause(Instant::now()) {
+            return Err(StoreError::away(storage, why));
+        }
+        let answer = timeout(ANSWER_WITHIN, call(backend.as_ref())).await;
+        let answer = answer.unwrap_or_else(|_| {
+            let why = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
+            Err(StoreError::away(storage, why))
+        });
+        match &answer {
+            Err(StoreError::Away { cause, .. }) => {
+                standing.failed(&chain(cause.as_ref()), Instant::now());
             }
+            Ok(_) | Err(_) => standing.answered(),
+        }
+        answer
+    }
+}
+
+impl Place {
+    fn of(backend: impl Backend + 'static) -> Self {
+        Self {
+            backend: Box::new(backend),
+            standing: Standing::default(),
         }
     }
 }
 
-impl Kept {
-    pub(super) const fn storage(&self) -> &'static str {
-        match self {
-            Self::InRow { .. } => "mysql",
-            Self::InFile { .. } => "file",
-        }
-    }
-
-    pub(super) fn location(&self) -> Option<&str> {
-        match self {
-            Self::InRow { .. } => None,
-            Self::InFile { location } => Some(location),
-        }
-    }
-
-    pub(super) fn payload(&self) -> Option<&[u8]> {
-        match self {
-            Self::InRow { payload, .. } => Some(payload),
-            Self::InFile { .. } => None,
-        }
-    }
-
-    /// What goes into the row where the payload does.
-    pub(super) const fn in_row<T>(&self, value: Option<T>) -> Option<T>
-    where
-        T: Copy,
-    {
-        match self {
-            Self::InRow { .. } => value,
-            Self::InFile { .. } => None,
-        }
-    }
-
-    pub(super) fn headers(&self) -> Option<&str> {
-        match self {
-            Self::InRow { headers, .. } => Some(headers),
-            Self::InFile { .. } => None,
-        }
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.keeps_in())
     }
 }
 
-/// Reads the message a row names.
-pub(super) async fn read_file(location: &str, id: Uuid) -> Result<Message, StoreError> {
-    let elsewhere = || StoreError::Elsewhere(location.to_owned());
-    let (path, offset) = location.rsplit_once('#').ok_or_else(elsewhere)?;
-    let offset: u64 = offset.parse().map_err(|_| elsewhere())?;
-    let path = PathBuf::from(path);
-    let from = path.clone();
-    let text = in_background(&path, move || read_line(&from, offset)).await?;
-    let line: Line = serde_json::from_str(&text).map_err(|_| elsewhere())?;
-    if line.id != id {
-        return Err(elsewhere());
-    }
-    Ok(Message {
-        payload: BASE64_STANDARD
-            .decode(line.payload)
-            .map_err(|_| elsewhere())?,
-        headers: line.headers,
-        key: line
-            .key
-            .map(|key| BASE64_STANDARD.decode(key).map_err(|_| elsewhere()))
-            .transpose()?,
-        is_tombstone: line.tombstone,
-    })
-}
-
-/// Appends a line under the file's lock, for several processes may write it, and waits until it is on disk. Gives where it begins.
-fn append(path: &Path, line: &Line) -> io::Result<u64> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.lock()?;
-    let mut offset = file.seek(SeekFrom::End(0))?;
-    if offset > 0 && !ends_with_newline(path, offset)? {
-        // Somebody died in the middle of a line.
-        file.write_all(b"\n")?;
-        offset += 1;
-    }
-    file.write_all(&text)?;
-    file.sync_all()?;
-    Ok(offset)
-}
-
-fn ends_with_newline(path: &Path, length: u64) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(length - 1))?;
-    let mut last = [0];
-    io::Read::read_exact(&mut file, &mut last)?;
-    Ok(last == *b"\n")
-}
-
-fn read_line(path: &Path, offset: u64) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
-    let mut text = String::new();
-    BufReader::new(file).read_line(&mut text)?;
-    Ok(text)
-}
-
-async fn in_background<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|cause| Err(io::Error::other(cause)))
-        .map_err(|cause| StoreError::File {
-            path: path.to_owned(),
-            cause,
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        archive::{Envelope, Subject},
-        attempt::History,
-    };
-    use chrono::Utc;
-
-    fn what(payload: &[u8]) -> ToArchive {
-        ToArchive {
-            id: Uuid::new_v4(),
-            subject: Subject::Message,
-            step: "parse",
-            error: "no order".to_owned(),
-            history: History::default(),
-            payload: payload.to_vec(),
-            headers: Headers(vec![
-                ("a".to_owned(), Some(vec![0, 255])),
-                ("none".to_owned(), None),
-            ]),
-            envelope: Envelope {
-                key: Some(vec![0xfe]),
-                is_tombstone: payload.is_empty(),
-                error_class: None,
-            },
-            held: false,
-            first_failed_at: Utc::now(),
+/// An error with its causes on one line.
+fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = cause.to_string();
+    let mut next = cause.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
         }
+        next = cause.source();
     }
-
-    #[tokio::test]
-    async fn a_file_gives_back_what_it_was_given_also_after_half_a_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("archive.jsonl");
-        let store = Store::File(path.clone());
-        let mut kept = Vec::new();
-        for payload in [&b"\xff\n\0"[..], b"second", b""] {
-            let what = what(payload);
-            kept.push((store.keep(&what).await.unwrap(), what));
-            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-            file.write_all(b"{\"id\": half").unwrap();
-        }
-        for (kept, what) in kept {
-            let read = read_file(kept.location().unwrap(), what.id).await.unwrap();
-            assert_eq!((read.payload, read.headers), (what.payload, what.headers));
-            assert_eq!(read.key, what.envelope.key);
-            assert_eq!(read.is_tombstone, what.envelope.is_tombstone);
-        }
-    }
-
-    #[tokio::test]
-    async fn another_message_at_the_place_is_not_taken_for_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::File(folder.path().join("archive.jsonl"));
-        let kept = store.keep(&what(b"x")).await.unwrap();
-        let read = read_file(kept.location().unwrap(), Uuid::new_v4()).await;
-        assert!(matches!(read, Err(StoreError::Elsewhere(_))));
-    }
+    text
 }

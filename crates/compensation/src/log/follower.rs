@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 /// Rows a write, at most.
 const ROWS: u32 = 1_000;
-/// Gaps that are looked at in one turn; the others have their turn once these are filled or old.
-const RANGES: usize = 50;
+/// Gaps that are looked at in one turn; the others have theirs in the next ones.
+const GAPS: usize = 50;
 
 /// Which side is behind, and why.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +88,10 @@ impl LogFile {
         }
         let has_lines = fs::metadata(&self.file).is_ok_and(|file| file.len() > 0);
         if !has_lines {
-            return Ok(Cursor::at(0));
+            // Before the first line is: where this process dies, the next one knows that not all is there.
+            let cursor = Cursor::at(0);
+            self.disk(cursor.store(&self.file))?;
+            return Ok(cursor);
         }
         lines::newest(&self.db).await.map(Cursor::at).map_err(table)
     }
@@ -96,10 +99,9 @@ impl LogFile {
     async fn follow(&self, cursor: &mut Cursor) -> Result<usize, LogFileError> {
         let mut written = 0;
         loop {
-            let mut ranges = cursor.ranges();
-            let newer = ranges.split_off(ranges.len() - 1);
+            let ranges = cursor.ranges(GAPS);
             let mut rows = Vec::new();
-            for range in ranges.into_iter().take(RANGES).chain(newer) {
+            for range in ranges.iter().copied() {
                 rows.extend(lines::between(&self.db, range, ROWS).await.map_err(table)?);
             }
             let text: Vec<u8> = rows.iter().flat_map(|(_, line)| line.text()).collect();
@@ -110,7 +112,7 @@ impl LogFile {
                 self.disk(appended.unwrap_or_else(|cause| Err(io::Error::other(cause))))?;
             }
             let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
-            cursor.written(&ids, Instant::now());
+            cursor.written(&ids, &ranges, Instant::now());
             self.disk(cursor.store(&self.file))?;
             written += rows.len();
             if rows.len() < ROWS as usize {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySqlConnection, MySqlPool};
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
@@ -34,21 +34,28 @@ impl Line {
     }
 }
 
-/// One write call, on disk when it returns: lines of several processes do not mix.
+/// Appends under the file's lock, on disk when it returns: lines of several processes do not mix.
 pub(super) fn append(file: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
-    file.write_all(text)?;
-    file.sync_data()
+    let file = opened(file)?;
+    file.lock()?;
+    append_to(file, text)
 }
 
-/// The same for who alone writes the file: what a full disk took of it is taken back, and a line that a dead process left without its
-/// end is ended.
+/// The same for who alone writes the file.
 pub(super) fn append_alone(file: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
+    append_to(opened(file)?, text)
+}
+
+fn opened(file: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .create(true)
         .read(true)
         .append(true)
-        .open(file)?;
+        .open(file)
+}
+
+/// What a full disk took of it is taken back, and a line that a dead process left without its end is ended.
+fn append_to(mut file: File, text: &[u8]) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let mut last = [b'\n'];
     if length > 0 {
@@ -85,6 +92,28 @@ pub(super) async fn insert(db: &mut MySqlConnection, lines: &[Line]) -> sqlx::Re
     .execute(db)
     .await
     .map(drop)
+}
+
+/// Whether the table has this try.
+pub(super) async fn is_there(db: &mut MySqlConnection, line: &Line) -> sqlx::Result<bool> {
+    let Attempt {
+        attempt,
+        generation,
+        started_at,
+        ..
+    } = &line.attempt;
+    let rows = sqlx::query_scalar!(
+        "select count(*) from compensation_logs where order_id = ? and gid = ? and generation = ? and attempt = ? \
+         and started_at = cast(? as datetime(3))",
+        line.order_id,
+        line.gid,
+        generation,
+        attempt,
+        started_at
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(rows > 0)
 }
 
 /// The longest last.

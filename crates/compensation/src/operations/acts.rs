@@ -112,7 +112,7 @@ pub(super) const STOPPED_ITSELF: &str = "stop";
 pub async fn act(db: &mut MySqlConnection, id: Uuid, act: Act, by: &str) -> Result<Done, NotDone> {
     let row = sqlx::query!(
         r#"select state, filter, created_at as "created_at: DateTime<Utc>", canary as "canary: bool", rung as "rung: u8", act, act_by,
-                  act_at as "act_at: DateTime<Utc>"
+                  act_at as "act_at: DateTime<Utc>", starts_at as "starts_at: DateTime<Utc>", finished_at as "finished_at: DateTime<Utc>"
            from operations where id = ? for update"#,
         id
     )
@@ -127,10 +127,20 @@ pub async fn act(db: &mut MySqlConnection, id: Uuid, act: Act, by: &str) -> Resu
         if row.act.as_deref() == Some(act.as_str()) && row.act_by.as_deref() == Some(by) {
             return Ok(Done::Before(state));
         }
+        let led_here = row
+            .act
+            .as_deref()
+            .is_some_and(|act| leads_to(act) == Some(state));
+        let (by, since) = match state {
+            _ if led_here => (row.act_by, row.act_at),
+            State::Waiting => (None, Some(row.created_at)),
+            State::Running => (None, row.starts_at),
+            _ => (None, row.finished_at),
+        };
         return Err(NotDone::NotNow {
             state,
-            by: row.act_by,
-            since: row.act_at.unwrap_or(row.created_at),
+            by,
+            since: since.unwrap_or(row.created_at),
         });
     };
     // One that stopped itself feels its way again.
@@ -158,4 +168,17 @@ pub async fn act(db: &mut MySqlConnection, id: Uuid, act: Act, by: &str) -> Resu
     .execute(db)
     .await?;
     Ok(Done::Now(becomes))
+}
+
+/// Where an act, as it is stored, leads to by itself.
+fn leads_to(act: &str) -> Option<State> {
+    if act == STOPPED_ITSELF {
+        return Some(State::Paused);
+    }
+    act.parse().ok().map(|act| match act {
+        Act::Pause => State::Paused,
+        Act::Resume => State::Running,
+        Act::Cancel => State::Cancelled,
+        Act::Undo => State::Undone,
+    })
 }

@@ -109,7 +109,9 @@ async fn made_before(
     filter: &str,
 ) -> Result<Option<Made>, NotTaken> {
     let known = sqlx::query!(
-        "select kind, asked_by, reason, filter from operations where id = ?",
+        r#"select kind, asked_by, reason, filter, rate as "rate: u32", canary as "canary: bool", stop_percent as "stop_percent: u32",
+                  timestampdiff(microsecond, created_at, starts_at) as "grace: i64"
+           from operations where id = ?"#,
         new.id
     )
     .fetch_optional(db)
@@ -118,7 +120,14 @@ async fn made_before(
     let same = stored::<Kind>(&known.kind)? == new.kind
         && known.asked_by == new.asked_by
         && known.reason.as_deref() == Some(new.reason.as_str())
-        && known.filter.as_deref() == Some(filter);
+        && known.filter.as_deref() == Some(filter)
+        && (known.rate, known.canary, known.stop_percent)
+            == (
+                Some(new.terms.rate()),
+                new.terms.canary(),
+                Some(new.terms.stop_percent()),
+            )
+        && known.grace == Some(micros(new.terms.grace()));
     if same {
         Ok(Some(Made::Before))
     } else {

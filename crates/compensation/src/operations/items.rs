@@ -7,6 +7,7 @@ use super::state::Kind;
 use crate::{archive, attempt::History, queue::micros};
 use sqlx::{MySqlConnection, MySqlPool};
 use std::time::Duration;
+use tracing::error;
 use uuid::Uuid;
 
 /// The state of an item whose order failed again.
@@ -69,7 +70,17 @@ pub async fn claim_requested(
             .find(|item| item.operation_id == row.operation_id);
         let kind = match known {
             Some(item) => item.kind,
-            None => kind_of(&mut tx, row.operation_id).await?,
+            None => match kind_of(&mut tx, row.operation_id).await {
+                Err(sqlx::Error::Decode(cause)) => {
+                    // A newer build may know it; it keeps nobody else waiting.
+                    error!(
+                        "Operation {} cannot be read, its items wait: {cause}",
+                        row.operation_id
+                    );
+                    continue;
+                }
+                kind => kind?,
+            },
         };
         items.push(Requested {
             operation_id: row.operation_id,
@@ -226,8 +237,10 @@ pub async fn settled(
     let Some(operation) = operation else {
         return Ok(());
     };
-    let (state, reason) = if state == SUPERSEDED {
+    if matches!(state, ARCHIVED | SUPERSEDED) {
         open_again(&mut *db, order, operation).await?;
+    }
+    let (state, reason) = if state == SUPERSEDED {
         ("refused", Some(SUPERSEDED))
     } else {
         (state, reason)
@@ -247,6 +260,16 @@ pub async fn settled(
 
 /// A single replay ends with its item. An operation on many is finished by [`super::tick`].
 async fn finish_single(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<()> {
+    // Asked first without a lock: a tick holds the row of an operation on many.
+    let single = sqlx::query_scalar!(
+        r#"select filter is null as "single: bool" from operations where id = ?"#,
+        id
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if !single {
+        return Ok(());
+    }
     sqlx::query!(
         "update operations set state = 'finished', finished_at = utc_timestamp(3)
          where id = ? and state = 'running' and filter is null",

@@ -1,11 +1,12 @@
 //! What a filter matches now, for a look before anything is asked for.
 
 use crate::archive::{
-    Kind,
-    listing::{Filter, State},
+    Bounds, Found, Kind,
+    listing::{After, Filter, State},
+    walk::{Order, Placed, Walk},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
+use sqlx::{FromRow, MySqlPool};
 use uuid::Uuid;
 
 /// One row of the archive, as far as it matters to an operation.
@@ -22,7 +23,18 @@ pub struct Matching {
     archived_at: DateTime<Utc>,
 }
 
+const COLUMNS: &str = "id, order_id, gid, held, handled, operation_id, archived_at";
+
 impl Matching {
+    /// The place after this row.
+    #[must_use]
+    pub const fn after(&self) -> After {
+        After {
+            archived_at: self.archived_at,
+            id: self.id,
+        }
+    }
+
     /// What it is about.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -36,26 +48,25 @@ impl Matching {
     }
 }
 
-/// Up to `limit` rows the filter matches, those archived first first, beginning after `after`.
+impl Placed for Matching {
+    fn place(&self) -> After {
+        self.after()
+    }
+}
+
+/// Up to `limit` rows the filter matches, those archived first first, beginning after `after`. Fewer, where what is asked for is rare:
+/// see [`Found::stopped_at`].
 ///
 /// # Errors
 /// What the database says.
 pub async fn matching(
     db: &MySqlPool,
     filter: &Filter,
-    after: Option<&Matching>,
+    after: Option<After>,
     limit: u32,
-) -> sqlx::Result<Vec<Matching>> {
-    let mut query = QueryBuilder::<MySql>::new(
-        "select id, order_id, gid, held, handled, operation_id, archived_at from failed_order_archives where ",
-    );
-    filter.push(&mut query);
-    if let Some(after) = after {
-        let at = after.archived_at.naive_utc();
-        query.push(" and archived_at >= ").push_bind(at);
-        query.push(" and (archived_at > ").push_bind(at);
-        query.push(" or id > ").push_bind(after.id).push(")");
-    }
-    query.push(" order by archived_at, id limit ");
-    query.push_bind(limit).build_query_as().fetch_all(db).await
+) -> sqlx::Result<Found<Matching>> {
+    Walk::of(db, filter)
+        .await?
+        .find(COLUMNS, Order::OldestFirst, after, limit, Bounds::default())
+        .await
 }

@@ -3,6 +3,7 @@
 //! The claim names the new transaction before anything is done under it, so that a replay that died half-way repeats the same one,
 //! and a second click finds the first.
 
+use super::{Kind, stored};
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
@@ -13,11 +14,13 @@ pub enum ReplayRefused {
     /// The archive has no such row.
     #[error("there is nothing archived under this id")]
     NotFound,
-    /// Another replay of it is under way.
-    #[error("{by} is replaying it since {since}")]
-    Replaying {
+    /// Another operation has it in hand.
+    #[error("it is {} by {by} since {since}", kind.being_done())]
+    InHand {
         /// That operation.
         operation_id: Uuid,
+        /// What it does to it.
+        kind: Kind,
         /// Who asked for it.
         by: String,
         /// When.
@@ -72,13 +75,14 @@ pub async fn claim_replay_in(
     .ok_or(ReplayRefused::NotFound)?;
     if let Some(operation_id) = row.operation_id {
         let known = sqlx::query!(
-            r#"select asked_by, created_at as "created_at: DateTime<Utc>" from operations where id = ?"#,
+            r#"select kind, asked_by, created_at as "created_at: DateTime<Utc>" from operations where id = ?"#,
             operation_id
         )
         .fetch_one(&mut *db)
         .await?;
-        return Err(ReplayRefused::Replaying {
+        return Err(ReplayRefused::InHand {
             operation_id,
+            kind: stored(&known.kind)?,
             by: known.asked_by,
             since: known.created_at,
         });

@@ -109,6 +109,24 @@ impl State {
 }
 
 impl Kind {
+    /// What happens to a row, for sentences and as a code.
+    #[must_use]
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Replay => "replaying",
+            Self::Discard => "discarding",
+        }
+    }
+
+    /// The same of the row.
+    #[must_use]
+    pub const fn being_done(self) -> &'static str {
+        match self {
+            Self::Replay => "being replayed",
+            Self::Discard => "being discarded",
+        }
+    }
+
     /// Both.
     pub const ALL: [Self; 2] = [Self::Replay, Self::Discard];
 

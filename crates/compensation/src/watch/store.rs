@@ -1,6 +1,6 @@
 //! What people were told of: the table `troubles`. Its row and the alert are one transaction, so of many watchers one tells.
 
-use super::{Change, Figure};
+use super::{Change, Figure, bounds::QUIET_FOR};
 use crate::alerts::{Alert, Severity, outbox};
 use chrono::{DateTime, Utc};
 use sqlx::MySqlPool;
@@ -45,11 +45,10 @@ pub async fn tell(db: &MySqlPool, channels: &[String], changes: &[Change]) -> sq
     let is_known = |figure: &Figure| known.iter().any(|known| known.figure == figure.as_str());
     for change in changes {
         match change {
-            Change::Trouble(figure, said) if !is_known(figure) => {
-                begin(db, channels, *figure, said).await?;
-            }
+            Change::Trouble(figure, _) if is_known(figure) => still(db, *figure).await?,
+            Change::Trouble(figure, said) => begin(db, channels, *figure, said).await?,
             Change::Over(figure) if is_known(figure) => end(db, channels, *figure).await?,
-            Change::Trouble(..) | Change::Over(_) => {}
+            Change::Over(_) => {}
         }
     }
     Ok(())
@@ -64,7 +63,7 @@ async fn begin(
     let occasion = Uuid::now_v7();
     let mut tx = db.begin().await?;
     let inserted = sqlx::query!(
-        "insert into troubles (figure, occasion, said, since) values (?, ?, left(?, 200), utc_timestamp(3))",
+        "insert into troubles (figure, occasion, said, since, seen_at) values (?, ?, left(?, 200), utc_timestamp(3), utc_timestamp(3))",
         figure.as_str(),
         occasion,
         said
@@ -83,12 +82,25 @@ async fn begin(
     tx.commit().await
 }
 
+/// It is seen again: whoever sees less of it does not say that it is over.
+async fn still(db: &MySqlPool, figure: Figure) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update troubles set seen_at = utc_timestamp(3) where figure = ?",
+        figure.as_str()
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 async fn end(db: &MySqlPool, channels: &[String], figure: Figure) -> sqlx::Result<()> {
     let mut tx = db.begin().await?;
     let row = sqlx::query!(
         r#"select occasion as "occasion: Uuid", said, timestampdiff(second, since, utc_timestamp(3)) as "lasted_s!: i64"
-           from troubles where figure = ? for update"#,
-        figure.as_str()
+           from troubles
+           where figure = ? and (seen_at is null or seen_at <= utc_timestamp(3) - interval ? second) for update"#,
+        figure.as_str(),
+        QUIET_FOR.as_secs()
     )
     .fetch_optional(&mut *tx)
     .await?;

@@ -30,6 +30,8 @@ pub enum Change {
 pub struct Watcher {
     bounds: Bounds,
     traffic: Traffic,
+    /// When it first looked.
+    first: Option<Duration>,
     /// Since when each figure is as it is, and whether that is beyond its bound.
     since: HashMap<Figure, (bool, Duration)>,
 }
@@ -41,6 +43,7 @@ impl Watcher {
         Self {
             bounds,
             traffic: Traffic::default(),
+            first: None,
             since: HashMap::new(),
         }
     }
@@ -49,6 +52,7 @@ impl Watcher {
     pub fn look(&mut self, now: Duration, look: Look) -> Vec<Change> {
         let (dead_letters, hanging) = (look.dead_letters, look.hanging);
         self.traffic.look(now, look.counted);
+        let watched = now.saturating_sub(*self.first.get_or_insert(now));
         let mut changes = Vec::new();
         for figure in Figure::ALL {
             let beyond = self.beyond(figure, now, dead_letters, hanging);
@@ -61,7 +65,10 @@ impl Watcher {
                 Some(said) if lasted >= self.bounds.patience(figure) => {
                     changes.push(Change::Trouble(figure, said));
                 }
-                None if lasted >= QUIET_FOR => changes.push(Change::Over(figure)),
+                // What was before the first look may still be within the window.
+                None if lasted >= QUIET_FOR && watched >= window(figure) => {
+                    changes.push(Change::Over(figure));
+                }
                 _ => {}
             }
         }
@@ -125,6 +132,15 @@ impl Watcher {
                 })
             }
         }
+    }
+}
+
+/// Over which time what a figure says was counted.
+const fn window(figure: Figure) -> Duration {
+    match figure {
+        Figure::FinalFailures => LONG_WINDOW,
+        Figure::TransactionSuccess | Figure::CommitMean => WINDOW,
+        Figure::DeadLetters | Figure::Hanging => Duration::ZERO,
     }
 }
 

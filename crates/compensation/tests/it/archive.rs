@@ -3,7 +3,7 @@
 use chrono::Utc;
 use compensation::{
     archive::{
-        self, ArchivedOrder, Envelope, Kind, Store, Subject, ToArchive,
+        self, ArchivedOrder, Envelope, Kept, Kind, Subject, ToArchive,
         listing::{self, Filter, Paging},
         transaction::{self, COMPLETED, NOT_KNOWN, Open, StuckTransaction, Uncompensated},
     },
@@ -71,7 +71,7 @@ fn order(id: Uuid) -> ToArchive {
 }
 
 async fn put(schema: &Schema, what: &ToArchive) {
-    let kept = Store::Mysql.keep(what).await.unwrap();
+    let kept = Kept::in_row(what);
     let mut db = schema.pool.acquire().await.unwrap();
     archive::put(&mut db, what, &kept).await.unwrap();
 }
@@ -111,7 +111,7 @@ async fn a_transaction_named_like_its_order_has_a_row_of_its_own_beside_the_orde
         step: Some(transaction::STEP.to_owned()),
         ..Filter::default()
     };
-    let listed = listing::page(db, &complete, paging).await.unwrap();
+    let listed = listing::page(db, &complete, paging).await.unwrap().rows;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].kind(), Kind::Transaction);
 }

@@ -2,7 +2,9 @@
 
 mod alerts;
 mod archive;
+mod archive_places;
 mod groups;
+mod listing;
 mod log;
 mod operations;
 mod policy;

@@ -85,7 +85,7 @@ async fn rule(
         }
         let ruling = judge(&mut shelves, ballot)?;
         match work.act() {
-            Act::Cancel => cancelled.push(work.message()),
+            Act::Cancel => cancelled.push(work),
             Act::Place | Act::Archive => {
                 let order = NewOrder::new(work, &ruling.verdict);
                 if takes_over { &mut replayed } else { &mut new }.push(order);

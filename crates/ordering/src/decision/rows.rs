@@ -295,12 +295,13 @@ pub(super) async fn take_over(
     Ok(())
 }
 
-/// Takes confirmed orders back. Their rows are locked.
-pub(super) async fn cancel(db: &mut MySqlConnection, orders: &[&OrderMessage]) -> sqlx::Result<()> {
-    for message in orders {
+/// Takes confirmed orders back, and says why. Their rows are locked.
+pub(super) async fn cancel(db: &mut MySqlConnection, orders: &[&OrderWork]) -> sqlx::Result<()> {
+    for work in orders {
         sqlx::query!(
-            "update orders set status = 'cancelled' where id = ? and status = 'confirmed'",
-            message.order_id
+            "update orders set status = 'cancelled', reason = ? where id = ? and status = 'confirmed'",
+            work.taken_back().reason(),
+            work.message().order_id
         )
         .execute(&mut *db)
         .await?;

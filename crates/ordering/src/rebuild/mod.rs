@@ -6,22 +6,36 @@
 //! written beside the old one under names of its own; one script opens it. Whatever was on its way meanwhile is absorbed by the
 //! scripts' rules for missing records.
 //!
-//! Two rebuilders do no harm: the higher number wins in Redis, and the other is refused at its flip. Any error ends a rebuild
-//! where it stands, its sales closed; it is begun anew with the next number. Orders that wait elsewhere to be tried again count as
-//! survivors, also where Redis has lost them.
+//! Many sales are rebuilt at once, and each by itself: small ones do not wait for large ones, and what goes wrong with one leaves
+//! the others alone.
+//!
+//! Two rebuilders do no harm: the higher number wins in Redis, and the other is refused at its flip. Any error ends the rebuild of
+//! a sale where it stands, the sale closed; it is begun anew with the next number. Orders that wait elsewhere to be tried again
+//! count as survivors, also where Redis has lost them.
 
+mod lanes;
+mod measures;
 mod node;
 mod open_work;
+mod plan;
 mod snapshot;
+mod survivors;
+mod written;
 
-use crate::ids::SaleId;
+use crate::{ids::SaleId, keys::Names};
 use futures::future::BoxFuture;
+pub use measures::{SALE_CLOSED_SECONDS, describe};
 use node::Node;
 pub use node::NodeIds;
 pub use open_work::{OpenWork, Waiting};
-use snapshot::Snapshot;
+use plan::{Closed, Planned};
+use snapshot::{Readers, Snapshot};
 use sqlx::MySqlPool;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tracing::info;
 
 /// How long any one answer of the node may take. Batches are small; only loading a huge script cache could come near.
@@ -42,8 +56,8 @@ pub enum Step {
     Flipped,
 }
 
-/// Told of each step, and waited for.
-pub type Observer = Arc<dyn Fn(Step) -> BoxFuture<'static, ()> + Send + Sync>;
+/// Told of each step of each sale, and waited for.
+pub type Observer = Arc<dyn Fn(SaleId, Step) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Why a rebuild ended early. Begin anew, unless it is [`RebuildError::Superseded`].
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +77,60 @@ pub enum RebuildError {
     /// What survived vanished while it was copied: the node was emptied again.
     #[error("sale {0} lost reservations during its rebuild")]
     LostAgain(SaleId),
+    /// The node's memory is full. What was written of the sale is removed again.
+    #[error(
+        "the stock node has no room for sale {0}: free memory there or raise its maxmemory, and the sale opens by itself"
+    )]
+    NoRoom(SaleId),
+}
+
+impl RebuildError {
+    /// Whether it says nothing of one sale: no other would fare better on the same connections.
+    fn is_of_every_sale(&self) -> bool {
+        match self {
+            Self::Redis(cause) => !node::refused(cause),
+            Self::Mysql(cause) => {
+                matches!(cause, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+            }
+            Self::Superseded(_) | Self::UnknownSale(_) | Self::LostAgain(_) | Self::NoRoom(_) => {
+                false
+            }
+        }
+    }
+
+    /// The same, told apart where it is the memory of the node that keeps `sale` closed.
+    fn of(self, sale: SaleId) -> Self {
+        match self {
+            Self::Redis(cause) if node::out_of_memory(&cause) => Self::NoRoom(sale),
+            other => other,
+        }
+    }
+}
+
+/// What came of the rebuild of many sales.
+#[derive(Debug, Default)]
+pub struct Rebuilt {
+    /// Sales that were opened, with their new epochs.
+    pub opened: HashMap<SaleId, i64>,
+    /// Sales that stay closed, and why: each is to be rebuilt anew, or is in the hands of a newer rebuild.
+    pub failed: Vec<(SaleId, RebuildError)>,
+}
+
+impl Rebuilt {
+    fn add(&mut self, sale: SaleId, outcome: Result<i64, RebuildError>) {
+        match outcome {
+            Ok(epoch) => {
+                self.opened.insert(sale, epoch);
+            }
+            Err(cause) => self.failed.push((sale, cause)),
+        }
+    }
+
+    fn left_to_newer(&mut self, sales: Vec<SaleId>) {
+        for sale in sales {
+            self.add(sale, Err(RebuildError::Superseded(sale)));
+        }
+    }
 }
 
 /// Rebuilds sales of one stock node.
@@ -76,7 +144,8 @@ pub struct Rebuilder {
 }
 
 impl Rebuilder {
-    /// `db` needs two free connections a rebuild; `held_max` is written to every sale it opens.
+    /// `db` needs three free connections; with fourteen it rebuilds four sales at once. `held_max` is written to every sale it
+    /// opens.
     #[must_use]
     pub fn new(db: MySqlPool, client: redis::Client, held_max: u32) -> Self {
         Self {
@@ -106,92 +175,129 @@ impl Rebuilder {
         }
     }
 
-    /// Rebuilds every sale of the node, the latest to end first, and keeps the node's ids as they were at the beginning: if they
-    /// changed since, the next look sees it. Returns how many sales were opened.
+    /// Rebuilds every sale of the node, those that sell now first, and keeps the node's ids as they were at the beginning: if they
+    /// changed since, the next look sees it.
+    ///
+    /// The ids are kept once every sale is closed: from then on each sale that is not open shows by its hash, and is rebuilt by
+    /// itself if this rebuild ends early.
     ///
     /// # Errors
-    /// [`RebuildError`]; sales opened so far stay open.
-    pub async fn node(&self) -> Result<usize, RebuildError> {
+    /// [`RebuildError`], when it was not one sale's alone; sales opened so far stay open.
+    pub async fn node(&self) -> Result<Rebuilt, RebuildError> {
         let mut node = Node::connect(&self.client).await?;
         let ids = node.ids().await?;
         let number = self.next_number().await?;
         node.flush_scripts().await?;
-        let sales: Vec<SaleId> =
-            sqlx::query_scalar!(r#"select id as "id: SaleId" from sales order by ends_at desc"#)
-                .fetch_all(&self.db)
-                .await?;
-        let closed = close(&mut node, number, &sales).await?;
+        let sales = plan::every_sale(&self.db).await?;
+        let (closed, refused) = node.close(sales, number).await?;
         node.load_scripts().await?;
-        let epochs = self.rebuild(&mut node, number, closed).await?;
         remember(&self.db, &node_name(&self.client), &ids).await?;
-        node.sweep("{*}:*", &epochs).await?;
-        Ok(epochs.len())
+        let mut rebuilt = self.rebuild(&node, number, closed).await?;
+        rebuilt.left_to_newer(refused);
+        node.sweep("{*}:*", &rebuilt.opened).await?;
+        Ok(rebuilt)
     }
 
-    /// Rebuilds one sale, while the rest of the node is left alone: no script is loaded, for where they are missing they are the
-    /// fence of every other sale. Returns its new epoch.
+    /// Rebuilds these sales, while the rest of the node is left alone: no script is loaded, for where they are missing they are the
+    /// fence of every other sale.
+    ///
+    /// # Errors
+    /// [`RebuildError`], when it was not one sale's alone; sales opened so far stay open.
+    pub async fn sales(&self, sales: &[SaleId]) -> Result<Rebuilt, RebuildError> {
+        let planned = plan::among(&self.db, sales).await?;
+        let there: HashSet<SaleId> = planned.iter().map(|planned| planned.sale).collect();
+        let mut node = Node::connect(&self.client).await?;
+        let number = self.next_number().await?;
+        let (closed, refused) = node.close(planned, number).await?;
+        let mut rebuilt = self.rebuild(&node, number, closed).await?;
+        rebuilt.left_to_newer(refused);
+        for sale in sales.iter().filter(|sale| !there.contains(sale)) {
+            rebuilt.add(*sale, Err(RebuildError::UnknownSale(*sale)));
+        }
+        let names = match *sales {
+            [sale] => crate::keys::everything_of(sale),
+            _ => "{*}:*".to_owned(),
+        };
+        node.sweep(&names, &rebuilt.opened).await?;
+        Ok(rebuilt)
+    }
+
+    /// Rebuilds one sale as [`Self::sales`] does. Returns its new epoch.
     ///
     /// # Errors
     /// [`RebuildError`].
     pub async fn sale(&self, sale: SaleId) -> Result<i64, RebuildError> {
-        let mut node = Node::connect(&self.client).await?;
-        let number = self.next_number().await?;
-        let closed = close(&mut node, number, &[sale]).await?;
-        let epochs = self.rebuild(&mut node, number, closed).await?;
-        node.sweep(&crate::keys::everything_of(sale), &epochs)
-            .await?;
-        epochs
-            .get(&sale)
-            .copied()
-            .ok_or(RebuildError::UnknownSale(sale))
-    }
-
-    async fn rebuild(
-        &self,
-        node: &mut Node,
-        number: i64,
-        closed: Vec<Closed>,
-    ) -> Result<HashMap<SaleId, i64>, RebuildError> {
-        let mut epochs = HashMap::with_capacity(closed.len());
-        for (sale, old_epoch) in closed {
-            epochs.insert(
-                sale,
-                self.rebuild_closed(node, number, sale, old_epoch).await?,
-            );
+        let Rebuilt { opened, failed } = self.sales(&[sale]).await?;
+        match failed.into_iter().next() {
+            Some((_, cause)) => Err(cause),
+            None => opened
+                .get(&sale)
+                .copied()
+                .ok_or(RebuildError::UnknownSale(sale)),
         }
-        Ok(epochs)
     }
 
     async fn rebuild_closed(
         &self,
         node: &mut Node,
         number: i64,
-        sale: SaleId,
-        old_epoch: Option<i64>,
+        closed: &Closed,
     ) -> Result<i64, RebuildError> {
-        self.tell(Step::Closed).await;
+        let Closed {
+            planned, old_epoch, ..
+        } = *closed;
+        let Planned { sale, .. } = planned;
+        self.tell(sale, Step::Closed).await;
         let mut survivors = node.survivors(sale, old_epoch).await?;
-        self.tell(Step::SurvivorsRead).await;
-        let mut snapshot = Snapshot::open(&self.db, sale, old_epoch)
+        self.tell(sale, Step::SurvivorsRead).await;
+        let readers = if planned.is_large() {
+            Readers::Two
+        } else {
+            Readers::One
+        };
+        let mut snapshot = Snapshot::open(&self.db, sale, old_epoch, readers)
             .await?
             .ok_or(RebuildError::UnknownSale(sale))?;
-        self.tell(Step::SnapshotOpened).await;
+        self.tell(sale, Step::SnapshotOpened).await;
         if let Some(open_work) = &self.open_work {
             snapshot.add_waiting(&**open_work, &mut survivors).await?;
         }
         let open = snapshot.undecided(survivors).await?;
-        let numbers = node.write(&mut snapshot, old_epoch, &open).await?;
-        self.tell(Step::Loaded).await;
+        let names = snapshot.names();
+        let numbers = match node.write(&mut snapshot, old_epoch, &open).await {
+            Ok(numbers) => numbers,
+            Err(cause) => return Err(self.without_room(node, names, cause).await),
+        };
+        self.tell(sale, Step::Loaded).await;
         node.flip(&snapshot, number, &numbers, self.held_max)
             .await?;
-        let epoch = snapshot.epoch();
+        let closed_for = closed.since.elapsed();
+        measures::opened_after(closed_for);
         snapshot.close().await?;
-        self.tell(Step::Flipped).await;
+        self.tell(sale, Step::Flipped).await;
         info!(
-            sale.id = %sale, epoch, held = numbers.held, owed = numbers.owed,
-            "Rebuilt sale {sale} at epoch {epoch}: {} of its units are held, {} owed", numbers.held, numbers.owed
+            sale.id = %sale, epoch = names.epoch, held = numbers.held, owed = numbers.owed, sold = planned.sold,
+            closed_ms = closed_for.as_millis(),
+            "Rebuilt sale {sale} at epoch {}: {} of its units are held, {} owed; it was closed for {} ms",
+            names.epoch, numbers.held, numbers.owed, closed_for.as_millis()
         );
-        Ok(epoch)
+        Ok(names.epoch)
+    }
+
+    /// Gives back the room that was taken in vain, or the other sales would not find any.
+    async fn without_room(
+        &self,
+        node: &mut Node,
+        names: Names,
+        cause: RebuildError,
+    ) -> RebuildError {
+        let cause = cause.of(names.sale);
+        if matches!(cause, RebuildError::NoRoom(_))
+            && let Err(cause) = node.forget(names).await
+        {
+            return cause.into();
+        }
+        cause
     }
 
     /// Higher than every number taken before, also by rebuilders that still sleep.
@@ -204,26 +310,25 @@ impl Rebuilder {
         Ok(i64::try_from(taken.last_insert_id()).unwrap_or(i64::MAX))
     }
 
-    async fn tell(&self, step: Step) {
+    async fn tell(&self, sale: SaleId, step: Step) {
         if let Some(observer) = &self.observer {
-            observer(step).await;
+            observer(sale, step).await;
         }
     }
 }
 
-/// A sale that scripts cannot touch, and the epoch its hash had, if there was one.
-type Closed = (SaleId, Option<i64>);
-
-async fn close(
-    node: &mut Node,
-    number: i64,
-    sales: &[SaleId],
-) -> Result<Vec<Closed>, RebuildError> {
-    let mut closed = Vec::with_capacity(sales.len());
-    for &sale in sales {
-        closed.push((sale, node.close(sale, number).await?));
-    }
-    Ok(closed)
+/// Sales made so long ago that whoever made them has brought them to Redis, or has died: what of them is not there is lost. By
+/// MySQL's clock.
+///
+/// # Errors
+/// What the database says.
+pub async fn long_made(db: &MySqlPool) -> sqlx::Result<HashSet<SaleId>> {
+    let sales = sqlx::query_scalar!(
+        r#"select id as "id: SaleId" from sales where created_at < utc_timestamp(3) - interval 10 second"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(sales.into_iter().collect())
 }
 
 /// Whether the node has every script. One that restarted has none, and neither has one on which somebody flushed them.

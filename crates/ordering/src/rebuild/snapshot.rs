@@ -1,8 +1,8 @@
 //! The MySQL side of a rebuild: the line that is drawn under the sale row's lock, and what lies before it.
 
 use super::{
-    node::{Record, Survivor},
     open_work::OpenWork,
+    survivors::{Record, Survivor},
 };
 use crate::{
     ids::{OrderId, SaleId},
@@ -11,9 +11,9 @@ use crate::{
     stock::SaleState,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use coordinator::Gid;
+use coordinator::{Gid, statement::push_list};
 use identity::UserId;
-use sqlx::{MySql, MySqlPool, QueryBuilder, Transaction};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
 use std::collections::HashSet;
 use tracing::error;
 use uuid::Uuid;
@@ -23,11 +23,29 @@ const KEYS_SINCE: TimeDelta = TimeDelta::hours(25);
 /// Survivors looked up in one statement.
 const LOOK_UP: usize = 500;
 
+/// The first read of such a transaction draws its line.
+const VIEW: &str = "set transaction isolation level repeatable read; start transaction";
+
 /// What MySQL held at one moment, and the epoch every later decision will read.
 pub(super) struct Snapshot {
+    view: View,
+    /// The same moment once more, for a sale of which much is read.
+    beside: Option<View>,
+    sale: SaleRow,
+}
+
+/// One session that sees a sale as it was at the snapshot's moment.
+pub(super) struct View {
     db: Transaction<'static, MySql>,
     names: Names,
-    sale: SaleRow,
+}
+
+/// How many sessions read a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    One,
+    /// One reads the buyers while the other reads their keys.
+    Two,
 }
 
 struct SaleRow {
@@ -57,15 +75,24 @@ pub(super) struct OwnedKey {
 }
 
 impl Snapshot {
-    /// Locks the sale row, raises its epoch, opens a snapshot on a second connection, commits. Every decision reads the epoch
-    /// under that lock, so it is either in the snapshot or carries the new epoch: never both, never neither.
+    /// Locks the sale row, raises its epoch, reads from one or two other sessions what stood before, commits. Every decision reads
+    /// the epoch under that lock, so it is either in the snapshot or carries the new epoch: never both, never neither. Both
+    /// sessions see the same of this sale, for no decision on it commits while the row is locked.
+    ///
+    /// Connections are there before the row is locked: decisions wait for nothing but four statements.
     ///
     /// The new epoch is above Redis' own, too: after MySQL was put back from a backup its count may be the lower one.
     pub async fn open(
         db: &MySqlPool,
         sale: SaleId,
         in_redis: Option<i64>,
+        readers: Readers,
     ) -> sqlx::Result<Option<Self>> {
+        let mut first = db.begin_with(VIEW).await?;
+        let mut second = match readers {
+            Readers::One => None,
+            Readers::Two => Some(db.begin_with(VIEW).await?),
+        };
         let mut lock = db.begin().await?;
         let old = sqlx::query_scalar!(
             "select epoch from sale_inventory where sale_id = ? for update",
@@ -82,32 +109,26 @@ impl Snapshot {
         )
         .execute(&mut *lock)
         .await?;
-        let mut snapshot = db
-            .begin_with("set transaction isolation level repeatable read; start transaction with consistent snapshot")
-            .await?;
+        let row = SaleRow::read(&mut first, sale).await?;
+        if let Some(second) = &mut second {
+            SaleRow::read(second, sale).await?;
+        }
         lock.commit().await?;
-        let row = sqlx::query_as!(
-            SaleRow,
-            r#"select i.total, i.available, i.sold, s.per_user_limit, s.starts_at as "starts_at: _", s.ends_at as "ends_at: _",
-                      s.state as "state: SaleState", s.revision
-               from sales s join sale_inventory i on i.sale_id = s.id where s.id = ?"#,
-            sale
-        )
-        .fetch_one(&mut *snapshot)
-        .await?;
+        let names = Names { sale, epoch };
         Ok(Some(Self {
-            db: snapshot,
-            names: Names { sale, epoch },
+            view: View { db: first, names },
+            beside: second.map(|db| View { db, names }),
             sale: row,
         }))
     }
 
-    pub fn names(&self) -> Names {
-        self.names
+    /// The sessions that see it.
+    pub fn views(&mut self) -> (&mut View, Option<&mut View>) {
+        (&mut self.view, self.beside.as_mut())
     }
 
-    pub fn epoch(&self) -> i64 {
-        self.names.epoch
+    pub fn names(&self) -> Names {
+        self.view.names
     }
 
     /// Units neither sold nor, in MySQL's eyes, held.
@@ -140,7 +161,7 @@ impl Snapshot {
         let mut after = Gid::from_uuid(Uuid::nil());
         loop {
             let page = open_work
-                .of_sale(&mut self.db, self.names.sale, after, PAGE)
+                .of_sale(&mut self.view.db, self.view.names.sale, after, PAGE)
                 .await?;
             let Some(last) = page.last() else {
                 return Ok(());
@@ -172,22 +193,14 @@ impl Snapshot {
         let mut undecided = Vec::with_capacity(survivors.len());
         for page in survivors.chunks(LOOK_UP) {
             let mut decided = QueryBuilder::<MySql>::new(
-                "select gid from transactions where state not in ('begun', 'prepared') and gid in (",
+                "select gid from transactions where state not in ('begun', 'prepared') and gid in ",
             );
-            let mut gids = decided.separated(", ");
-            for survivor in page {
-                gids.push_bind(survivor.gid);
-            }
-            decided.push(") union select gid from orders where id in (");
-            let mut orders = decided.separated(", ");
-            for survivor in page {
-                orders.push_bind(survivor.order);
-            }
-            decided.push(")");
+            push_list(&mut decided, page.iter().map(|survivor| survivor.gid));
+            decided.push(" union select gid from orders where id in ");
+            push_list(&mut decided, page.iter().map(|survivor| survivor.order));
             let decided: HashSet<Gid> = decided
                 .build_query_scalar()
-                .persistent(false)
-                .fetch_all(&mut *self.db)
+                .fetch_all(&mut *self.view.db)
                 .await?
                 .into_iter()
                 .collect();
@@ -200,26 +213,54 @@ impl Snapshot {
         Ok(undecided)
     }
 
-    /// Buyers with units after `after`, in the order of their ids.
-    pub async fn buyers(&mut self, after: UserId, limit: usize) -> sqlx::Result<Vec<Buyer>> {
+    /// Ends the snapshot. Dropping it does too.
+    pub async fn close(self) -> sqlx::Result<()> {
+        if let Some(beside) = self.beside {
+            beside.db.rollback().await?;
+        }
+        self.view.db.rollback().await
+    }
+}
+
+impl SaleRow {
+    async fn read(db: &mut MySqlConnection, sale: SaleId) -> sqlx::Result<Self> {
+        sqlx::query_as!(
+            Self,
+            r#"select i.total, i.available, i.sold, s.per_user_limit, s.starts_at as "starts_at: _", s.ends_at as "ends_at: _",
+                      s.state as "state: SaleState", s.revision
+               from sales s join sale_inventory i on i.sale_id = s.id where s.id = ?"#,
+            sale
+        )
+        .fetch_one(db)
+        .await
+    }
+}
+
+impl View {
+    /// Rows read at once.
+    pub const PAGE: usize = 2_000;
+
+    pub const fn names(&self) -> Names {
+        self.names
+    }
+
+    /// The next page of buyers with units, in the order of their ids.
+    pub async fn buyers(&mut self, after: Option<UserId>) -> sqlx::Result<Vec<Buyer>> {
+        let after = after.unwrap_or_else(|| UserId::from_uuid(Uuid::nil()));
         sqlx::query_as!(
             Buyer,
             r#"select user_id as "user: UserId", units, last_order_id as "last_order: OrderId"
                from sale_buyers where sale_id = ? and user_id > ? and units > 0 order by user_id limit ?"#,
             self.names.sale,
             after,
-            limit as u64
+            Self::PAGE as u64
         )
         .fetch_all(&mut *self.db)
         .await
     }
 
-    /// Keys of the last 24 h's orders after `after`, in the order of the orders' ids, which are in the order of time.
-    pub async fn keys(
-        &mut self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> sqlx::Result<Vec<OwnedKey>> {
+    /// The next page of keys of the last 24 h's orders, in the order of the orders' ids, which are in the order of time.
+    pub async fn keys(&mut self, after: Option<OrderId>) -> sqlx::Result<Vec<OwnedKey>> {
         let after = after.unwrap_or_else(|| first_order_of(Utc::now() - KEYS_SINCE));
         let rows = sqlx::query!(
             r#"select id as "order: OrderId", user_id as "user: UserId", idempotency_key as "key!", body_hash as "body_hash!",
@@ -230,7 +271,7 @@ impl Snapshot {
                order by id limit ?"#,
             self.names.sale,
             after,
-            limit as u64
+            Self::PAGE as u64
         )
         .fetch_all(&mut *self.db)
         .await?;
@@ -246,11 +287,6 @@ impl Snapshot {
                 created_at: row.created_at,
             })
             .collect())
-    }
-
-    /// Ends the snapshot. Dropping it does too.
-    pub async fn close(self) -> sqlx::Result<()> {
-        self.db.rollback().await
     }
 }
 

@@ -8,6 +8,7 @@ mod every_step;
 mod fence;
 mod giving_back;
 mod rebuild;
+mod rebuild_load;
 mod sale_lock;
 mod shop;
 mod size;

@@ -40,7 +40,7 @@ impl Stopped {
     async fn at(step: Step, rebuilder: Rebuilder, sale: SaleId) -> Self {
         let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (tell, wait) = (reached.clone(), go.clone());
-        let rebuilder = rebuilder.observed_by(Arc::new(move |now| {
+        let rebuilder = rebuilder.observed_by(Arc::new(move |_, now| {
             let (tell, wait) = (tell.clone(), wait.clone());
             Box::pin(async move {
                 if now == step {
@@ -314,7 +314,7 @@ async fn a_node_with_twenty_sales_comes_back_whole() {
         .await
         .unwrap();
     assert_ne!(now, old);
-    assert_eq!(shop.rebuilder().node().await.unwrap(), 20);
+    assert_eq!(shop.rebuilder().node().await.unwrap().opened.len(), 20);
     assert_eq!(
         remembered(&shop.schema.pool, &name).await.unwrap(),
         Some(now)

@@ -295,7 +295,7 @@ impl Shop {
         };
         let in_redis: BTreeMap<String, String> = redis::cmd("HGETALL")
             .arg(names.buyers())
-            .query_async(&mut self.redis.connection().await)
+            .query_async(&mut self.patient().await)
             .await
             .unwrap();
         let in_mysql: Vec<(UserId, i32, OrderId)> = sqlx::query_as(
@@ -309,6 +309,17 @@ impl Shop {
             .into_iter()
             .map(|(user, units, order)| (user.to_string(), format!("{units}|{order}")));
         assert_eq!(in_redis, in_mysql.collect(), "buyers");
+    }
+
+    /// A connection for answers that are long.
+    pub async fn patient(&self) -> redis::aio::MultiplexedConnection {
+        let config =
+            redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        redis::Client::open(self.redis.url())
+            .unwrap()
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .unwrap()
     }
 
     pub async fn units_of(&self, sale: SaleId, user: UserId) -> i32 {

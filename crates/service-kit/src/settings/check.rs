@@ -9,6 +9,8 @@ const RETRIES_AT_MOST: u32 = 20;
 const KAFKA_KEEPS_H: u64 = 168;
 /// Ten years: beyond it a time cannot be reckoned.
 const KEPT_AT_MOST_H: u64 = 87_600;
+/// A minute, for less is no time to pay in, to 30 days.
+const UNPAID_AFTER_S: std::ops::RangeInclusive<u64> = 60..=2_592_000;
 
 /// The first complaint, or none.
 type Complaint = Option<String>;
@@ -25,10 +27,12 @@ impl Settings {
             .or_else(|| self.completions())
             .or_else(|| self.retention())
             .or_else(|| self.retries())
+            .or_else(|| self.unpaid_orders())
             .or_else(|| self.faults_in_production())
             .or_else(|| participants::complaint(&self.participants, self.environment))
             .or_else(|| self.alerts.complaint(self.environment))
             .or_else(|| self.alerts.dlq_complaint(&self.dlq, self.environment))
+            .or_else(|| self.dlq.archive_complaint())
             .or_else(|| self.watch.complaint())
             .or_else(|| self.retention.complaint())
             .or_else(|| self.admin.complaint(self.environment));
@@ -68,9 +72,21 @@ impl Settings {
             ),
             ("scans.fence_watch_s", scans.fence_watch_s),
             ("scans.compare_s", scans.compare_s),
+            ("scans.unpaid_orders_s", scans.unpaid_orders_s),
         ];
         let (key, _) = positive.into_iter().find(|(_, value)| *value == 0)?;
         Some(format!("{key} must be at least 1"))
+    }
+
+    fn unpaid_orders(&self) -> Complaint {
+        let after_s = self.scans.unpaid_after_s;
+        (after_s != 0 && !UNPAID_AFTER_S.contains(&after_s)).then(|| {
+            format!(
+                "scans.unpaid_after_s must be 0, which cancels no order, or {} to {}",
+                UNPAID_AFTER_S.start(),
+                UNPAID_AFTER_S.end()
+            )
+        })
     }
 
     fn empty(&self) -> Complaint {

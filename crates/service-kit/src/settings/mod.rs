@@ -5,6 +5,7 @@
 
 mod admin;
 mod alerts;
+mod archive;
 mod check;
 mod load;
 mod participants;
@@ -16,15 +17,16 @@ mod watch;
 
 pub use admin::{Admin, FirstAdmin};
 pub use alerts::{Alerts, ChannelKind, ChannelSettings};
+pub use archive::{ArchiveKeep, ArchivePostgres, ArchiveS3, ArchiveStorage};
 pub use load::SettingsError;
 pub use participants::{ParticipantSales, ParticipantSettings, ParticipantStyle};
 pub use retention::Retention;
 pub use retries::{RetryBreaker, RetryBudget};
 pub use secret::Secret;
 pub use sections::{
-    Admission, ArchiveStorage, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka,
-    Log, LogFormat, LogStorage, Mysql, Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi,
-    Transaction, TransactionRetries, seconds,
+    Admission, Auth, Compensation, Compensator, Database, Dlq, FirstStaff, Kafka, Log, LogFormat,
+    LogStorage, Mysql, Nodes, OrderConsumer, Redis, SaleLock, Scans, SeckillApi, Transaction,
+    TransactionRetries, seconds,
 };
 pub use watch::Watch;
 

@@ -1,6 +1,8 @@
 //! The sections of the settings with their defaults: one table, kept in the order of `config.example.yaml`.
 
-use super::{RetryBreaker, RetryBudget, Secret};
+use super::{
+    ArchiveKeep, ArchivePostgres, ArchiveS3, ArchiveStorage, RetryBreaker, RetryBudget, Secret,
+};
 use serde::{Deserialize, Deserializer, de};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -417,20 +419,18 @@ pub struct Dlq {
     pub alert_webhook_secret: Secret,
     /// Where the payload of what is given up is kept.
     pub archive_storage: ArchiveStorage,
-    /// The file for it, one JSON object a line.
+    /// What the files for it are named after, one JSON object a line.
     pub archive_file: PathBuf,
+    /// MiB after which another file is begun, besides one a day.
+    pub archive_file_max_mb: u64,
+    /// The Postgres for it.
+    pub archive_postgres: ArchivePostgres,
+    /// The bucket for it.
+    pub archive_s3: ArchiveS3,
+    /// How long what is handled stays.
+    pub archive_keep_d: ArchiveKeep,
     /// Whether an archived order keeps its units, undecided, until an operator replays it.
     pub hold_stock: bool,
-}
-
-/// Where the payload of what is given up is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ArchiveStorage {
-    /// In the table `failed_order_archives`.
-    Mysql,
-    /// In the file.
-    File,
 }
 
 impl Default for Dlq {
@@ -442,6 +442,10 @@ impl Default for Dlq {
             alert_webhook_secret: Secret::default(),
             archive_storage: ArchiveStorage::Mysql,
             archive_file: "data/archive.jsonl".into(),
+            archive_file_max_mb: 64,
+            archive_postgres: ArchivePostgres::default(),
+            archive_s3: ArchiveS3::default(),
+            archive_keep_d: ArchiveKeep::default(),
             hold_stock: false,
         }
     }
@@ -474,6 +478,10 @@ pub struct Scans {
     pub compare_s: u64,
     /// Whether a sale on which they differ is made anew in Redis by itself.
     pub repair_drift: bool,
+    /// For orders nobody paid for in time.
+    pub unpaid_orders_s: u64,
+    /// How long after its confirmation an order that nobody paid for is cancelled; 0: never.
+    pub unpaid_after_s: u64,
 }
 
 impl Default for Scans {
@@ -484,6 +492,8 @@ impl Default for Scans {
             fence_watch_s: 1,
             compare_s: 30,
             repair_drift: true,
+            unpaid_orders_s: 10,
+            unpaid_after_s: 0,
         }
     }
 }

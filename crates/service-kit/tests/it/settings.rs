@@ -161,6 +161,47 @@ fn retries_and_faults_that_make_no_sense_stop_the_start() {
         ),
         ("compensation: { jitter: 1 }", &[], "compensation.jitter"),
         ("dlq: { archive_storage: tape }", &[], "tape"),
+        (
+            "dlq: { archive_storage: postgres }",
+            &[],
+            "dlq.archive_postgres.host",
+        ),
+        ("dlq: { archive_storage: s3 }", &[], "dlq.archive_s3.bucket"),
+        (
+            "dlq: { archive_storage: s3, archive_s3: { bucket: dead } }",
+            &[],
+            "dlq.archive_s3.access_key",
+        ),
+        (
+            "dlq: { archive_s3: { bucket: dead, access_key: a, secret_key: b, endpoint: \"http://a:1\" } }",
+            &[],
+            "dlq.archive_s3.allow_http",
+        ),
+        (
+            "dlq: { archive_s3: { bucket: dead, access_key: a, secret_key: b, endpoint: \"https://u:p@a\" } }",
+            &[],
+            "dlq.archive_s3.endpoint",
+        ),
+        (
+            "dlq: { archive_s3: { bucket: dead, access_key: a, secret_key: b, prefix: a//b } }",
+            &[],
+            "dlq.archive_s3.prefix",
+        ),
+        (
+            "dlq: { archive_postgres: { host: a, max_connections: 0 } }",
+            &[],
+            "dlq.archive_postgres.max_connections",
+        ),
+        (
+            "dlq: { archive_file_max_mb: 0 }",
+            &[],
+            "dlq.archive_file_max_mb",
+        ),
+        (
+            "dlq: { archive_keep_d: { s3: 1 } }",
+            &[],
+            "dlq.archive_keep_d.s3",
+        ),
     ] {
         let line = refused(yaml, variables);
         assert!(
@@ -303,6 +344,7 @@ fn transactions_that_would_be_tried_or_forgotten_senselessly_stop_the_start() {
             &[("REDRESS__TRANSACTION__RETRY_POLICY__BACKOFF_FACTOR", "0.5")],
             "transaction.retry_policy.backoff_factor",
         ),
+        ("scans: { unpaid_after_s: 59 }", &[], "scans.unpaid_after_s"),
         (
             "transaction: { keep_finished_h: 167 }",
             &[],
