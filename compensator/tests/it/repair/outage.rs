@@ -17,11 +17,13 @@ use testkit::{eventually, process::Process, proxy::Proxy};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-/// So much more memory may be in use while MySQL is away: what the Kafka client reads ahead, one batch, and what a process that has just
-/// started takes anyhow. The full size sends more than twice as much; the small one about as much, and says little here.
-const MORE_MEMORY: u64 = 64 << 20;
+/// So much more memory may be in use while MySQL is away, whatever is sent: 300 messages that the Kafka client reads ahead and as many in
+/// hand, which is 14 MiB here, 4 MiB of one more answer, and a little that a process takes that just lost its sessions.
+const MORE_MEMORY: u64 = 22 << 20;
 /// The promise.
 const DRAINED_WITHIN: Duration = Duration::from_mins(2);
+/// How long buyers are alone before.
+const AT_REST_S: usize = 6;
 /// Reservations made at once.
 const AT_ONCE: usize = 100;
 /// Messages are sent so often.
@@ -34,8 +36,8 @@ struct Size {
     bytes: usize,
     /// Buyers' orders beside it.
     live_a_second: u32,
-    /// Whether latencies are compared: a debug build on a busy machine says nothing.
-    compares: bool,
+    /// A p99 below this is fine, whatever it was before: less says more about the machine than about the drain.
+    fine: Duration,
 }
 
 impl Size {
@@ -46,21 +48,26 @@ impl Size {
                 a_second: 1_000,
                 bytes: 2 << 10,
                 live_a_second: 200,
-                compares: true,
+                fine: Duration::from_millis(100),
             }
         } else {
             Self {
                 away: Duration::from_secs(10),
                 a_second: 200,
                 bytes: 24 << 10,
-                live_a_second: 50,
-                compares: false,
+                live_a_second: 20,
+                // A debug build, beside other tests.
+                fine: Duration::from_secs(1),
             }
         }
     }
 
     fn messages(&self) -> usize {
         usize::try_from(self.away.as_secs()).unwrap() * self.a_second as usize
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        (self.messages() * self.bytes) as u64
     }
 }
 
@@ -145,10 +152,15 @@ fn p99(sorted: &[Duration]) -> Duration {
     sorted[sorted.len() * 99 / 100]
 }
 
-/// Breaks when the intake goes on reading while MySQL takes nothing, or commits what MySQL does not have.
+/// Breaks when the intake goes on reading while MySQL takes nothing (without `queued.min.messages` the client reads all there is: it counts
+/// values, not headers), or commits what MySQL does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drained() {
     let size = Size::asked_for();
+    assert!(
+        size.bytes_sent() > MORE_MEMORY * 2,
+        "hoarding would not be seen"
+    );
     let world = World::closed().await;
     let (sale, bought_in) = (world.sale(1_000_000).await, world.sale(1_000_000).await);
     world.scans().await.fence_watch.run_once().await.unwrap();
@@ -160,7 +172,7 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
     process.ready(SOON).await;
 
     let failed = world.reserve_many(sale, size.messages()).await;
-    let at_rest = size.live_a_second as usize * 10;
+    let at_rest = size.live_a_second as usize * AT_REST_S;
     let seconds = usize::try_from(DRAINED_WITHIN.as_secs()).unwrap();
     let (before, meanwhile) = (
         world.reserve_many(bought_in, at_rest).await,
@@ -196,7 +208,12 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
         stop.cancel();
     });
     let more = most.saturating_sub(memory_before);
-    eprintln!("{} MiB more memory while MySQL was away", more >> 20);
+    eprintln!(
+        "{} MiB more memory while MySQL was away and {} MiB were sent",
+        more >> 20,
+        size.bytes_sent() >> 20
+    );
+    assert!(more <= MORE_MEMORY, "{more} bytes more in use");
     assert_eq!(
         world.count("select count(*) from compensations").await,
         0,
@@ -227,7 +244,6 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
         calm[calm.len() / 2],
         beside[beside.len() / 2],
     );
-    assert!(more <= MORE_MEMORY, "{more} bytes more in use");
     let sold = failed.len();
     let confirmed = sqlx::query_scalar::<_, i64>(
         "select count(*) from orders where status = 'confirmed' and sale_id = ?",
@@ -243,8 +259,9 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
     ] {
         assert_eq!(world.count(complete).await, sold, "{complete}");
     }
-    if size.compares {
-        assert!(p99(&beside) <= p99(&calm) * 2, "buyers wait for the drain");
-    }
+    assert!(
+        p99(&beside) <= size.fine.max(p99(&calm) * 2),
+        "buyers wait for the drain"
+    );
     process.end(SOON).await;
 }
