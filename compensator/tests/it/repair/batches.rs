@@ -3,13 +3,8 @@
 use crate::world::World;
 use compensator::repair::{Observer, Step};
 use ordering::message::OrderMessage;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 const ORDERS: usize = 12;
@@ -83,18 +78,22 @@ async fn of_a_batch_that_slept_past_one_claim_the_others_are_written_and_that_on
     let (pool, gid, once) = (
         world.schema.pool.clone(),
         taken.gid.as_uuid(),
-        Arc::new(AtomicBool::new(false)),
+        Arc::new(OnceCell::new()),
     );
+    // Nothing is written before it is taken away: those that have ended are not written down while the others go on.
     let observer: Observer = Arc::new(move |step| {
-        let (pool, is_first) = (pool.clone(), !once.swap(true, Ordering::SeqCst));
+        let (pool, once) = (pool.clone(), Arc::clone(&once));
         Box::pin(async move {
-            if step == Step::Tried && is_first {
-                sqlx::query("update compensations set claim = ? where gid = ?")
-                    .bind(Uuid::nil())
-                    .bind(gid)
-                    .execute(&pool)
-                    .await
-                    .unwrap();
+            if step == Step::Tried {
+                once.get_or_init(async || {
+                    sqlx::query("update compensations set claim = ? where gid = ?")
+                        .bind(Uuid::nil())
+                        .bind(gid)
+                        .execute(&pool)
+                        .await
+                        .unwrap()
+                })
+                .await;
             }
         })
     });

@@ -109,6 +109,24 @@ impl World {
         }
     }
 
+    /// Each of so many is confirmed, and has both its tries in its history and in the log.
+    async fn has_settled_all(&self, sale: SaleId, sold: usize) {
+        let confirmed = sqlx::query_scalar::<_, i64>(
+            "select count(*) from orders where status = 'confirmed' and sale_id = ?",
+        )
+        .bind(sale)
+        .fetch_one(&self.schema.pool)
+        .await
+        .unwrap();
+        assert_eq!(usize::try_from(confirmed).unwrap(), sold);
+        for complete in [
+            "select count(*) from compensations where outcome = 'confirmed' and attempts = 2 and json_length(history) = 2",
+            "select count(*) from (select order_id from compensation_logs group by order_id having count(*) = 2) as tried",
+        ] {
+            assert_eq!(self.count(complete).await, sold, "{complete}");
+        }
+    }
+
     async fn count(&self, sql: &'static str) -> usize {
         let count: i64 = sqlx::query_scalar(sql)
             .fetch_one(&self.schema.pool)
@@ -244,21 +262,7 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
         calm[calm.len() / 2],
         beside[beside.len() / 2],
     );
-    let sold = failed.len();
-    let confirmed = sqlx::query_scalar::<_, i64>(
-        "select count(*) from orders where status = 'confirmed' and sale_id = ?",
-    )
-    .bind(sale)
-    .fetch_one(&world.schema.pool)
-    .await
-    .unwrap();
-    assert_eq!(usize::try_from(confirmed).unwrap(), sold);
-    for complete in [
-        "select count(*) from compensations where outcome = 'confirmed' and attempts = 2 and json_length(history) = 2",
-        "select count(*) from (select order_id from compensation_logs group by order_id having count(*) = 2) as tried",
-    ] {
-        assert_eq!(world.count(complete).await, sold, "{complete}");
-    }
+    world.has_settled_all(sale, failed.len()).await;
     assert!(
         p99(&beside) <= size.fine.max(p99(&calm) * 2),
         "buyers wait for the drain"
