@@ -36,7 +36,8 @@ enum Loads {
     Buyers(Buyers),
     /// Measures the coordinator beside bare calls. Empties the database and the stock node it is given.
     Coordinator(Coordinator),
-    /// Measures lists and claims of failed work by the million. Fills the database it is given where nothing was seeded yet.
+    /// Measures how failed work is drained, and lists and claims of it by the million. Fills the database it is given where nothing was
+    /// seeded yet; `retry-drain` empties it, and the stock node, first.
     Compensation(Compensation),
     /// Fills a database with failed work that was made up, or takes it out again.
     Seed(Seed),
@@ -56,9 +57,9 @@ struct Compensation {
     /// Rows of the archive, and as many that wait; fewer are for trying out.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u32,
-    /// The program `admin`; a release build where figures matter.
+    /// The program `admin`, which `archive-list` clicks through; a release build where figures matter.
     #[arg(long)]
-    admin: PathBuf,
+    admin: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -27,7 +27,7 @@ const FOLDER: &str = "bench-stack";
 const RESULTS: &str = "bench";
 
 /// The names of the scenarios, so that a wrong one is refused before anything is built.
-pub const SCENARIOS: [&str; 12] = [
+pub const SCENARIOS: [&str; 13] = [
     "coordinator",
     "coordinator-batch-1",
     "latency-1",
@@ -38,12 +38,13 @@ pub const SCENARIOS: [&str; 12] = [
     "backlog",
     "modes",
     "rebuild",
+    "retry-drain",
     "archive-list",
     "claim-backlog",
 ];
 
 /// Those of them that are of failed work: they come last, for they leave a million rows behind.
-const OF_FAILED_WORK: [&str; 2] = ["archive-list", "claim-backlog"];
+const OF_FAILED_WORK: [&str; 3] = ["retry-drain", "archive-list", "claim-backlog"];
 
 /// What `bench` was asked for.
 #[derive(Debug)]

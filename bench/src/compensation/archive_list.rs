@@ -12,7 +12,7 @@ use crate::{
     coordinator::results::{Row, histogram, median, micros, rounded, spread},
     seed,
 };
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
@@ -126,8 +126,9 @@ const KINDS: [Asked; 27] = [
 
 pub async fn run(stage: &Stage<'_>) -> anyhow::Result<Row> {
     let samples = samples(stage).await?;
-    let mut admin =
-        Admin::start(&stage.wanted.admin, &stage.wanted.config, &stage.settings).await?;
+    let program = stage.wanted.admin.as_deref();
+    let program = program.context("--admin does not name the program it clicks through")?;
+    let mut admin = Admin::start(program, &stage.wanted.config, &stage.settings).await?;
     let mut all = histogram()?;
     let (mut by_kind, mut missed, mut first) = (Map::new(), Vec::new(), Vec::new());
     for (name, path) in KINDS {

@@ -30,11 +30,16 @@ use tracing::{debug, error};
 use uuid::Uuid;
 
 /// Messages taken in by one transaction.
-const BATCH: usize = 200;
-/// What the client reads ahead, in all and of a partition at once: while MySQL is away no more than that is in memory. What failed comes
-/// with its stack, so a thousand messages may be many times as large as as many orders.
+const BATCH: usize = 300;
+/// What the client reads ahead, in messages: while MySQL is away these, one batch, and what one more answer brings are in memory, and
+/// no more. The client's own bound in bytes counts values alone, and what failed has its stack in its headers: a few hundred
+/// bytes of value may come with twenty thousand of those.
+const READ_AHEAD: &str = "300";
 const READ_AHEAD_KB: &str = "4096";
-const READ_AT_ONCE_BYTES: &str = "262144";
+/// One answer of the broker, headers and all.
+const ANSWER_AT_MOST_BYTES: &str = "4194304";
+/// How soon the client looks again whether there is room: by default a second, in which nothing would be read.
+const ROOM_AGAIN_MS: &str = "10";
 /// The pause before a batch that MySQL did not take is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -59,8 +64,10 @@ impl Intake {
     pub fn new(settings: &Settings, tools: Tools) -> anyhow::Result<Self> {
         let group = &settings.compensator.group;
         let consumer: StreamConsumer = consumer_config(&settings.kafka.brokers, group, None)
+            .set("queued.min.messages", READ_AHEAD)
             .set("queued.max.messages.kbytes", READ_AHEAD_KB)
-            .set("max.partition.fetch.bytes", READ_AT_ONCE_BYTES)
+            .set("fetch.max.bytes", ANSWER_AT_MOST_BYTES)
+            .set("fetch.queue.backoff.ms", ROOM_AGAIN_MS)
             .create()
             .context("kafka.brokers make no consumer")?;
         let compensation = &settings.compensation;

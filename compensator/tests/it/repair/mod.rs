@@ -7,6 +7,7 @@ mod held;
 mod intake;
 mod kills;
 mod operations;
+mod outage;
 mod pace;
 mod replays;
 mod retries;
