@@ -146,7 +146,7 @@ mod tests {
     fn an_error_leaves_the_house_without_what_it_quotes() {
         assert_eq!(
             shown("1062: Duplicate entry 'ada@example.org' for key \"users\" at 7"),
-            "1062: Duplicate entry <text> for key \"users\" at <number>"
+            "<number>: Duplicate entry <text> for key \"users\" at <number>"
         );
         for said in [
             "Duplicate entry 'O'Brien@example.org' for key 'users'",

@@ -94,6 +94,8 @@ impl Counting {
         .fetch_all(&mut *tx)
         .await?;
         if rows.is_empty() {
+            // Now, and not when the session is used next: what was skipped is locked in the index meanwhile.
+            tx.rollback().await?;
             return Ok(0);
         }
         let mut changes = BTreeMap::new();
