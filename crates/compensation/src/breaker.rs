@@ -20,9 +20,9 @@ const CAUSES_AT_MOST: usize = 1_000;
 const PROBE_AT_MOST: Duration = Duration::from_mins(1);
 /// The shortest time work is put off.
 const LATER_AT_LEAST: Duration = Duration::from_millis(100);
-/// A cause that was given up is remembered for longer than any order waits between two tries (a day, at most a fifth more), or each
-/// would begin it anew.
-const GIVEN_UP_FOR: Duration = Duration::from_hours(30);
+/// A cause that was given up is remembered for longer than orders usually wait between two tries, or each would begin it anew; and no
+/// longer, for an outage of the next day is another one.
+const GIVEN_UP_FOR: Duration = Duration::from_mins(15);
 /// An open cause that nothing waits for any more is forgotten after its longest wait and so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(2);
 /// While the others follow, a share of the orders that open it is enough to close the door again.
@@ -312,7 +312,7 @@ impl Breakers {
                 .is_some_and(|(_, at)| !past(*at, within)),
             Stands::Open { asked, .. } => !past(asked, unasked),
             Stands::Releasing { since, .. } => !past(since, FORGOTTEN_AFTER),
-            Stands::GivenUp { failed } => !past(failed, GIVEN_UP_FOR),
+            Stands::GivenUp { failed } => !past(failed, unasked.max(GIVEN_UP_FOR)),
         });
     }
 }
