@@ -334,7 +334,7 @@ mod tests {
         kept.location().unwrap().to_owned()
     }
 
-    /// Caught: the half line not ended (the next line was unreadable).
+    /// Meant to catch: the half line not ended (the next line was unreadable).
     #[tokio::test]
     async fn half_a_line_that_somebody_left_spoils_neither_what_was_before_nor_what_comes() {
         let folder = tempfile::tempdir().unwrap();
@@ -355,7 +355,7 @@ mod tests {
         }
     }
 
-    /// Caught: the size asked before the lock, and not under it.
+    /// Meant to catch: the size asked before the lock, and not under it.
     #[tokio::test(flavor = "multi_thread")]
     async fn several_fill_one_file_after_another_and_every_line_is_where_it_was_said() {
         let folder = tempfile::tempdir().unwrap();

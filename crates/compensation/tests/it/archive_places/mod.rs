@@ -105,7 +105,7 @@ async fn untouched(place: &Place<'_>) {
 
 /// A process that died between the place and the row keeps it again.
 ///
-/// Caught: `on conflict do nothing` removed (Postgres refuses the second), the conditional put taken for an error (the bucket).
+/// Meant to catch: `on conflict do nothing` removed (Postgres refuses the second), the conditional put taken for an error (the bucket).
 async fn kept_twice(place: &Place<'_>) {
     let (store, what) = (place.store(), order(0));
     let first = store.keep(&what).await.unwrap();
@@ -150,7 +150,7 @@ async fn kept_at_once(place: &Place<'_>) {
 
 /// What is under its name and is not the same is left as it is.
 ///
-/// Caught: `PutMode::Create` made an overwrite, `on conflict` an update.
+/// Meant to catch: `PutMode::Create` made an overwrite, `on conflict` an update.
 async fn nothing_written_over(place: &Place<'_>) {
     let (store, what) = (place.store(), message());
     let row = place.archived(&what).await;
@@ -251,7 +251,7 @@ async fn readable_after_a_change(place: &Place<'_>) {
 
 /// What was handled long enough ago goes, row and message; what is open stays, and what went is not missed by its group.
 ///
-/// Caught: `handled = true` left out together with `handled_at` (open rows went), the message not let go.
+/// Meant to catch: `handled = true` left out together with `handled_at` (open rows went), the message not let go.
 async fn gone_after_its_time(place: &Place<'_>) {
     let (old, open, fresh) = (message(), message(), message());
     let mut rows = Vec::new();
@@ -288,7 +288,7 @@ async fn gone_after_its_time(place: &Place<'_>) {
 
 /// What no row names goes once it is old, and nothing that a row names.
 ///
-/// Caught: the look for a row that names it left out (a file went with the message of an open row).
+/// Meant to catch: the look for a row that names it left out (a file went with the message of an open row).
 async fn orphans_go(place: &Place<'_>) {
     let store = place.store();
     let named = place.archived(&message()).await;
