@@ -118,8 +118,8 @@ pub struct Counts {
 
 /// Rows of a state are counted so far.
 pub const COUNTED_AT_MOST: u64 = 10_000;
-/// And so many are looked at for it, where no index says which of them match.
-const LOOKED_AT_TO_COUNT: u32 = 4_000;
+/// And so many of all states together are looked at for it, where no index says which of them match: cold, each is a read of the disk.
+const LOOKED_AT_TO_COUNT: u64 = 1_000;
 
 const COLUMNS: &str = "id, order_id, gid, generation, sale_id, user_id, quantity, step, error, fingerprint, attempts, held, handled, \
      resolution, operation_id, times_archived, first_failed_at, archived_at, handled_at";
@@ -160,22 +160,25 @@ pub async fn page_within(
 /// What the database says.
 pub async fn count(db: &MySqlPool, filter: &Filter) -> sqlx::Result<Option<Counts>> {
     let walk = Walk::of(db, filter).await?;
-    let limit = if walk.is_exact() {
-        u32::try_from(COUNTED_AT_MOST + 1).unwrap_or(u32::MAX)
+    let at_most = if walk.is_exact() {
+        COUNTED_AT_MOST
     } else {
         LOOKED_AT_TO_COUNT
     };
-    let [mut open, mut replaying, mut handled] = [0; 3];
-    for (state, count) in [
-        (State::Open, &mut open),
-        (State::Replaying, &mut replaying),
-        (State::Handled, &mut handled),
-    ] {
-        match walk.count(state, limit).await? {
-            Some(counted) => *count = counted,
-            None => return Ok(None),
+    let limit = u32::try_from(at_most + 1).unwrap_or(u32::MAX);
+    let mut counts = [0; State::ALL.len()];
+    for (state, count) in State::ALL.into_iter().zip(&mut counts) {
+        *count = walk.entries(state, limit).await?;
+    }
+    if !walk.is_exact() {
+        if counts.iter().sum::<u64>() > LOOKED_AT_TO_COUNT {
+            return Ok(None);
+        }
+        for (state, count) in State::ALL.into_iter().zip(&mut counts) {
+            *count = walk.matching(state).await?;
         }
     }
+    let [open, replaying, handled] = counts;
     Ok(Some(Counts {
         open,
         replaying,

@@ -20,7 +20,7 @@ const ROWS_OF_A_GID: u32 = 10;
 /// How far a walk goes before it says how far it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Rows looked at between two looks at the clock.
+    /// Rows looked at between two looks at the clock, one of each lane at least.
     pub window: u32,
     /// Rows looked at in all. The last window is finished.
     pub rows: u32,
@@ -30,10 +30,11 @@ pub struct Bounds {
 
 impl Default for Bounds {
     /// For a page within 200 ms also among a million rows: a text that no row has is answered in 110 ms at the 95th percentile
-    /// (`cargo xtask bench archive-list`). The clock is looked at after each 1,000 rows, for a busy machine reads them slowly.
+    /// (`cargo xtask bench archive-list`). The clock is looked at after each 600 rows: where none of them is in memory, they take as
+    /// long again as the clock allows.
     fn default() -> Self {
         Self {
-            window: 1_000,
+            window: 600,
             rows: 20_000,
             time: Duration::from_millis(80),
         }
@@ -149,15 +150,19 @@ impl<'a> Walk<'a> {
     ) -> sqlx::Result<Found<T>> {
         let begun = Instant::now();
         let at_most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let lanes = self.lanes();
+        let window = u32::try_from(lanes.len()).map_or(1, |lanes| bounds.window / lanes.max(1));
+        let window = window.max(1);
         let (mut rows, mut from, mut looked_at) = (Vec::new(), after, 0);
         loop {
             let (mut found, mut reached) = (Vec::new(), None);
-            for lane in self.lanes() {
+            for lane in &lanes {
+                let lane = *lane;
                 let end = if self.is_exact() || self.rows().is_some() {
                     None
                 } else {
-                    looked_at += bounds.window;
-                    lane.end(self.db, order, from, bounds.window).await?
+                    looked_at += window;
+                    lane.end(self.db, order, from, window).await?
                 };
                 let some: Vec<T> = self.some(lane, columns, order, (from, end), limit).await?;
                 let full = some.len() >= at_most;
@@ -189,27 +194,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// How many rows stand so, `limit` at most; none: only more rows than `limit` could tell.
+    /// How many rows of its index a state has, `limit` at most.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn count(&self, stands: State, limit: u32) -> sqlx::Result<Option<u64>> {
-        let lane = self.lane(stands);
+    pub async fn entries(&self, stands: State, limit: u32) -> sqlx::Result<u64> {
         let mut query = QueryBuilder::<MySql>::new("select count(*) from (select 1 as one from ");
-        lane.push(&mut query);
+        self.lane(stands).push(&mut query);
         query.push(" limit ").push_bind(limit).push(") some");
-        let there = number(query, self.db).await?;
-        if self.is_exact() {
-            return Ok(Some(there));
-        }
-        if there >= u64::from(limit) {
-            return Ok(None);
-        }
+        number(query, self.db).await
+    }
+
+    /// How many of them the filter means: each is looked at.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn matching(&self, stands: State) -> sqlx::Result<u64> {
         let mut query = QueryBuilder::<MySql>::new("select count(*) from ");
-        lane.push(&mut query);
+        self.lane(stands).push(&mut query);
         query.push(" and ");
         self.filter.in_state(stands).push(&mut query);
-        number(query, self.db).await.map(Some)
+        number(query, self.db).await
     }
 
     /// The walks whose rows together are the list's.
