@@ -4,7 +4,7 @@
 //! messages with a keyword can be given the word "Redress": every title and text has it.
 
 use super::{
-    Alert, Channel, Delivered,
+    Alert, Channel, Delivered, Notice, Rate,
     endpoint::{Answer, Endpoint},
     shorten::{fitted, shortened},
 };
@@ -89,14 +89,22 @@ impl DingTalk {
 }
 
 impl Channel for DingTalk {
-    fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Delivered> {
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
         Box::pin(async move {
             let url = self.url(Utc::now().timestamp_millis());
-            match self.endpoint.post(url, HeaderMap::new(), body(alert)).await {
+            match self.endpoint.post(url, HeaderMap::new(), body(&notice.alert)).await {
                 Ok(answer) => self.judge(&answer),
                 Err(no_answer) => no_answer,
             }
         })
+    }
+
+    /// 20 a minute; beyond that it is silent for ten minutes.
+    fn rate(&self) -> Rate {
+        Rate {
+            burst: 10.0,
+            per_minute: 18.0,
+        }
     }
 }
 

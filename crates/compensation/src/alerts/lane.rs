@@ -2,7 +2,7 @@
 //! delays no other.
 
 use super::{
-    Alert, Channel, Delivered, Policy,
+    Alert, Channel, Delivered, Notice, Policy,
     backlog::Backlog,
     metrics::ALERTS_TOTAL,
     outbox::{self, Claimed},
@@ -114,7 +114,7 @@ impl Lane {
     }
 
     async fn send(&self, alert: &Alert) -> Delivered {
-        let what = self.channel.deliver(alert).await;
+        let what = self.channel.deliver(&Notice::of(alert.clone())).await;
         counter!(ALERTS_TOTAL, "channel" => self.name.clone(), "outcome" => what.outcome())
             .increment(1);
         let (id, kind, channel) = (alert.id, &alert.kind, &self.name);

@@ -3,7 +3,7 @@
 //! Several secrets, separated by spaces, sign at the same time: a receiver can change to a new one before the old one is removed.
 
 use super::{
-    Alert, Channel, Delivered,
+    Alert, Channel, Delivered, Notice,
     endpoint::Endpoint,
     shorten::{fitted, shortened},
 };
@@ -70,8 +70,9 @@ impl StandardWebhooks {
 }
 
 impl Channel for StandardWebhooks {
-    fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Delivered> {
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
         Box::pin(async move {
+            let alert = &notice.alert;
             let body = body(alert);
             let headers = self.headers(alert.id, Utc::now().timestamp(), &body);
             match self.endpoint.post(self.endpoint.url(), headers, body).await {
