@@ -80,6 +80,9 @@ pub struct Notice {
     /// Nothing of tests, digests and what is sent while MySQL takes nothing.
     #[serde(default)]
     pub incident: Option<Uuid>,
+    /// Of the incident's notices, from 1; 0 where there is no incident.
+    #[serde(default)]
+    pub sequence: u32,
     /// Alerts of the incident so far.
     pub count: u64,
     /// When its first alert was raised.
@@ -104,6 +107,7 @@ impl Notice {
         Self {
             status: Status::Firing,
             incident: None,
+            sequence: 0,
             count: 1,
             first_at: alert.at,
             last_at: alert.at,
