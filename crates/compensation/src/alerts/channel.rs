@@ -1,6 +1,6 @@
 //! What a channel is, and what can come of telling it something.
 
-use super::Alert;
+use super::Notice;
 use futures::future::BoxFuture;
 use std::time::Duration;
 
@@ -41,8 +41,30 @@ impl Delivered {
     }
 }
 
+/// How many messages a receiver takes, by its own rules: a bucket of tokens, one a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Tokens a full bucket has: so many may go out at once.
+    pub burst: f64,
+    /// Tokens that come back a minute.
+    pub per_minute: f64,
+}
+
+impl Rate {
+    /// A receiver that says nothing of it.
+    pub const DEFAULT: Self = Self {
+        burst: 30.0,
+        per_minute: 60.0,
+    };
+}
+
 /// A receiver of alerts.
 pub trait Channel: Send + Sync {
     /// Tries once, for at most 15 s.
-    fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, Delivered>;
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered>;
+
+    /// How many it takes.
+    fn rate(&self) -> Rate {
+        Rate::DEFAULT
+    }
 }

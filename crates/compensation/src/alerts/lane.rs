@@ -2,7 +2,7 @@
 //! delays no other.
 
 use super::{
-    Alert, Channel, Delivered, Policy,
+    Channel, Delivered, Notice, Policy,
     backlog::Backlog,
     metrics::ALERTS_TOTAL,
     outbox::{self, Claimed},
@@ -88,9 +88,9 @@ impl Lane {
             .await
             .context("no alerts can be claimed")?;
         let sends = claimed.iter().map(|it| async move {
-            let what = self.send(&it.alert).await;
+            let what = self.send(&it.notice).await;
             if let Err(cause) = self.record(it, &what).await {
-                warn!(alert.id = %it.alert.id, channel = %self.name, "What became of an alert is not written down, it is tried again: {cause:#}");
+                warn!(alert.id = %it.notice.id(), channel = %self.name, "What became of an alert is not written down, it is tried again: {cause:#}");
             }
             what
         });
@@ -103,7 +103,7 @@ impl Lane {
             .take_due(&self.name, limit as usize, self.desk.policy.lease)
             .await?;
         let sends = due.iter().map(|it| async move {
-            let what = self.send(&it.alert).await;
+            let what = self.send(&Notice::of(it.alert.clone())).await;
             let wait = self.wait(it.attempts + 1, &what);
             if let Err(cause) = backlog.record(it.alert.id, &self.name, &what, wait).await {
                 warn!(alert.id = %it.alert.id, channel = %self.name, "{cause:#}");
@@ -113,11 +113,11 @@ impl Lane {
         Ok(join_all(sends).await)
     }
 
-    async fn send(&self, alert: &Alert) -> Delivered {
-        let what = self.channel.deliver(alert).await;
+    async fn send(&self, notice: &Notice) -> Delivered {
+        let what = self.channel.deliver(notice).await;
         counter!(ALERTS_TOTAL, "channel" => self.name.clone(), "outcome" => what.outcome())
             .increment(1);
-        let (id, kind, channel) = (alert.id, &alert.kind, &self.name);
+        let (id, kind, channel) = (notice.id(), &notice.alert.kind, &self.name);
         match what.error() {
             None => {
                 info!(alert.id = %id, channel = %channel, "Delivered {kind} alert {id} to {channel}");

@@ -7,26 +7,37 @@
 
 mod address;
 mod alert;
+mod alertmanager;
 mod backlog;
 mod channel;
 mod channels;
 mod courier;
 mod dingtalk;
+mod email;
 mod endpoint;
+mod feishu;
 mod lane;
 pub mod metrics;
+mod notice;
 pub mod outbox;
+mod pagerduty;
 mod policy;
 mod raise;
+mod secrets;
 mod shorten;
+mod slack;
 mod spool;
 mod standard_webhooks;
+mod texts;
+mod verdict;
 mod watch;
+mod wecom;
 
 pub use alert::{Alert, Severity};
-pub use channel::{Channel, Delivered};
+pub use channel::{Channel, Delivered, Rate};
 pub use channels::{BadChannel, Channels};
 pub use courier::Courier;
+pub use notice::{Line, Notice, Status};
 pub use policy::Policy;
 pub use raise::raise;
 pub use spool::{Spool, SpoolError};

@@ -1,6 +1,6 @@
 //! Alerts go out: claimed with a lease, sent without any transaction, written down under the claim.
 
-use crate::alerts::Alert;
+use crate::alerts::{Alert, Notice};
 use sqlx::{MySqlConnection, MySqlPool, QueryBuilder};
 use std::time::Duration;
 use tracing::error;
@@ -14,7 +14,7 @@ const GIVEN_UP_AT_ONCE: u32 = 200;
 /// An alert that one courier may send until its lease ends.
 #[derive(Debug)]
 pub(in crate::alerts) struct Claimed {
-    pub(in crate::alerts) alert: Alert,
+    pub(in crate::alerts) notice: Notice,
     /// Tries before this one.
     pub(in crate::alerts) attempts: u32,
     pub(in crate::alerts) claim: Uuid,
@@ -58,9 +58,9 @@ pub(in crate::alerts) async fn claim_due(
     hold.build().execute(&mut *tx).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
-        match serde_json::from_str(&row.body) {
-            Ok(alert) => claimed.push(Claimed {
-                alert,
+        match read(&row.body) {
+            Ok(notice) => claimed.push(Claimed {
+                notice,
                 attempts: row.attempts,
                 claim,
             }),
@@ -69,6 +69,11 @@ pub(in crate::alerts) async fn claim_due(
     }
     tx.commit().await?;
     Ok(claimed)
+}
+
+/// Rows of older builds hold an alert alone.
+fn read(body: &str) -> serde_json::Result<Notice> {
+    serde_json::from_str(body).or_else(|_| serde_json::from_str::<Alert>(body).map(Notice::of))
 }
 
 /// One alert that nobody can read must not keep the others waiting.
@@ -95,7 +100,7 @@ pub(in crate::alerts) async fn delivered(
         "update alert_outbox set state = 'delivered', attempts = attempts + 1, claim = null, last_error = null,
                 delivered_at = utc_timestamp(3)
          where id = ? and channel = ? and claim = ? and state = 'pending'",
-        it.alert.id,
+        it.notice.id(),
         channel,
         it.claim
     )
@@ -123,7 +128,7 @@ pub(in crate::alerts) async fn failed(
         ERROR_AT_MOST,
         micros(wait),
         micros(give_up_after),
-        it.alert.id,
+        it.notice.id(),
         channel,
         it.claim
     )

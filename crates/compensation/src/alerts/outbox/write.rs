@@ -1,6 +1,6 @@
 //! Alerts come in: with the change they tell of, or from the spool with what was already done about them.
 
-use crate::alerts::{Alert, spool::Entry};
+use crate::alerts::{Alert, Notice, spool::Entry};
 use chrono::NaiveDateTime;
 use sqlx::{Acquire as _, MySqlConnection, QueryBuilder};
 
@@ -14,7 +14,19 @@ pub async fn insert(
     channels: &[String],
     alert: &Alert,
 ) -> sqlx::Result<()> {
-    write(db, channels, alert, None).await
+    insert_notice(db, channels, &Notice::of(alert.clone())).await
+}
+
+/// Writes the notice down for each channel; for none it is shown as undelivered. Writing the same one again changes nothing.
+///
+/// # Errors
+/// What the database says.
+pub async fn insert_notice(
+    db: &mut MySqlConnection,
+    channels: &[String],
+    notice: &Notice,
+) -> sqlx::Result<()> {
+    write(db, channels, notice, None).await
 }
 
 /// Writes down an alert from the spool with the state it reached there. What the table already knows better stays.
@@ -32,7 +44,7 @@ pub(in crate::alerts) async fn restore(
     write(
         &mut tx,
         &channels,
-        &entry.alert,
+        &Notice::of(entry.alert.clone()),
         Some(entry.alert.at.naive_utc()),
     )
     .await?;
@@ -60,10 +72,11 @@ pub(in crate::alerts) async fn restore(
 async fn write(
     db: &mut MySqlConnection,
     channels: &[String],
-    alert: &Alert,
+    notice: &Notice,
     created_at: Option<NaiveDateTime>,
 ) -> sqlx::Result<()> {
-    let body = serde_json::to_string(alert).map_err(|cause| sqlx::Error::Encode(cause.into()))?;
+    let alert = &notice.alert;
+    let body = serde_json::to_string(notice).map_err(|cause| sqlx::Error::Encode(cause.into()))?;
     let rows: Vec<(&str, &str, Option<&str>)> = if channels.is_empty() {
         vec![("", "undelivered", Some("no channel is configured"))]
     } else {
@@ -74,7 +87,8 @@ async fn write(
     };
     let mut insert = QueryBuilder::new(
         "insert into alert_outbox
-         (id, channel, kind, severity, subject, title, body, state, attempts, due_at, last_error, created_at) ",
+         (id, channel, kind, severity, subject, title, body, state, incident_id, sequence, status, attempts, due_at, last_error,
+          created_at) ",
     );
     insert.push_values(rows, |mut row, (channel, state, last_error)| {
         row.push_bind(alert.id)
@@ -85,6 +99,9 @@ async fn write(
             .push_bind(&alert.title)
             .push_bind(&body)
             .push_bind(state)
+            .push_bind(notice.incident)
+            .push_bind(notice.sequence)
+            .push_bind(notice.status)
             .push("0, utc_timestamp(3)")
             .push_bind(last_error)
             .push("coalesce(least(")

@@ -1,0 +1,126 @@
+//! What people are told at one time: an incident as it stands, or what stands for many of them.
+
+use super::{Alert, Severity};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why people are told now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(rename_all = "snake_case")]
+pub enum Status {
+    /// It is new.
+    Firing,
+    /// More of it happened since.
+    Changed,
+    /// It still stands, and nothing was said for long.
+    Repeated,
+    /// Nobody acknowledged it in time.
+    Escalated,
+    /// It is over.
+    Resolved,
+    /// Many notices that a channel had no room for, in one.
+    Digest,
+    /// An operator asked whether the channel works.
+    Test,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Firing,
+        Self::Changed,
+        Self::Repeated,
+        Self::Escalated,
+        Self::Resolved,
+        Self::Digest,
+        Self::Test,
+    ];
+
+    /// As it is stored and sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Changed => "changed",
+            Self::Repeated => "repeated",
+            Self::Escalated => "escalated",
+            Self::Resolved => "resolved",
+            Self::Digest => "digest",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// One line of a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// How the incident stands.
+    pub status: Status,
+    /// How soon someone has to look.
+    pub severity: Severity,
+    /// One line for people.
+    pub title: String,
+    /// Alerts of it.
+    pub count: u64,
+    /// Where to look.
+    #[serde(default)]
+    pub link: Option<String>,
+}
+
+/// See the module. It leaves the house, as [`Alert`] does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Why people are told now.
+    pub status: Status,
+    /// The incident's latest alert. Its id is the notice's: the same on every try and every channel. An incident's first notice has the
+    /// id of the alert that opened it, so that one sent from the spool is not sent again.
+    pub alert: Alert,
+    /// Nothing of tests, digests and what is sent while MySQL takes nothing.
+    #[serde(default)]
+    pub incident: Option<Uuid>,
+    /// Of the incident's notices, from 1; 0 where there is no incident.
+    #[serde(default)]
+    pub sequence: u32,
+    /// Alerts of the incident so far.
+    pub count: u64,
+    /// When its first alert was raised.
+    pub first_at: DateTime<Utc>,
+    /// When its latest was.
+    pub last_at: DateTime<Utc>,
+    /// How it ended, in words.
+    #[serde(default)]
+    pub resolution: Option<String>,
+    /// Who looks after it.
+    #[serde(default)]
+    pub acknowledged_by: Option<String>,
+    /// Of a digest.
+    #[serde(default)]
+    pub lines: Vec<Line>,
+}
+
+impl Notice {
+    /// An alert that is told of alone.
+    #[must_use]
+    pub fn of(alert: Alert) -> Self {
+        Self {
+            status: Status::Firing,
+            incident: None,
+            sequence: 0,
+            count: 1,
+            first_at: alert.at,
+            last_at: alert.at,
+            resolution: None,
+            acknowledged_by: None,
+            lines: Vec::new(),
+            alert,
+        }
+    }
+
+    /// The same on every try and every channel.
+    #[must_use]
+    pub const fn id(&self) -> Uuid {
+        self.alert.id
+    }
+}
