@@ -72,6 +72,8 @@ pub struct Parts {
     pub(crate) session_idle: Duration,
     pub(crate) session_ttl: Duration,
     pub(crate) cookies: Over,
+    /// The settings' alert channels.
+    pub(crate) channels: Vec<String>,
     prepared: AtomicBool,
 }
 
@@ -104,6 +106,7 @@ impl App {
             session_idle: settings.admin.session_idle(),
             session_ttl: settings.admin.session_ttl(),
             cookies: if secure { Over::Https } else { Over::Any },
+            channels: alerts::configured(settings),
             prepared: AtomicBool::new(false),
         }))
     }

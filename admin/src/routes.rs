@@ -62,6 +62,11 @@ fn web() -> Router<App> {
         .route("/operations/{id}", get(operations::page::show))
         .route("/operations/{id}/{act}", post(operations::steering::submit))
         .route("/alerts", get(alerts::page::show))
+        .route("/alerts/channels", get(alerts::channels_page::show))
+        .route("/alerts/channels/{name}/test", post(alerts::forms::test))
+        .route("/alerts/channels/{name}/on", post(alerts::forms::switch_on))
+        .route("/alerts/{id}", get(alerts::notice_page::show))
+        .route("/alerts/{id}/redeliver", post(alerts::forms::redeliver))
         .route("/audit", get(audit::page::show))
         .route("/report", get(reports::page::show))
         .route(
@@ -105,6 +110,11 @@ fn json() -> Router<App> {
         .route("/operations/{id}/items", get(operations::api::items))
         .route("/operations/{id}/{act}", post(operations::steering::api))
         .route("/alerts", get(alerts::api::list))
+        .route("/alerts/channels", get(alerts::api::channels))
+        .route("/alerts/channels/{name}/test", post(alerts::api::test))
+        .route("/alerts/channels/{name}/on", post(alerts::api::switch_on))
+        .route("/alerts/{id}", get(alerts::api::get))
+        .route("/alerts/{id}/redeliver", post(alerts::api::redeliver))
         .route("/audit", get(audit::api::list))
         .route("/reports/weekly", get(reports::api::weekly))
         .route(

@@ -88,6 +88,15 @@ pub(crate) struct Resume;
 /// Having nobody complete a transaction any more.
 #[derive(Debug)]
 pub(crate) struct Stop;
+/// Having a notice sent on a channel once more.
+#[derive(Debug)]
+pub(crate) struct Redeliver;
+/// Having a test sent on a channel.
+#[derive(Debug)]
+pub(crate) struct TestChannel;
+/// Switching a channel on whose receiver was gone, or ending its rest.
+#[derive(Debug)]
+pub(crate) struct SwitchChannelOn;
 /// Changing when what failed is tried again.
 #[derive(Debug)]
 pub(crate) struct ChangePolicy;
@@ -132,6 +141,21 @@ impl Permission for Resume {
 
 impl Permission for Stop {
     const NAME: &'static str = "transaction.stop";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Redeliver {
+    const NAME: &'static str = "alert.redeliver";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for TestChannel {
+    const NAME: &'static str = "alert_channel.test";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for SwitchChannelOn {
+    const NAME: &'static str = "alert_channel.switch_on";
     const ROLE: OperatorRole = OperatorRole::Operator;
 }
 

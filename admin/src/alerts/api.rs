@@ -1,15 +1,56 @@
-//! `GET /api/v1/alerts`.
+//! `/api/v1/alerts`: deliveries, one notice with its tries, and channels.
 
-use super::{AlertQuery, PER_PAGE, place};
+use super::{
+    AlertQuery, PER_PAGE,
+    acts::{self, ActError},
+    place,
+};
 use crate::{
     App,
-    access::{Look, May},
+    access::{Look, May, Redeliver, SwitchChannelOn, TestChannel},
     cursor::CursorPage,
     failure,
 };
-use axum::extract::State;
-use compensation::alerts::outbox::{self, Delivery};
-use service_kit::problem::{Json, Problem, Query};
+use axum::{extract::State, http::StatusCode};
+use compensation::alerts::{
+    Notice,
+    outbox::{self, Attempt, Delivery, Standing},
+};
+use serde::{Deserialize, Serialize};
+use service_kit::problem::{Json, Path, Problem, Query};
+use uuid::Uuid;
+
+/// A notice on all its channels.
+#[derive(Debug, Serialize)]
+pub(crate) struct Whole {
+    deliveries: Vec<Delivery>,
+    /// Null where nobody can read what it says.
+    notice: Option<Notice>,
+    /// Newest first.
+    attempts: Vec<Attempt>,
+    /// Of a digest: what it tells of, newest first.
+    digested: Vec<Delivery>,
+}
+
+/// Where it is to be sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Redelivery {
+    channel: String,
+}
+
+/// What was asked for; the courier does it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Asked {
+    id: Uuid,
+    channel: String,
+}
+
+/// A channel that is on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Switched {
+    channel: String,
+}
 
 /// Alerts by channel, newest first.
 pub(crate) async fn list(
@@ -25,4 +66,82 @@ pub(crate) async fn list(
     Ok(Json(CursorPage::of(found, PER_PAGE, |alert| {
         place::written(&alert.position())
     })))
+}
+
+/// One notice, with every try.
+pub(crate) async fn get(
+    State(app): State<App>,
+    _: May<Look>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Whole>, Problem> {
+    let whole = async {
+        Ok(Whole {
+            deliveries: outbox::of_notice(&app.db, id).await?,
+            notice: outbox::notice(&app.db, id).await?,
+            attempts: outbox::attempts(&app.db, id).await?,
+            digested: outbox::digested(&app.db, id).await?,
+        })
+    };
+    let whole = whole.await.map_err(failure::database)?;
+    if whole.deliveries.is_empty() {
+        return Err(failure::not_found("notice"));
+    }
+    Ok(Json(whole))
+}
+
+/// Has a notice sent once more.
+pub(crate) async fn redeliver(
+    State(app): State<App>,
+    caller: May<Redeliver>,
+    Path(id): Path<Uuid>,
+    Json(asked): Json<Redelivery>,
+) -> Result<(StatusCode, Json<Asked>), Problem> {
+    let channel = asked.channel;
+    acts::redeliver(&app, &caller, id, &channel)
+        .await
+        .map_err(problem)?;
+    Ok((StatusCode::ACCEPTED, Json(Asked { id, channel })))
+}
+
+/// How the channels are.
+pub(crate) async fn channels(
+    State(app): State<App>,
+    _: May<Look>,
+) -> Result<Json<CursorPage<Standing>>, Problem> {
+    let items = outbox::standings(&app.db)
+        .await
+        .map_err(failure::database)?;
+    Ok(Json(CursorPage { items, next: None }))
+}
+
+/// Has a test sent.
+pub(crate) async fn test(
+    State(app): State<App>,
+    caller: May<TestChannel>,
+    Path(channel): Path<String>,
+) -> Result<(StatusCode, Json<Asked>), Problem> {
+    let id = acts::send_test(&app, &caller, &channel)
+        .await
+        .map_err(problem)?;
+    Ok((StatusCode::ACCEPTED, Json(Asked { id, channel })))
+}
+
+/// Switches a channel on.
+pub(crate) async fn switch_on(
+    State(app): State<App>,
+    caller: May<SwitchChannelOn>,
+    Path(channel): Path<String>,
+) -> Result<Json<Switched>, Problem> {
+    acts::switch_on(&app, &caller, &channel)
+        .await
+        .map_err(problem)?;
+    Ok(Json(Switched { channel }))
+}
+
+fn problem(refused: ActError) -> Problem {
+    match refused {
+        ActError::NotFound => failure::not_found("notice"),
+        ActError::Refused(code) => Problem::new(StatusCode::CONFLICT, code, acts::refusal(code)),
+        ActError::Database(cause) => failure::database(cause),
+    }
 }

@@ -1,9 +1,14 @@
-//! Who was told, and who was not.
+//! Who was told, and who was not: deliveries with every try, and how the channels are.
 
+mod acts;
 pub(crate) mod api;
+pub(crate) mod channels_page;
+pub(crate) mod forms;
+pub(crate) mod notice_page;
 pub(crate) mod page;
 mod place;
 
+pub(crate) use acts::configured;
 pub(crate) use place::AlertQuery;
 
 /// Rows of one page.

@@ -1,6 +1,6 @@
 //! `/alerts`: what nobody got stands first.
 
-use super::{AlertQuery, PER_PAGE, place};
+use super::{AlertQuery, PER_PAGE, notice_page, place};
 use crate::{
     App,
     access::{Look, May},
@@ -13,13 +13,18 @@ use crate::{
     web::{self, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::alerts::outbox::{self, Delivery, Show, State as Delivered};
+use compensation::alerts::{
+    Status,
+    outbox::{self, Delivery, Show},
+};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 struct AlertsPage {
     layout: Layout,
     tabs: Vec<Tab>,
+    /// Channels that are off: nothing is sent on them until somebody switches them on.
+    off: Vec<Off>,
     /// Not delivered, on the first page of all.
     undelivered: Vec<Row>,
     /// Whether there are more of them than are shown.
@@ -33,7 +38,11 @@ struct AlertsPage {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     title: String,
+    /// The page of the notice, with its tries.
+    page: String,
     kind: String,
+    /// Why people are told, where it is not that something is new.
+    status: Option<&'static str>,
     severity: Chip,
     state: Chip,
     subject: String,
@@ -44,6 +53,13 @@ pub(crate) struct Row {
     last_error: Option<String>,
     raised_at: Moment,
     delivered_at: Option<Moment>,
+}
+
+#[derive(Debug, Serialize)]
+struct Off {
+    name: String,
+    why: String,
+    waiting: String,
 }
 
 impl Page for AlertsPage {
@@ -72,6 +88,16 @@ pub(crate) async fn show(
         items: undelivered,
         next: more,
     } = CursorPage::of(first, PER_PAGE, |_| String::new());
+    let off = outbox::standings(&app.db)
+        .await?
+        .into_iter()
+        .filter(|channel| channel.off_at.is_some())
+        .map(|channel| Off {
+            name: channel.name,
+            why: channel.off_why.unwrap_or_default(),
+            waiting: grouped(channel.pending),
+        })
+        .collect();
     let page = AlertsPage {
         layout: frame::layout(&app, &caller, "alerts", "Alerts").await?,
         tabs: vec![
@@ -87,7 +113,14 @@ pub(crate) async fn show(
                 count: Some(grouped(counts.pending + counts.undelivered)),
                 current: !all,
             },
+            Tab {
+                label: "Channels",
+                link: "/alerts/channels".to_owned(),
+                count: None,
+                current: false,
+            },
         ],
+        off,
         undelivered: undelivered.into_iter().map(Row::of).collect(),
         more_undelivered: more.is_some(),
         rows: items.into_iter().map(Row::of).collect(),
@@ -107,14 +140,12 @@ fn bad_query(cause: place::BadQuery) -> Failure {
 impl Row {
     /// The row.
     pub fn of(delivery: Delivery) -> Self {
-        let state = match delivery.state {
-            Delivered::Pending => "pending",
-            Delivered::Delivered => "delivered",
-            Delivered::Undelivered => "undelivered",
-        };
+        let state = delivery.state.as_str();
         let is_id = uuid::Uuid::parse_str(&delivery.subject).is_ok();
         Self {
             title: delivery.title,
+            page: notice_page::page_of(delivery.id),
+            status: (delivery.status != Status::Firing).then(|| delivery.status.as_str()),
             kind: delivery.kind,
             severity: Chip::new(
                 delivery.severity.as_str(),

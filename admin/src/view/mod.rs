@@ -61,6 +61,8 @@ static SOURCES: &[(&str, &str)] = &sources![
     "transactions.html",
     "transaction.html",
     "alerts.html",
+    "alert.html",
+    "alert_channels.html",
     "audit.html",
     "operators.html",
     "policy.html",

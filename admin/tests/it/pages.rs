@@ -32,6 +32,7 @@ async fn every_page_renders_empty_and_full() {
         "/operations/preview?kind=discard&q=lock&state=all&sale=0197a000-0000-7000-8000-000000000001&step=decide",
         "/alerts",
         "/alerts?show=undelivered",
+        "/alerts/channels",
         "/audit",
         "/audit?subject=nobody",
         "/policy",

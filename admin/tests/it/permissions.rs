@@ -49,6 +49,11 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/operations/?", Open::From(Viewer)),
     ("POST", "/operations/?/cancel", Open::From(Operator)),
     ("GET", "/alerts", Open::From(Viewer)),
+    ("GET", "/alerts/channels", Open::From(Viewer)),
+    ("POST", "/alerts/channels/ops/test", Open::From(Operator)),
+    ("POST", "/alerts/channels/ops/on", Open::From(Operator)),
+    ("GET", "/alerts/*", Open::From(Viewer)),
+    ("POST", "/alerts/*/redeliver", Open::From(Operator)),
     ("GET", "/audit", Open::From(Viewer)),
     ("GET", "/report", Open::From(Viewer)),
     ("GET", "/policy", Open::From(Viewer)),
@@ -85,6 +90,19 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/api/v1/operations/?/items", Open::From(Viewer)),
     ("POST", "/api/v1/operations/?/undo", Open::From(Operator)),
     ("GET", "/api/v1/alerts", Open::From(Viewer)),
+    ("GET", "/api/v1/alerts/channels", Open::From(Viewer)),
+    (
+        "POST",
+        "/api/v1/alerts/channels/ops/test",
+        Open::From(Operator),
+    ),
+    (
+        "POST",
+        "/api/v1/alerts/channels/ops/on",
+        Open::From(Operator),
+    ),
+    ("GET", "/api/v1/alerts/*", Open::From(Viewer)),
+    ("POST", "/api/v1/alerts/*/redeliver", Open::From(Operator)),
     ("GET", "/api/v1/audit", Open::From(Viewer)),
     ("GET", "/api/v1/reports/weekly", Open::From(Viewer)),
     ("GET", "/api/v1/settings/retry-policy", Open::From(Viewer)),
@@ -353,6 +371,8 @@ async fn no_get_changes_anything() {
             "audit_log",
             "settings",
             "weekly_reports",
+            "alert_outbox",
+            "alert_channels",
         ] {
             let row: (String, Option<i64>) =
                 sqlx::query_as(sqlx::AssertSqlSafe(format!("checksum table {table}")))

@@ -2,8 +2,10 @@
 //! index, a few hundred at a time, so that nobody else waits. What is open, was given up or was not delivered is not
 //! touched, and the archive has its own rules.
 
-use sqlx::MySqlPool;
+use coordinator::statement;
+use sqlx::{MySqlPool, QueryBuilder};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Rows of each kind a batch.
 const BATCH: u32 = 500;
@@ -68,16 +70,35 @@ impl Retention {
         .map(|done| done.rows_affected())
     }
 
+    /// Notices that arrived, or that others stand for, with their tries. What a digest tells of that did not arrive stays, as it does.
     async fn alerts(&self) -> sqlx::Result<u64> {
-        sqlx::query!(
-            "delete from alert_outbox
-             where state = 'delivered' and created_at < utc_timestamp(3) - interval ? second order by created_at limit ?",
+        let mut tx = self.db.begin().await?;
+        let old = sqlx::query!(
+            r#"select id as "id: Uuid", channel from alert_outbox
+               where state in ('delivered', 'digested', 'superseded') and created_at < utc_timestamp(3) - interval ? second
+                 and not exists (select 1 from alert_outbox digest
+                                 where digest.id = alert_outbox.digest_id and digest.channel = alert_outbox.channel
+                                   and digest.state in ('pending', 'undelivered'))
+               order by created_at limit ? for update skip locked"#,
             seconds(self.keep.alerts),
             BATCH
         )
-        .execute(&self.db)
-        .await
-        .map(|done| done.rows_affected())
+        .fetch_all(&mut *tx)
+        .await?;
+        for table in [
+            "delete from alert_attempts where (alert_id, channel) in ",
+            "delete from alert_outbox where (id, channel) in ",
+        ] {
+            for run in statement::runs(&old) {
+                let mut delete = QueryBuilder::new(table);
+                delete.push_tuples(run, |mut row, old| {
+                    row.push_bind(old.id).push_bind(&old.channel);
+                });
+                delete.build().execute(&mut *tx).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(old.len() as u64)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Which urls alerts may be sent to. A url that points into one's own network makes the sender a tool against its neighbours, so
-//! such targets need a word in the settings. Names are looked at as they are written; what they resolve to is not checked here.
+//! such targets need a word in the settings. Names are looked at as they are written here; what they resolve to, the resolver looks at.
 
 use reqwest::Url;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// What is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +33,27 @@ pub enum BadUrl {
     Private,
 }
 
+/// A url with what its host may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) url: Url,
+    pub(super) targets: Targets,
+}
+
+/// Whoever says nothing of it means others' hosts.
+impl FromStr for Address {
+    type Err = BadUrl;
+
+    fn from_str(url: &str) -> Result<Self, BadUrl> {
+        Ok(Self {
+            url: Url::parse(url).map_err(|_| BadUrl::Malformed)?,
+            targets: Targets::PublicOnly,
+        })
+    }
+}
+
 /// Parses a url as the sender will read it: 2130706433 and 0x7f.1 are 127.0.0.1 to it.
-pub(super) fn allowed(url: &str, targets: Targets) -> Result<Url, BadUrl> {
+pub(super) fn allowed(url: &str, targets: Targets) -> Result<Address, BadUrl> {
     let url = Url::parse(url.trim()).map_err(|_| BadUrl::Malformed)?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(BadUrl::Scheme);
@@ -45,7 +67,15 @@ pub(super) fn allowed(url: &str, targets: Targets) -> Result<Url, BadUrl> {
             return Err(BadUrl::NotEncrypted);
         }
     }
-    Ok(url)
+    Ok(Address { url, targets })
+}
+
+/// Whether an address is in one's own network, or nobody's.
+pub(super) fn is_private_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_private_v4(address),
+        IpAddr::V6(address) => is_private_v6(address),
+    }
 }
 
 fn is_private(host: &str) -> bool {
@@ -54,8 +84,7 @@ fn is_private(host: &str) -> bool {
         .trim_end_matches(']')
         .trim_end_matches('.');
     match bare.parse() {
-        Ok(IpAddr::V4(address)) => is_private_v4(address),
-        Ok(IpAddr::V6(address)) => is_private_v6(address),
+        Ok(address) => is_private_address(address),
         Err(_) => bare == "localhost" || bare.ends_with(".localhost") || !bare.contains('.'),
     }
 }

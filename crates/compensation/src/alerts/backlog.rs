@@ -1,10 +1,14 @@
 //! The work on the spool: what is due is sent straight from it while MySQL takes nothing, and goes into the outbox afterwards.
 //!
+//! Each alert is told of alone there, the severest first, as its channel's bucket gives; a digest is made of the others once they are in
+//! the outbox.
+//!
 //! Only the process that holds the folder's lock does it. Files are read once and kept in memory; what was done is written into
 //! the file before anything else is done.
 
 use super::{
     Alert, Delivered, Spool,
+    digest::severity_rank,
     lane::answered,
     outbox,
     spool::{Entry, Progress},
@@ -68,7 +72,8 @@ impl Backlog {
         &self.spool
     }
 
-    /// Takes up to `limit` alerts that the channel has not been told of and that are due, oldest first, for `lease`.
+    /// Takes up to `limit` alerts that the channel has not been told of and that are due, the severest and of those the oldest first, for
+    /// `lease`.
     pub(super) async fn take_due(
         &self,
         channel: &str,
@@ -87,7 +92,10 @@ impl Backlog {
                     .contains_key(&(entry.alert.id, channel.to_owned()))
             })
             .collect();
-        due.sort_unstable_by_key(|entry| (entry.alert.at, entry.alert.id));
+        due.sort_unstable_by_key(|entry| {
+            let alert = &entry.alert;
+            (severity_rank(alert.severity), alert.at, alert.id)
+        });
         let due: Vec<_> = due
             .into_iter()
             .take(limit)
@@ -113,6 +121,7 @@ impl Backlog {
         id: Uuid,
         channel: &str,
         what: &Delivered,
+        took: Duration,
         wait: Duration,
     ) -> anyhow::Result<()> {
         let mut work = self.work.lock().await;
@@ -121,12 +130,12 @@ impl Backlog {
             return Ok(());
         };
         let progress = entry.progress.entry(channel.to_owned()).or_default();
-        progress.attempts = progress.attempts.saturating_add(1);
-        progress.last_error = what.error();
+        let now = Utc::now();
+        progress.tried(now - took, took, what);
         if *what == Delivered::Sent {
-            progress.delivered_at = Some(Utc::now());
+            progress.delivered_at = Some(now);
         } else {
-            progress.due_at = Some(Utc::now() + wait);
+            progress.due_at = Some(now + wait);
         }
         let entry = entry.clone();
         self.spool

@@ -13,6 +13,8 @@ pub enum Delivered {
     SlowDown(Option<Duration>, String),
     /// The receiver will not take anything until a person changes something. Why, without address or secret.
     Broken(String),
+    /// The receiver is gone for good: the channel is switched off until a person switches it on again. Why, without address or secret.
+    Gone(String),
     /// Anything else: it may have arrived or not, and is sent again. Why, without address or secret.
     Unknown(String),
 }
@@ -25,6 +27,7 @@ impl Delivered {
             Self::Sent => "sent",
             Self::SlowDown(..) => "slow_down",
             Self::Broken(_) => "broken",
+            Self::Gone(_) => "gone",
             Self::Unknown(_) => "failed",
         }
     }
@@ -35,7 +38,7 @@ impl Delivered {
         match self {
             Self::Sent => None,
             Self::SlowDown(_, why) => Some(format!("slow down: {why}")),
-            Self::Broken(why) => Some(format!("channel broken: {why}")),
+            Self::Broken(why) | Self::Gone(why) => Some(format!("channel broken: {why}")),
             Self::Unknown(why) => Some(format!("failed: {why}")),
         }
     }

@@ -1,6 +1,10 @@
 //! One request to one receiver: bounded in time and size, no redirects, no proxies, and errors that tell neither url nor secret.
 
-use super::Delivered;
+use super::{
+    Delivered,
+    address::Address,
+    resolver::{PointsInside, Resolver},
+};
 use chrono::{DateTime, Utc};
 use reqwest::{
     Client, StatusCode, Url,
@@ -34,12 +38,21 @@ pub(super) struct Answer {
 impl Endpoint {
     /// # Errors
     /// When the machine has no certificates to check an encrypted receiver by.
-    pub(super) fn new(url: Url) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(to: Address) -> Result<Self, reqwest::Error> {
+        let resolver = Resolver::of_system(to.targets);
+        Self::resolved_by(to, resolver)
+    }
+
+    fn resolved_by(
+        Address { url, .. }: Address,
+        resolver: Resolver,
+    ) -> Result<Self, reqwest::Error> {
         let builder = Client::builder()
             .timeout(ANSWER_WITHIN)
             .connect_timeout(CONNECT_WITHIN)
             .redirect(redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(resolver)
             .user_agent("redress");
         let client = if url.scheme() == "https" {
             builder.https_only(true)
@@ -73,7 +86,7 @@ impl Endpoint {
             .body(body)
             .send()
             .await;
-        let mut response = sent.map_err(|cause| Delivered::Unknown(reason(&cause)))?;
+        let mut response = sent.map_err(|cause| no_answer(&cause))?;
         let mut answer = Answer {
             status: response.status(),
             headers: response.headers().clone(),
@@ -101,7 +114,7 @@ impl Answer {
                 "{why}: redirects are not followed"
             ))),
             401 | 403 | 404 => Some(Delivered::Broken(why)),
-            410 => Some(Delivered::Broken(format!(
+            410 => Some(Delivered::Gone(format!(
                 "{why}: the receiver is gone for good"
             ))),
             429 => Some(Delivered::SlowDown(self.retry_after(now), why)),
@@ -123,6 +136,14 @@ impl Answer {
     }
 }
 
+/// What is to be said of a try without an answer.
+fn no_answer(cause: &reqwest::Error) -> Delivered {
+    if inside(cause, |error| error.downcast_ref::<PointsInside>().copied()).is_some() {
+        return Delivered::Broken(PointsInside.to_string());
+    }
+    Delivered::Unknown(reason(cause))
+}
+
 /// What went wrong, in words that hold nothing of the request.
 fn reason(cause: &reqwest::Error) -> String {
     if cause.is_timeout() {
@@ -131,23 +152,43 @@ fn reason(cause: &reqwest::Error) -> String {
     if cause.is_dns() {
         return "the host's name is not known".to_owned();
     }
+    let kind = inside(cause, |error| {
+        error.downcast_ref::<io::Error>().map(io::Error::kind)
+    });
+    match kind {
+        Some(kind) => format!("connection failed: {kind}"),
+        None if cause.is_connect() => "connection failed".to_owned(),
+        None => "the connection broke before an answer came".to_owned(),
+    }
+}
+
+/// The first of the causes that is the one looked for.
+fn inside<T>(
+    cause: &reqwest::Error,
+    find: impl Fn(&(dyn std::error::Error + 'static)) -> Option<T>,
+) -> Option<T> {
     let mut inner = cause.source();
     while let Some(error) = inner {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return format!("connection failed: {}", error.kind());
+        if let Some(found) = find(error) {
+            return Some(found);
         }
         inner = error.source();
     }
-    if cause.is_connect() {
-        "connection failed".to_owned()
-    } else {
-        "the connection broke before an answer came".to_owned()
-    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alerts::address::Targets;
+    use std::{
+        net::SocketAddr,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+    use testkit::webhooks::Receiver;
 
     fn answer(status: u16, headers: &[(&'static str, &str)]) -> Option<Delivered> {
         let answer = Answer {
@@ -170,7 +211,8 @@ mod tests {
                 "{status}"
             );
         }
-        for status in [401, 403, 404, 410] {
+        assert!(matches!(answer(410, &[]), Some(Delivered::Gone(_))));
+        for status in [401, 403, 404] {
             assert!(
                 matches!(answer(status, &[]), Some(Delivered::Broken(_))),
                 "{status}"
@@ -195,5 +237,65 @@ mod tests {
             answer(503, &[("retry-after", "1")]),
             Some(Delivered::SlowDown(Some(_), _))
         ));
+    }
+
+    /// What is said of one request to a public name that resolves to these; and how often it was asked for.
+    async fn posted(
+        targets: Targets,
+        url: &str,
+        found: Vec<SocketAddr>,
+    ) -> (Option<Delivered>, usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let resolver = Resolver::new(
+            targets,
+            Arc::new(move |name| {
+                assert_eq!(name, "hook.example.com");
+                counted.fetch_add(1, Ordering::Relaxed);
+                let found = found.clone();
+                Box::pin(async move { Ok(found) })
+            }),
+        );
+        let to = Address {
+            url: url.parse().unwrap(),
+            targets,
+        };
+        let endpoint = Endpoint::resolved_by(to, resolver).unwrap();
+        let posted = endpoint
+            .post(endpoint.url(), HeaderMap::new(), b"{}".to_vec())
+            .await;
+        (posted.err(), asked.load(Ordering::Relaxed))
+    }
+
+    /// Breaks when what DNS says is not looked at, and when somebody asks once more after it was.
+    #[tokio::test]
+    async fn a_public_name_that_points_inside_is_refused_and_asked_for_once() {
+        let receiver = Receiver::start().await;
+        let port = receiver
+            .url()
+            .rsplit(':')
+            .next()
+            .unwrap()
+            .replace("/hook", "");
+        let url = format!("http://hook.example.com:{port}/secret-path");
+        let inside = vec![
+            "127.0.0.1:0".parse().unwrap(),
+            "[fd00::1]:0".parse().unwrap(),
+            "169.254.169.254:0".parse().unwrap(),
+        ];
+        let (refused, asked) = posted(Targets::PublicOnly, &url, inside.clone()).await;
+        let Some(Delivered::Broken(why)) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(why.contains("allow_private"), "{why}");
+        assert!(
+            !why.contains("hook.example") && !why.contains("secret"),
+            "{why}"
+        );
+        assert_eq!((asked, receiver.requests().len()), (1, 0));
+        let (sent, asked) = posted(Targets::Any, &url, inside).await;
+        assert_eq!((sent, asked, receiver.requests().len()), (None, 1, 1));
+        let (nobody, _) = posted(Targets::PublicOnly, &url, Vec::new()).await;
+        assert!(matches!(nobody, Some(Delivered::Unknown(_))), "{nobody:?}");
     }
 }

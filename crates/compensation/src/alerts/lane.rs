@@ -1,11 +1,15 @@
 //! One channel's work: what is due is claimed, sent and written down. Each channel has its lane, so that a slow or broken one
 //! delays no other.
+//!
+//! How the channel is, all processes know from MySQL: its bucket, whether it rests, whether it is off. While MySQL takes nothing each has a
+//! bucket of its own, a third as large, and goes by what it sees itself.
 
 use super::{
     Channel, Delivered, Notice, Policy,
     backlog::Backlog,
+    bucket::Bucket,
     metrics::ALERTS_TOTAL,
-    outbox::{self, Claimed},
+    outbox::{self, Claimed, Looked, Terms, Tried},
 };
 use anyhow::Context as _;
 use futures::future::join_all;
@@ -14,7 +18,7 @@ use sqlx::MySqlPool;
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -26,8 +30,10 @@ use tracing::{info, warn};
 const AT_ONCE: u32 = 4;
 /// A statement that is not answered by then is not waited for.
 pub(super) const MYSQL_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// Tries to write down what came of a request: it may lose a deadlock to a courier that claims.
+/// Tries to write down what came of a request.
 const RECORD_TRIES: u32 = 3;
+/// How often it is looked for what became too old while its channel is off.
+const GIVEN_UP_EVERY: Duration = Duration::from_mins(1);
 
 /// What all lanes share.
 pub(super) struct Desk {
@@ -43,78 +49,113 @@ pub(super) struct Lane {
     name: String,
     channel: Arc<dyn Channel>,
     desk: Arc<Desk>,
-    health: Mutex<Health>,
+    /// What this process knows while MySQL takes nothing.
+    apart: Mutex<Apart>,
+    given_up_at: Mutex<Option<Instant>>,
 }
 
-/// What the last tries say of the receiver.
-#[derive(Default)]
-struct Health {
+/// What the last tries from the spool say of the receiver, and what may be sent from there.
+struct Apart {
+    bucket: Bucket,
+    refilled_at: Instant,
     failures: u32,
     /// Nothing is sent before.
     rests_until: Option<Instant>,
+    /// Gone, as MySQL or the receiver said last.
+    is_off: bool,
 }
 
 impl Lane {
     pub(super) fn new(name: &str, channel: Arc<dyn Channel>, desk: Arc<Desk>) -> Self {
+        let apart = Apart {
+            bucket: Bucket::full(channel.rate().apart()),
+            refilled_at: Instant::now(),
+            failures: 0,
+            rests_until: None,
+            is_off: false,
+        };
         Self {
             name: name.to_owned(),
             channel,
             desk,
-            health: Mutex::default(),
+            apart: Mutex::new(apart),
+            given_up_at: Mutex::default(),
         }
     }
 
-    /// Sends all that is due, and stops when the receiver fails; how many were tried.
+    /// Sends all that is due and that there is room for, and stops when the receiver fails; how many were tried.
     pub(super) async fn turn(&self) -> anyhow::Result<usize> {
         let mut tried = 0;
-        while let Some(limit) = self.room() {
-            let outcomes = if self.desk.mysql_takes.load(Ordering::Relaxed) {
-                self.send_from_outbox(limit).await?
+        loop {
+            let sent = if self.desk.mysql_takes.load(Ordering::Relaxed) {
+                self.send_from_outbox().await?
             } else {
-                self.send_from_spool(limit).await?
+                self.send_from_spool().await?
             };
-            if outcomes.is_empty() {
-                break;
+            if sent == 0 {
+                return Ok(tried);
             }
-            tried += outcomes.len();
-            self.note(&outcomes).await;
+            tried += sent;
         }
-        Ok(tried)
     }
 
-    async fn send_from_outbox(&self, limit: u32) -> anyhow::Result<Vec<Delivered>> {
-        let claiming = outbox::claim_due(&self.desk.db, &self.name, limit, self.desk.policy.lease);
-        let claimed = answered(claiming)
+    async fn send_from_outbox(&self) -> anyhow::Result<usize> {
+        let terms = Terms {
+            rate: self.channel.rate(),
+            at_once: AT_ONCE,
+            lease: self.desk.policy.lease,
+        };
+        let claiming = outbox::claim_due(&self.desk.db, &self.name, terms);
+        let Looked { claimed, off } = answered(claiming)
             .await
             .context("no alerts can be claimed")?;
+        self.apart().is_off = off.is_some();
+        if let Some(why) = off {
+            self.give_up_while_off(&why).await;
+        }
         let sends = claimed.iter().map(|it| async move {
-            let what = self.send(&it.notice).await;
-            if let Err(cause) = self.record(it, &what).await {
+            let (what, took) = self.send(&it.notice).await;
+            if let Err(cause) = self.record(it, &what, took).await {
                 warn!(alert.id = %it.notice.id(), channel = %self.name, "What became of an alert is not written down, it is tried again: {cause:#}");
             }
             what
         });
-        Ok(join_all(sends).await)
+        let outcomes = join_all(sends).await;
+        if let Some(first) = claimed.first() {
+            self.note(&outcomes, first.failures).await;
+        }
+        Ok(outcomes.len())
     }
 
-    async fn send_from_spool(&self, limit: u32) -> anyhow::Result<Vec<Delivered>> {
+    async fn send_from_spool(&self) -> anyhow::Result<usize> {
+        let Some(limit) = self.apart().room(self.channel.rate().apart()) else {
+            return Ok(0);
+        };
         let backlog = &self.desk.backlog;
         let due = backlog
             .take_due(&self.name, limit as usize, self.desk.policy.lease)
             .await?;
+        self.apart().take(due.len());
         let sends = due.iter().map(|it| async move {
-            let what = self.send(&Notice::of(it.alert.clone())).await;
+            let (what, took) = self.send(&Notice::of(it.alert.clone())).await;
             let wait = self.wait(it.attempts + 1, &what);
-            if let Err(cause) = backlog.record(it.alert.id, &self.name, &what, wait).await {
+            let recorded = backlog.record(it.alert.id, &self.name, &what, took, wait);
+            if let Err(cause) = recorded.await {
                 warn!(alert.id = %it.alert.id, channel = %self.name, "{cause:#}");
             }
             what
         });
-        Ok(join_all(sends).await)
+        let outcomes = join_all(sends).await;
+        if !outcomes.is_empty() {
+            self.note_apart(trouble(&outcomes));
+        }
+        Ok(outcomes.len())
     }
 
-    async fn send(&self, notice: &Notice) -> Delivered {
+    async fn send(&self, notice: &Notice) -> (Delivered, Duration) {
+        let begun = Instant::now();
         let what = self.channel.deliver(notice).await;
+        let took = begun.elapsed();
         counter!(ALERTS_TOTAL, "channel" => self.name.clone(), "outcome" => what.outcome())
             .increment(1);
         let (id, kind, channel) = (notice.id(), &notice.alert.kind, &self.name);
@@ -126,85 +167,121 @@ impl Lane {
                 warn!(alert.id = %id, channel = %channel, "Alert {id} was not delivered to {channel}, it is tried again: {why}");
             }
         }
-        what
+        (what, took)
     }
 
-    async fn record(&self, it: &Claimed, what: &Delivered) -> anyhow::Result<()> {
+    async fn record(&self, it: &Claimed, what: &Delivered, took: Duration) -> anyhow::Result<()> {
         let Desk { db, policy, .. } = &*self.desk;
-        let wait = self.wait(it.attempts + 1, what);
+        let outcome = Tried {
+            what,
+            took,
+            wait: self.wait(it.attempts + 1, what),
+            rest: self.wait(it.failures + 1, what),
+        };
         let mut tries = 1;
         loop {
-            let written = answered(async {
-                match what.error() {
-                    None => outbox::delivered(db, &self.name, it).await,
-                    Some(error) => {
-                        outbox::failed(db, &self.name, it, &error, wait, policy.give_up_after).await
-                    }
-                }
-            });
-            match written.await {
+            let writing = outbox::record(db, &self.name, it, outcome, policy.give_up_after);
+            match answered(writing).await {
                 Err(_) if tries < RECORD_TRIES => tries += 1,
                 written => return written,
             }
         }
     }
 
-    /// How many may be sent now; `None` while the receiver rests. One that failed is tried with one alert.
-    fn room(&self) -> Option<u32> {
-        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match health.rests_until {
-            Some(until) if until > Instant::now() => None,
-            Some(_) => Some(1),
-            None => Some(AT_ONCE),
-        }
-    }
-
-    /// A receiver that took anything is well, unless it asked for fewer; one that took nothing rests.
-    async fn note(&self, outcomes: &[Delivered]) {
-        let trouble = outcomes
-            .iter()
-            .find(|what| matches!(what, Delivered::SlowDown(..) | Delivered::Broken(_)));
-        let trouble = match trouble {
-            None if outcomes.contains(&Delivered::Sent) => None,
-            None => outcomes.last(),
-            trouble => trouble,
-        };
-        let failures = self.rest(trouble);
-        let Some(error) = trouble
-            .and_then(Delivered::error)
-            .filter(|_| self.desk.mysql_takes.load(Ordering::Relaxed))
-        else {
+    /// A receiver that took anything is well; one that took nothing rests, for all processes. That it asked for fewer, or that a person
+    /// must change something, each try has written down itself.
+    async fn note(&self, outcomes: &[Delivered], failures: u32) {
+        let Some(trouble) = trouble(outcomes) else {
             return;
         };
-        let giving_up = outbox::give_up(
-            &self.desk.db,
-            &self.name,
-            &error,
-            self.desk.policy.give_up_after,
-        );
+        let Desk { db, policy, .. } = &*self.desk;
+        let error = trouble.error().unwrap_or_default();
+        if matches!(trouble, Delivered::Unknown(_)) {
+            let wait = self.wait(failures + 1, trouble);
+            let resting = outbox::rest(db, &self.name, &error, failures, wait);
+            if let Err(cause) = answered(resting).await {
+                warn!(channel = %self.name, "That a channel fails is not written down: {cause:#}");
+            }
+        }
+        let giving_up = outbox::give_up(db, &self.name, &error, policy.give_up_after);
         if let Err(cause) = answered(giving_up).await {
             warn!(channel = %self.name, failures, "Old alerts are not given up yet: {cause:#}");
         }
     }
 
-    fn rest(&self, trouble: Option<&Delivered>) -> u32 {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        *health = match trouble {
-            None => Health::default(),
-            Some(trouble) => {
-                let failures = health.failures.saturating_add(1);
-                Health {
-                    failures,
-                    rests_until: Some(Instant::now() + self.wait(failures, trouble)),
-                }
+    /// Nothing is tried while a channel is off, so that nothing fails: what becomes too old is given up all the same, and shown.
+    async fn give_up_while_off(&self, why: &str) {
+        {
+            let mut given_up_at = locked(&self.given_up_at);
+            if given_up_at.is_some_and(|at| at.elapsed() < GIVEN_UP_EVERY) {
+                return;
             }
-        };
-        health.failures
+            *given_up_at = Some(Instant::now());
+        }
+        let error = format!("the channel is off: {why}");
+        let Desk { db, policy, .. } = &*self.desk;
+        let giving_up = outbox::give_up(db, &self.name, &error, policy.give_up_after);
+        if let Err(cause) = answered(giving_up).await {
+            warn!(channel = %self.name, "Old alerts are not given up yet: {cause:#}");
+        }
+    }
+
+    fn note_apart(&self, trouble: Option<&Delivered>) {
+        let failures = trouble.map_or(0, |_| self.apart().failures.saturating_add(1));
+        let rest = trouble.map(|trouble| self.wait(failures, trouble));
+        let mut apart = self.apart();
+        apart.failures = failures;
+        apart.rests_until = rest.map(|rest| Instant::now() + rest);
+        apart.is_off |= matches!(trouble, Some(Delivered::Gone(_)));
+    }
+
+    fn apart(&self) -> MutexGuard<'_, Apart> {
+        locked(&self.apart)
     }
 
     fn wait(&self, failures: u32, what: &Delivered) -> Duration {
         self.desk.policy.wait(failures, what, rand::random())
     }
+}
+
+impl Apart {
+    /// How many may be sent now; `None`: none. A receiver that failed is tried with one alert.
+    fn room(&mut self, rate: super::Rate) -> Option<u32> {
+        let now = Instant::now();
+        self.bucket = self.bucket.refilled(rate, now - self.refilled_at);
+        self.refilled_at = now;
+        let at_once = match self.rests_until {
+            _ if self.is_off => 0,
+            Some(until) if until > now => 0,
+            Some(_) => 1,
+            None => AT_ONCE,
+        };
+        Some(at_once.min(self.bucket.whole())).filter(|room| *room > 0)
+    }
+
+    fn take(&mut self, taken: usize) {
+        let taken = u32::try_from(taken).unwrap_or(u32::MAX);
+        self.bucket = self.bucket.without(taken);
+    }
+}
+
+/// What is wrong with a receiver of which so much came; nothing where it took anything and asked for nothing.
+fn trouble(outcomes: &[Delivered]) -> Option<&Delivered> {
+    let said = outcomes.iter().find(|what| {
+        matches!(
+            what,
+            Delivered::SlowDown(..) | Delivered::Broken(_) | Delivered::Gone(_)
+        )
+    });
+    match said {
+        None if outcomes.contains(&Delivered::Sent) => None,
+        None => outcomes.last(),
+        said => said,
+    }
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What MySQL says, or that it says nothing.

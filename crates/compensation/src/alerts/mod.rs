@@ -1,17 +1,20 @@
 //! Who is told of what was given up: alerts are written down before they are sent, and sent until they arrived or are shown as
 //! undelivered.
 //!
-//! An alert is a row per channel in `alert_outbox`, written in the transaction of what it tells of; while MySQL takes nothing it
-//! is a file in the [`Spool`]. The [`Courier`] sends what is due, each channel by itself. Receivers may get an alert twice (the
-//! sender died before it wrote down that it had arrived), always under the same id. Grouping, digests and escalation are not here.
+//! A notice is a row per channel in `alert_outbox`, written in the transaction of what it tells of; while MySQL takes nothing an alert
+//! is a file in the [`Spool`]. The [`Courier`] sends what is due, each channel by itself, in the order of its incident and as fast as the
+//! receiver takes it; what there is no room for is told of by a digest. Receivers may get a notice twice (the sender died before it wrote
+//! down that it had arrived), always under the same id.
 
 mod address;
 mod alert;
 mod alertmanager;
 mod backlog;
+mod bucket;
 mod channel;
 mod channels;
 mod courier;
+mod digest;
 mod dingtalk;
 mod email;
 mod endpoint;
@@ -21,8 +24,10 @@ pub mod metrics;
 mod notice;
 pub mod outbox;
 mod pagerduty;
+mod plan;
 mod policy;
 mod raise;
+mod resolver;
 mod secrets;
 mod shorten;
 mod slack;

@@ -57,7 +57,7 @@ impl Policy {
                 (*asked).min(self.slow_down_at_most).max(self.first)
             }
             Delivered::SlowDown(None, _) => doubled.max(self.slow_down),
-            Delivered::Broken(_) => self.broken,
+            Delivered::Broken(_) | Delivered::Gone(_) => self.broken,
             Delivered::Unknown(_) => doubled,
         };
         wait.mul_f64(0.2_f64.mul_add(chance.clamp(0.0, 1.0), 1.0))

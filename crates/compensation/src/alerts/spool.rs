@@ -1,6 +1,6 @@
 //! Where alerts wait while MySQL takes nothing: a file each, there as a whole or not at all, also after a power cut.
 
-use super::Alert;
+use super::{Alert, Delivered};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -8,12 +8,15 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tracing::error;
 use uuid::Uuid;
 
 /// Files it holds; a disk is for orders first.
 const FILES_AT_MOST: usize = 10_000;
+/// Tries of one alert on one channel that are remembered.
+const TRIES_KEPT: usize = 20;
 
 /// A folder of alerts. Several processes may share it; one of them works on it at a time.
 #[derive(Debug, Clone)]
@@ -48,6 +51,34 @@ pub(super) struct Progress {
     pub(super) delivered_at: Option<DateTime<Utc>>,
     pub(super) due_at: Option<DateTime<Utc>>,
     pub(super) last_error: Option<String>,
+    /// The latest of the tries.
+    #[serde(default)]
+    pub(super) tries: Vec<Tried>,
+}
+
+/// One try of an alert that MySQL knows nothing of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Tried {
+    pub(super) at: DateTime<Utc>,
+    pub(super) took_ms: u32,
+    pub(super) outcome: String,
+    pub(super) error: Option<String>,
+}
+
+impl Progress {
+    /// One more try; of many the latest are kept.
+    pub(super) fn tried(&mut self, at: DateTime<Utc>, took: Duration, what: &Delivered) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.last_error = what.error();
+        self.tries.push(Tried {
+            at,
+            took_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            outcome: what.outcome().to_owned(),
+            error: what.error(),
+        });
+        let too_many = self.tries.len().saturating_sub(TRIES_KEPT);
+        self.tries.drain(..too_many);
+    }
 }
 
 impl Spool {

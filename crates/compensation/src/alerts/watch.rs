@@ -4,10 +4,12 @@ use super::{
     Alert, Severity,
     backlog::NotMoved,
     lane::{Desk, answered},
+    metrics::{ALERTS_UNDELIVERED, ALERTS_WAITING},
     outbox, raise,
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use metrics::gauge;
 use sqlx::{Connection as _, MySqlConnection};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -20,6 +22,8 @@ use tracing::{error, info, warn};
 const PING_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked for alerts to channels that nobody has any longer.
 const UNKNOWN_CHANNELS_EVERY: Duration = Duration::from_mins(1);
+/// How often it is counted what waits and what was given up.
+const COUNTED_EVERY: Duration = Duration::from_secs(15);
 
 /// Looks at MySQL over a connection of its own: a pool whose connections are all busy says nothing about the server.
 pub(super) struct Watch {
@@ -31,6 +35,7 @@ pub(super) struct Watch {
     /// Since when it has been silent, once people were told so.
     told: Option<DateTime<Utc>>,
     unknown_channels_at: Instant,
+    counted_at: Option<Instant>,
 }
 
 impl Watch {
@@ -44,6 +49,7 @@ impl Watch {
             answered_at: now,
             told: None,
             unknown_channels_at: now,
+            counted_at: None,
         }
     }
 
@@ -64,6 +70,7 @@ impl Watch {
         self.desk.mysql_takes.store(takes, Ordering::Relaxed);
         if takes {
             self.give_up_unknown_channels().await?;
+            self.count().await?;
         }
         Ok(moved?)
     }
@@ -168,5 +175,25 @@ impl Watch {
             policy.give_up_after,
         ))
         .await
+    }
+
+    /// Measures what waits. Channels whose last one has gone stand at zero.
+    async fn count(&mut self) -> anyhow::Result<()> {
+        if self
+            .counted_at
+            .is_some_and(|at| at.elapsed() < COUNTED_EVERY)
+        {
+            return Ok(());
+        }
+        self.counted_at = Some(Instant::now());
+        let mut counts = answered(outbox::counts_by_channel(&self.desk.db)).await?;
+        for channel in self.channels.iter().map(String::as_str).chain([""]) {
+            counts.entry(channel.to_owned()).or_default();
+        }
+        for (channel, (waiting, undelivered)) in counts {
+            gauge!(ALERTS_WAITING, "channel" => channel.clone()).set(waiting as f64);
+            gauge!(ALERTS_UNDELIVERED, "channel" => channel).set(undelivered as f64);
+        }
+        Ok(())
     }
 }

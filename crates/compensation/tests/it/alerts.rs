@@ -2,7 +2,10 @@
 
 mod answers;
 mod couriers;
+mod order;
 mod outbox;
+mod room;
+mod secrets;
 mod spool;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -48,6 +51,14 @@ struct Desk {
 
 impl Desk {
     async fn with(channels: &[(&str, ChannelKind, &Receiver)]) -> Self {
+        Self {
+            schema: schema().await,
+            folder: TempDir::new().unwrap(),
+            channels: Self::channels(channels),
+        }
+    }
+
+    fn channels(channels: &[(&str, ChannelKind, &Receiver)]) -> Channels {
         let mut settings = Settings::default();
         settings.alerts.channels = channels
             .iter()
@@ -65,11 +76,7 @@ impl Desk {
                 ..ChannelSettings::default()
             })
             .collect();
-        Self {
-            schema: schema().await,
-            folder: TempDir::new().unwrap(),
-            channels: Channels::from_settings(&settings).unwrap(),
-        }
+        Channels::from_settings(&settings).unwrap()
     }
 
     fn db(&self) -> &MySqlPool {
@@ -158,6 +165,28 @@ fn assert_signed_by_robot(request: &Request) {
     assert_eq!(value("access_token"), "TOKEN");
     let age = Utc::now().timestamp_millis() - ms.parse::<i64>().unwrap();
     assert!((0..60_000).contains(&age), "{age}");
+}
+
+/// How many rows of the outbox are in which state.
+async fn states(desk: &Desk) -> Vec<(&'static str, i64)> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("select state, count(*) from alert_outbox group by state order by state")
+            .fetch_all(desk.db())
+            .await
+            .unwrap();
+    let known = [
+        "delivered",
+        "digested",
+        "pending",
+        "superseded",
+        "undelivered",
+    ];
+    rows.into_iter()
+        .map(|(state, count)| {
+            let state = known.into_iter().find(|it| *it == state).expect("a state");
+            (state, count)
+        })
+        .collect()
 }
 
 fn ids(receiver: &Receiver) -> Vec<String> {

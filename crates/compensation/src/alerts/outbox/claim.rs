@@ -1,45 +1,262 @@
-//! Alerts go out: claimed with a lease, sent without any transaction, written down under the claim.
+//! Notices go out: claimed with a lease under the lock of their channel's row, and sent without any transaction.
+//!
+//! One transaction looks at all that waits on the channel, has the [`plan`] say what is to be done, marks what others stand for, makes
+//! the digest where one is due, and takes the tokens. What was claimed and not written down comes back by itself, under the same id.
 
-use crate::alerts::{Alert, Notice};
-use sqlx::{MySqlConnection, MySqlPool, QueryBuilder};
-use std::time::Duration;
+use super::{
+    channels::{self, Locked},
+    micros, write,
+};
+use crate::alerts::{
+    Alert, Line, Notice, Rate, Severity, Status, digest,
+    plan::{self, Plan, Receiver, Room, Waiting},
+};
+use coordinator::statement::{push_list, runs};
+use sqlx::{FromRow, MySqlConnection, MySqlPool, QueryBuilder};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use tracing::error;
 use uuid::Uuid;
 
-/// As long as its column, in characters.
-const ERROR_AT_MOST: u32 = 500;
-/// The next ones have their turn soon.
-const GIVEN_UP_AT_ONCE: u32 = 200;
+/// More than these are not looked at, and one digest tells of no more.
+const LOOKED_AT_AT_MOST: u32 = 5000;
+const SUPERSEDED: &str = "a later notice of the incident says all of it";
+const OVER: &str = "it was over before anybody could be told here";
 
-/// An alert that one courier may send until its lease ends.
+/// A notice that one courier may send until its lease ends.
 #[derive(Debug)]
 pub(in crate::alerts) struct Claimed {
     pub(in crate::alerts) notice: Notice,
     /// Tries before this one.
     pub(in crate::alerts) attempts: u32,
     pub(in crate::alerts) claim: Uuid,
+    /// The channel's failures before this try.
+    pub(in crate::alerts) failures: u32,
+    /// Who asked for this try by hand.
+    pub(in crate::alerts) asked_by: Option<String>,
 }
 
-/// Claims up to `limit` alerts of the channel that are due by the database's clock, oldest first, for `lease`. Many couriers may
-/// call it at once; a crashed one's rows come back by themselves.
+/// What a courier may send of a channel, and how.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::alerts) struct Terms {
+    pub(in crate::alerts) rate: Rate,
+    pub(in crate::alerts) at_once: u32,
+    pub(in crate::alerts) lease: Duration,
+}
+
+/// What came of a look at a channel.
+#[derive(Debug, Default)]
+pub(in crate::alerts) struct Looked {
+    pub(in crate::alerts) claimed: Vec<Claimed>,
+    /// Why the channel is off.
+    pub(in crate::alerts) off: Option<String>,
+}
+
+/// Claims what is due on the channel by the database's clock and may be sent. Many couriers may call it at once.
 pub(in crate::alerts) async fn claim_due(
     db: &MySqlPool,
     channel: &str,
-    limit: u32,
-    lease: Duration,
-) -> sqlx::Result<Vec<Claimed>> {
+    terms: Terms,
+) -> sqlx::Result<Looked> {
+    let due = sqlx::query_scalar!(
+        r#"select exists(select 1 from alert_outbox where state = 'pending' and channel = ? and due_at <= utc_timestamp(3)) as "due: bool""#,
+        channel
+    );
+    if !due.fetch_one(db).await? {
+        return Ok(Looked::default());
+    }
     let mut tx = db.begin().await?;
-    let rows = sqlx::query!(
-        r#"select id as "id: Uuid", body, attempts as "attempts: u32" from alert_outbox
-           where state = 'pending' and channel = ? and due_at <= utc_timestamp(3)
-           order by due_at limit ? for update skip locked"#,
-        channel,
-        limit
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    if rows.is_empty() {
+    let standing = channels::lock(&mut tx, channel, terms.rate).await?;
+    let mut looked = Looked {
+        claimed: Vec::new(),
+        off: standing.off.clone(),
+    };
+    let receiver = match standing {
+        Locked { off: Some(_), .. } => Receiver::Off,
+        Locked { failures: 1.., .. } => Receiver::Failing,
+        Locked { returned: true, .. } => Receiver::Returned,
+        _ => Receiver::Well,
+    };
+    let resting = standing.rests && receiver != Receiver::Off;
+    if resting || standing.bucket.whole() == 0 {
         tx.rollback().await?;
+        return Ok(looked);
+    }
+    let waiting = waiting(&mut tx, channel).await?;
+    let unseen = unseen(&mut tx, channel, &waiting).await?;
+    let room = Room {
+        tokens: standing.bucket.whole(),
+        at_once: terms.at_once,
+        receiver,
+    };
+    let plan = plan::plan(&waiting, room, &unseen);
+    supersede(&mut tx, channel, &waiting, &plan).await?;
+    let mut ids: Vec<Uuid> = plan.alone.iter().map(|at| waiting[*at].id).collect();
+    if !plan.digest.is_empty() {
+        ids.push(digested(&mut tx, channel, &waiting, &plan.digest).await?);
+    }
+    looked.claimed = hold(&mut tx, channel, &ids, terms.lease, standing.failures).await?;
+    let taken = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    // What waited while the receiver was away has been looked at, unless only one could be tried.
+    let returned = standing.returned && receiver != Receiver::Returned;
+    let left = standing.bucket.without(taken);
+    channels::take(&mut tx, channel, left, terms.rate, returned).await?;
+    tx.commit().await?;
+    Ok(looked)
+}
+
+/// All that is pending on the channel, in the order in which it became due.
+async fn waiting(db: &mut MySqlConnection, channel: &str) -> sqlx::Result<Vec<Waiting>> {
+    let rows = sqlx::query!(
+        r#"select id as "id: Uuid", incident_id as "incident: Uuid", sequence, severity as "severity: Severity", status as "status: Status",
+                  attempts as "attempts: u32", due_at <= utc_timestamp(3) as "due!: bool",
+                  claim is not null and due_at > utc_timestamp(3) as "in_hand!: bool", asked_by is not null as "asked!: bool",
+                  timestampdiff(microsecond, created_at, utc_timestamp(3)) as "age!: i64"
+           from alert_outbox where state = 'pending' and channel = ? order by due_at limit ? for update skip locked"#,
+        channel,
+        LOOKED_AT_AT_MOST
+    )
+    .fetch_all(db)
+    .await?;
+    let all = rows.into_iter().map(|row| Waiting {
+        id: row.id,
+        incident: row.incident,
+        sequence: row.sequence,
+        severity: row.severity,
+        status: row.status,
+        attempts: row.attempts,
+        due: row.due,
+        in_hand: row.in_hand,
+        asked: row.asked,
+        age: Duration::from_micros(u64::try_from(row.age).unwrap_or_default()),
+    });
+    Ok(all.collect())
+}
+
+/// Of the incidents that ended while they waited, those of which nothing was told, or even tried, on this channel.
+async fn unseen(
+    db: &mut MySqlConnection,
+    channel: &str,
+    waiting: &[Waiting],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let mut unseen: HashSet<Uuid> = HashSet::new();
+    for run in runs(&plan::ended_unseen(waiting)) {
+        let mut told =
+            QueryBuilder::new("select distinct incident_id from alert_outbox where channel = ");
+        told.push_bind(channel)
+            .push(" and (state in ('delivered', 'digested') or attempts > 0) and incident_id in ");
+        push_list(&mut told, run.iter().copied());
+        let told: Vec<Uuid> = told.build_query_scalar().fetch_all(&mut *db).await?;
+        unseen.extend(run.iter().filter(|incident| !told.contains(incident)));
+    }
+    Ok(unseen)
+}
+
+async fn supersede(
+    db: &mut MySqlConnection,
+    channel: &str,
+    waiting: &[Waiting],
+    plan: &Plan,
+) -> sqlx::Result<()> {
+    for (places, why) in [(&plan.superseded, SUPERSEDED), (&plan.over, OVER)] {
+        let ids: Vec<Uuid> = places.iter().map(|at| waiting[*at].id).collect();
+        for run in runs(&ids) {
+            let mut mark = QueryBuilder::new(
+                "update alert_outbox force index (primary) set state = 'superseded', claim = null, last_error = ",
+            );
+            mark.push_bind(why)
+                .push(" where channel = ")
+                .push_bind(channel);
+            mark.push(" and state = 'pending' and id in ");
+            push_list(&mut mark, run.iter().copied());
+            mark.build().execute(&mut *db).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the digest and marks what it tells of; its id.
+async fn digested(
+    db: &mut MySqlConnection,
+    channel: &str,
+    waiting: &[Waiting],
+    told: &[usize],
+) -> sqlx::Result<Uuid> {
+    let shown: Vec<&Waiting> = digest::shown(waiting, told)
+        .into_iter()
+        .map(|at| &waiting[at])
+        .collect();
+    let lines = lines(&mut *db, channel, &shown).await?;
+    let notice = digest::notice(channel, waiting, told, lines);
+    write::insert_notice(&mut *db, &[channel.to_owned()], &notice).await?;
+    let ids: Vec<Uuid> = told.iter().map(|at| waiting[*at].id).collect();
+    for run in runs(&ids) {
+        let mut mark = QueryBuilder::new(
+            "update alert_outbox force index (primary) set state = 'digested', claim = null, digest_id = ",
+        );
+        mark.push_bind(notice.id())
+            .push(" where channel = ")
+            .push_bind(channel);
+        mark.push(" and state = 'pending' and id in ");
+        push_list(&mut mark, run.iter().copied());
+        mark.build().execute(&mut *db).await?;
+    }
+    Ok(notice.id())
+}
+
+/// The lines of these, in their order. What cannot be read has its columns' words.
+async fn lines(
+    db: &mut MySqlConnection,
+    channel: &str,
+    shown: &[&Waiting],
+) -> sqlx::Result<Vec<Line>> {
+    let mut select = QueryBuilder::new(
+        "select id, title, body from alert_outbox force index (primary) where channel = ",
+    );
+    select.push_bind(channel).push(" and id in ");
+    push_list(&mut select, shown.iter().map(|it| it.id));
+    let rows: Vec<(Uuid, String, String)> = select.build_query_as().fetch_all(db).await?;
+    let mut by_id: HashMap<Uuid, (String, String)> = rows
+        .into_iter()
+        .map(|(id, title, body)| (id, (title, body)))
+        .collect();
+    let line = |it: &&Waiting| {
+        let (title, body) = by_id.remove(&it.id)?;
+        Some(read(&body).map_or_else(
+            |_| Line {
+                status: it.status,
+                severity: it.severity,
+                title,
+                count: 1,
+                link: None,
+            },
+            |notice| digest::line(&notice),
+        ))
+    };
+    Ok(shown.iter().filter_map(line).collect())
+}
+
+/// Gives them to this courier until the lease ends.
+async fn hold(
+    db: &mut MySqlConnection,
+    channel: &str,
+    ids: &[Uuid],
+    lease: Duration,
+    failures: u32,
+) -> sqlx::Result<Vec<Claimed>> {
+    #[derive(FromRow)]
+    struct Row {
+        id: Uuid,
+        body: String,
+        attempts: i32,
+        incident_id: Option<Uuid>,
+        sequence: u32,
+        asked_by: Option<String>,
+    }
+
+    if ids.is_empty() {
         return Ok(Vec::new());
     }
     let claim = Uuid::new_v4();
@@ -49,34 +266,53 @@ pub(in crate::alerts) async fn claim_due(
         .push_bind(micros(lease))
         .push(" microsecond where channel = ")
         .push_bind(channel)
-        .push(" and id in (");
-    let mut ids = hold.separated(", ");
-    for row in &rows {
-        ids.push_bind(row.id);
-    }
-    hold.push(")");
-    hold.build().execute(&mut *tx).await?;
-    let mut claimed = Vec::with_capacity(rows.len());
-    for row in rows {
-        match read(&row.body) {
-            Ok(notice) => claimed.push(Claimed {
-                notice,
-                attempts: row.attempts,
-                claim,
-            }),
-            Err(_) => give_up_unreadable(&mut tx, row.id, channel).await?,
+        .push(" and state = 'pending' and id in ");
+    push_list(&mut hold, ids.iter().copied());
+    hold.build().execute(&mut *db).await?;
+    let mut select = QueryBuilder::new(
+        "select id, body, attempts, incident_id, sequence, asked_by from alert_outbox force index (primary) where channel = ",
+    );
+    select
+        .push_bind(channel)
+        .push(" and claim = ")
+        .push_bind(claim)
+        .push(" and id in ");
+    push_list(&mut select, ids.iter().copied());
+    let mut rows: HashMap<Uuid, Row> = select
+        .build_query_as()
+        .fetch_all(&mut *db)
+        .await?
+        .into_iter()
+        .map(|row: Row| (row.id, row))
+        .collect();
+    let mut claimed = Vec::with_capacity(ids.len());
+    for row in ids.iter().filter_map(|id| rows.remove(id)) {
+        let Ok(mut notice) = read(&row.body) else {
+            give_up_unreadable(&mut *db, row.id, channel).await?;
+            continue;
+        };
+        // One that came from the spool learns later of what it is the first notice.
+        if row.incident_id.is_some() {
+            (notice.incident, notice.sequence) = (row.incident_id, row.sequence);
         }
+        claimed.push(Claimed {
+            notice,
+            attempts: row.attempts.try_into().unwrap_or_default(),
+            claim,
+            failures,
+            asked_by: row.asked_by,
+        });
     }
-    tx.commit().await?;
     Ok(claimed)
 }
 
 /// Rows of older builds hold an alert alone.
-fn read(body: &str) -> serde_json::Result<Notice> {
-    serde_json::from_str(body).or_else(|_| serde_json::from_str::<Alert>(body).map(Notice::of))
+pub(super) fn read(body: &str) -> serde_json::Result<Notice> {
+    serde_json::from_str::<Notice>(body)
+        .or_else(|_| serde_json::from_str::<Alert>(body).map(Notice::of))
 }
 
-/// One alert that nobody can read must not keep the others waiting.
+/// A row nobody can read keeps no other waiting.
 async fn give_up_unreadable(db: &mut MySqlConnection, id: Uuid, channel: &str) -> sqlx::Result<()> {
     error!(alert.id = %id, "The body of alert {id} cannot be read: it is shown as undelivered");
     sqlx::query!(
@@ -88,115 +324,4 @@ async fn give_up_unreadable(db: &mut MySqlConnection, id: Uuid, channel: &str) -
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Writes down that it arrived. A courier whose lease ended changes nothing.
-pub(in crate::alerts) async fn delivered(
-    db: &MySqlPool,
-    channel: &str,
-    it: &Claimed,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update alert_outbox set state = 'delivered', attempts = attempts + 1, claim = null, last_error = null,
-                delivered_at = utc_timestamp(3)
-         where id = ? and channel = ? and claim = ? and state = 'pending'",
-        it.notice.id(),
-        channel,
-        it.claim
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Writes down why it did not arrive: due again after `wait`, or given up where it is older than `give_up_after`. A courier whose
-/// lease ended changes nothing.
-pub(in crate::alerts) async fn failed(
-    db: &MySqlPool,
-    channel: &str,
-    it: &Claimed,
-    error: &str,
-    wait: Duration,
-    give_up_after: Duration,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update alert_outbox set attempts = attempts + 1, claim = null, last_error = left(?, ?),
-                due_at = utc_timestamp(3) + interval ? microsecond,
-                state = if(created_at <= utc_timestamp(3) - interval ? microsecond, 'undelivered', 'pending')
-         where id = ? and channel = ? and claim = ? and state = 'pending'",
-        error,
-        ERROR_AT_MOST,
-        micros(wait),
-        micros(give_up_after),
-        it.notice.id(),
-        channel,
-        it.claim
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Gives up what is older than `give_up_after` and waits in a channel that fails: a long queue is not tried one by one.
-pub(in crate::alerts) async fn give_up(
-    db: &MySqlPool,
-    channel: &str,
-    error: &str,
-    give_up_after: Duration,
-) -> sqlx::Result<()> {
-    let old = sqlx::query!(
-        r#"select id as "id: Uuid" from alert_outbox
-           where state = 'pending' and channel = ? and due_at <= utc_timestamp(3)
-             and created_at <= utc_timestamp(3) - interval ? microsecond
-           order by due_at limit ?"#,
-        channel,
-        micros(give_up_after),
-        GIVEN_UP_AT_ONCE
-    );
-    for row in old.fetch_all(db).await? {
-        undelivered(db, row.id, channel, error).await?;
-    }
-    Ok(())
-}
-
-/// Gives up what waits for channels that nobody has any longer. Not at once: while settings change, another process may have them.
-pub(in crate::alerts) async fn give_up_unknown_channels(
-    db: &MySqlPool,
-    channels: &[String],
-    give_up_after: Duration,
-) -> sqlx::Result<()> {
-    let mut old = QueryBuilder::new(
-        "select id, channel from alert_outbox
-         where state = 'pending' and due_at <= utc_timestamp(3) and created_at <= utc_timestamp(3) - interval ",
-    );
-    old.push_bind(micros(give_up_after))
-        .push(" microsecond and channel not in (''");
-    for channel in channels {
-        old.push(", ").push_bind(channel);
-    }
-    old.push(") limit ").push_bind(GIVEN_UP_AT_ONCE);
-    let old: Vec<(Uuid, String)> = old.build_query_as().fetch_all(db).await?;
-    for (id, channel) in old {
-        undelivered(db, id, &channel, "the channel is not configured any longer").await?;
-    }
-    Ok(())
-}
-
-/// By key, one at a time: an update that looks for its rows would wait for every transaction that is writing an alert.
-async fn undelivered(db: &MySqlPool, id: Uuid, channel: &str, error: &str) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update alert_outbox set state = 'undelivered', claim = null, last_error = left(?, ?)
-         where id = ? and channel = ? and state = 'pending' and due_at <= utc_timestamp(3)",
-        error,
-        ERROR_AT_MOST,
-        id,
-        channel
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-fn micros(of: Duration) -> i64 {
-    i64::try_from(of.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,13 +1,14 @@
 //! What operators see of it.
 
-use crate::alerts::Severity;
+use super::claim;
+use crate::alerts::{Notice, Severity, Status};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
-const COLUMNS: &str = "select id, channel, kind, severity, subject, title, state, attempts, last_error, created_at, delivered_at \
-                       from alert_outbox ";
+const COLUMNS: &str = "select id, channel, kind, severity, subject, title, state, attempts, last_error, created_at, delivered_at, \
+                       incident_id, sequence, status, digest_id from alert_outbox ";
 /// More tries and channels of one subject are not shown.
 const OF_SUBJECT_AT_MOST: u32 = 500;
 
@@ -22,6 +23,24 @@ pub enum State {
     Delivered,
     /// Given up, or there was no channel.
     Undelivered,
+    /// A digest tells of it instead.
+    Digested,
+    /// A later notice of its incident says all of it, or it was over before anybody could be told.
+    Superseded,
+}
+
+impl State {
+    /// As it is stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Undelivered => "undelivered",
+            Self::Digested => "digested",
+            Self::Superseded => "superseded",
+        }
+    }
 }
 
 /// One alert on one channel.
@@ -49,6 +68,14 @@ pub struct Delivery {
     pub created_at: DateTime<Utc>,
     /// When the receiver said that it has it.
     pub delivered_at: Option<DateTime<Utc>>,
+    /// Its incident.
+    pub incident: Option<Uuid>,
+    /// Of the incident's notices, from 1; 0: of none.
+    pub sequence: u32,
+    /// Why people are told.
+    pub status: Status,
+    /// The digest that tells of it instead.
+    pub digest: Option<Uuid>,
 }
 
 /// Which alerts are listed.
@@ -139,6 +166,43 @@ pub async fn of_subject(db: &MySqlPool, subject: &str) -> sqlx::Result<Vec<Deliv
     deliveries(select, db).await
 }
 
+/// A notice on all its channels.
+///
+/// # Errors
+/// What the database says.
+pub async fn of_notice(db: &MySqlPool, id: Uuid) -> sqlx::Result<Vec<Delivery>> {
+    let mut select = QueryBuilder::new(COLUMNS);
+    select.push("where id = ").push_bind(id);
+    select
+        .push(" order by channel limit ")
+        .push_bind(OF_SUBJECT_AT_MOST);
+    deliveries(select, db).await
+}
+
+/// What a digest tells of, the newest first.
+///
+/// # Errors
+/// What the database says.
+pub async fn digested(db: &MySqlPool, digest: Uuid) -> sqlx::Result<Vec<Delivery>> {
+    let mut select = QueryBuilder::new(COLUMNS);
+    select.push("where digest_id = ").push_bind(digest);
+    select
+        .push(" order by created_at desc, id desc limit ")
+        .push_bind(OF_SUBJECT_AT_MOST);
+    deliveries(select, db).await
+}
+
+/// What a notice says. `None`: there is none, or nobody can read it.
+///
+/// # Errors
+/// What the database says.
+pub async fn notice(db: &MySqlPool, id: Uuid) -> sqlx::Result<Option<Notice>> {
+    let body = sqlx::query_scalar!("select body from alert_outbox where id = ? limit 1", id)
+        .fetch_optional(db)
+        .await?;
+    Ok(body.and_then(|body| claim::read(&body).ok()))
+}
+
 /// How many are not delivered.
 ///
 /// # Errors
@@ -155,7 +219,7 @@ pub async fn counts(db: &MySqlPool) -> sqlx::Result<Counts> {
         match row.state {
             State::Pending => counts.pending = row.count,
             State::Undelivered => counts.undelivered = row.count,
-            State::Delivered => {}
+            State::Delivered | State::Digested | State::Superseded => {}
         }
     }
     Ok(counts)
@@ -183,6 +247,10 @@ struct Row {
     last_error: Option<String>,
     created_at: chrono::NaiveDateTime,
     delivered_at: Option<chrono::NaiveDateTime>,
+    incident_id: Option<Uuid>,
+    sequence: u32,
+    status: String,
+    digest_id: Option<Uuid>,
 }
 
 impl TryFrom<Row> for Delivery {
@@ -206,12 +274,21 @@ impl TryFrom<Row> for Delivery {
                 "pending" => State::Pending,
                 "delivered" => State::Delivered,
                 "undelivered" => State::Undelivered,
+                "digested" => State::Digested,
+                "superseded" => State::Superseded,
                 other => return Err(unknown(other)),
             },
             attempts: row.attempts.try_into().unwrap_or_default(),
             last_error: row.last_error,
             created_at: row.created_at.and_utc(),
             delivered_at: row.delivered_at.map(|at| at.and_utc()),
+            incident: row.incident_id,
+            sequence: row.sequence,
+            status: Status::ALL
+                .into_iter()
+                .find(|status| status.as_str() == row.status)
+                .ok_or_else(|| unknown(&row.status))?,
+            digest: row.digest_id,
         })
     }
 }

@@ -1,6 +1,10 @@
 //! Alerts come in: with the change they tell of, or from the spool with what was already done about them.
 
-use crate::alerts::{Alert, Notice, spool::Entry};
+use super::attempts;
+use crate::alerts::{
+    Alert, Notice,
+    spool::{Entry, Progress},
+};
 use chrono::NaiveDateTime;
 use sqlx::{Acquire as _, MySqlConnection, QueryBuilder};
 
@@ -17,7 +21,8 @@ pub async fn insert(
     insert_notice(db, channels, &Notice::of(alert.clone())).await
 }
 
-/// Writes the notice down for each channel; for none it is shown as undelivered. Writing the same one again changes nothing.
+/// Writes the notice down for each channel; for none it is shown as undelivered. Writing the same one again changes nothing, but that
+/// one which was told of alone, while MySQL took nothing, learns here of what incident it was the first notice.
 ///
 /// # Errors
 /// What the database says.
@@ -29,7 +34,8 @@ pub async fn insert_notice(
     write(db, channels, notice, None).await
 }
 
-/// Writes down an alert from the spool with the state it reached there. What the table already knows better stays.
+/// Writes down an alert from the spool with what was done about it there, under the alert's id and of no incident: told of once, it is
+/// not sent again as an incident's first notice, which has the same id. What the table already knows better stays.
 pub(in crate::alerts) async fn restore(
     db: &mut MySqlConnection,
     channels: &[String],
@@ -49,23 +55,56 @@ pub(in crate::alerts) async fn restore(
     )
     .await?;
     for (channel, progress) in &entry.progress {
-        let delivered_at = progress.delivered_at.map(|at| at.naive_utc());
-        sqlx::query!(
-            "update alert_outbox set attempts = ?, last_error = ?, claim = null, delivered_at = least(?, utc_timestamp(3)),
-                    state = if(? is null, 'pending', 'delivered')
-             where id = ? and channel = ? and state = 'pending' and attempts <= ?",
-            progress.attempts,
-            progress.last_error,
-            delivered_at,
-            delivered_at,
-            entry.alert.id,
-            channel,
-            progress.attempts
-        )
-        .execute(&mut *tx)
-        .await?;
+        restore_progress(&mut tx, entry, channel, progress).await?;
     }
     tx.commit().await
+}
+
+/// Restoring it once more changes nothing: then its tries are counted already.
+async fn restore_progress(
+    db: &mut MySqlConnection,
+    entry: &Entry,
+    channel: &str,
+    progress: &Progress,
+) -> sqlx::Result<()> {
+    let id = entry.alert.id;
+    let row = sqlx::query!(
+        r#"select state = 'pending' as "waits!: bool", attempts as "attempts: u32" from alert_outbox
+           where id = ? and channel = ? for update"#,
+        id,
+        channel
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let is_new = row.attempts < progress.attempts;
+    if !row.waits || !(is_new || progress.delivered_at.is_some()) {
+        return Ok(());
+    }
+    let delivered_at = progress.delivered_at.map(|at| at.naive_utc());
+    sqlx::query!(
+        "update alert_outbox set attempts = greatest(attempts, ?), last_error = left(?, 500), claim = null,
+                delivered_at = least(?, utc_timestamp(3)), state = if(? is null, 'pending', 'delivered')
+         where id = ? and channel = ?",
+        progress.attempts,
+        progress.last_error,
+        delivered_at,
+        delivered_at,
+        id,
+        channel
+    )
+    .execute(&mut *db)
+    .await?;
+    if is_new {
+        for tried in &progress.tries {
+            let what = (
+                tried.took_ms,
+                tried.outcome.as_str(),
+                tried.error.as_deref(),
+            );
+            attempts::restore(&mut *db, id, channel, tried.at.naive_utc(), what).await?;
+        }
+    }
+    Ok(())
 }
 
 /// `created_at` is now where it is not given, and never later than now.
@@ -108,7 +147,10 @@ async fn write(
             .push_bind_unseparated(created_at)
             .push_unseparated(", utc_timestamp(3)), utc_timestamp(3))");
     });
-    insert.push(" on duplicate key update title = title");
+    insert.push(
+        " on duplicate key update sequence = if(incident_id is null, values(sequence), sequence),
+                                  incident_id = coalesce(incident_id, values(incident_id))",
+    );
     insert.build().execute(db).await?;
     Ok(())
 }

@@ -1,20 +1,21 @@
 //! MySQL is away: people are told all the same, and the outbox knows of it afterwards.
 
-use super::{Desk, SOON, alert, assert_signed, quick};
+use super::{Desk, SOON, alert, assert_signed, quick, states};
 use compensation::alerts::{
-    Alert, Courier,
-    outbox::{Delivery, State, of_subject},
+    Alert, Courier, Notice, Policy,
+    outbox::{Delivery, State, attempts, insert_notice, of_subject},
     raise,
 };
 use service_kit::settings::ChannelKind;
-use sqlx::mysql::MySqlPoolOptions;
-use std::time::Duration;
+use sqlx::{MySqlPool, mysql::MySqlPoolOptions};
+use std::time::{Duration, Instant};
 use testkit::{
     eventually,
     proxy::Proxy,
     webhooks::{Receiver, Request},
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn while_mysql_is_away_alerts_come_from_the_spool_and_end_in_the_outbox() {
@@ -152,4 +153,110 @@ async fn an_alert_that_is_in_both_arrives_once() {
     desk.spool().put(&alert).await.unwrap();
     assert_eq!(courier.run_once().await.unwrap(), 0);
     assert_eq!(hook.requests().len(), 1);
+}
+
+/// What was told of from the spool is an incident's first notice later, under the same id. Breaks when what was delivered is not written
+/// into the outbox, and when writing the notice again makes it pending.
+#[tokio::test]
+async fn what_was_told_from_the_spool_is_not_told_again_as_an_incidents_first_notice() {
+    let (hook, other) = (Receiver::start().await, Receiver::start().await);
+    let desk = Desk::with(&[
+        ("ops", ChannelKind::Webhook, &hook),
+        ("other", ChannelKind::Webhook, &other),
+    ])
+    .await;
+    let (proxy, db) = behind_a_proxy(&desk).await;
+    proxy.cut();
+    hook.answer_next_with(500, &[], "");
+    let alert = alert("order-1");
+    desk.spool().put(&alert).await.unwrap();
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", unsaid());
+    eventually("people are told", SOON, || async {
+        courier.run_once().await.ok()?;
+        (hook.requests().len() == 2 && other.requests().len() == 1).then_some(())
+    })
+    .await;
+    proxy.open();
+    let mut first = Notice::of(alert.clone());
+    (first.incident, first.sequence) = (Some(Uuid::now_v7()), 1);
+    desk.delivered(&courier, &alert, "ops").await;
+    let mut tx = desk.db().begin().await.unwrap();
+    insert_notice(&mut tx, desk.channels.names(), &first)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    courier.run_once().await.unwrap();
+    assert_eq!((hook.requests().len(), other.requests().len()), (2, 1));
+    let delivery = desk.delivery(&alert, "ops").await;
+    assert_eq!(
+        (delivery.state, delivery.incident, delivery.sequence),
+        (State::Delivered, first.incident, 1)
+    );
+    let tries = attempts(desk.db(), alert.id).await.unwrap();
+    let mut tries: Vec<_> = tries
+        .iter()
+        .map(|it| (it.channel.as_str(), it.outcome.as_str()))
+        .collect();
+    tries.sort_unstable();
+    assert_eq!(
+        tries,
+        [("ops", "failed"), ("ops", "sent"), ("other", "sent")]
+    );
+}
+
+/// Breaks when the spool is sent from as fast as it goes, or MySQL's bucket is taken for this process's own.
+#[tokio::test]
+async fn a_storm_into_the_spool_stays_within_a_third_of_the_rate_and_ends_in_a_digest() {
+    let robot = Receiver::start().await;
+    let desk = Desk::with(&[("group", ChannelKind::Dingtalk, &robot)]).await;
+    let (proxy, db) = behind_a_proxy(&desk).await;
+    proxy.cut();
+    for number in 0..50 {
+        desk.spool()
+            .put(&alert(&format!("order-{number}")))
+            .await
+            .unwrap();
+    }
+    let begun = Instant::now();
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", unsaid());
+    eventually("some are told of", SOON, || async {
+        courier.run_once().await.ok()?;
+        (robot.requests().len() >= 3).then_some(())
+    })
+    .await;
+    for _ in 0..5 {
+        courier.run_once().await.unwrap();
+    }
+    // A third of 10 at once, and of 18 a minute.
+    let at_most = 10.0 / 3.0 + begun.elapsed().as_secs_f64() * 0.1;
+    let sent = robot.requests().len();
+    assert!(sent as f64 <= at_most, "{sent} of {at_most}");
+    proxy.open();
+    eventually("the others are told of", SOON, || async {
+        courier.run_once().await.ok()?;
+        let states = states(&desk).await;
+        let told: i64 = states.iter().map(|(_, count)| count).sum();
+        let waits = states.iter().any(|(state, _)| *state == "pending");
+        (told > 50 && !waits).then_some(())
+    })
+    .await;
+    assert!(robot.requests().len() <= 14, "{}", robot.requests().len());
+}
+
+/// Nobody is told that MySQL does not answer.
+fn unsaid() -> Policy {
+    Policy {
+        silence: Duration::from_mins(10),
+        ..quick()
+    }
+}
+
+async fn behind_a_proxy(desk: &Desk) -> (Proxy, MySqlPool) {
+    let proxy = Proxy::start(desk.schema.address()).await;
+    let mut settings = desk.schema.settings.clone();
+    settings.port = proxy.address().port();
+    let db = MySqlPoolOptions::new()
+        .acquire_timeout(Duration::from_millis(200))
+        .connect_lazy_with(service_kit::mysql::options(&settings));
+    (proxy, db)
 }

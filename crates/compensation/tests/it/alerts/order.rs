@@ -1,0 +1,187 @@
+//! The order of an incident's notices on a channel, every try, and what operators ask for.
+
+use super::{Desk, SOON, alert, ids, quick, states};
+use compensation::alerts::{
+    Alert, Notice, Policy, Severity, Status,
+    outbox::{RedeliverError, State, attempts, insert_notice, redeliver},
+};
+use service_kit::settings::ChannelKind;
+use std::time::Duration;
+use testkit::{eventually, webhooks::Receiver};
+use uuid::Uuid;
+
+/// A notice of an incident.
+fn notice(incident: Uuid, sequence: u32, status: Status, severity: Severity) -> Notice {
+    let title = format!("{} {sequence}", status.as_str());
+    let mut notice = Notice::of(Alert::new("figure", severity, "queue", &title));
+    (notice.incident, notice.sequence, notice.status) = (Some(incident), sequence, status);
+    notice
+}
+
+async fn write(desk: &Desk, notice: &Notice) {
+    let mut db = desk.db().acquire().await.unwrap();
+    insert_notice(&mut db, desk.channels.names(), notice)
+        .await
+        .unwrap();
+}
+
+/// Breaks when what is in hand elsewhere is not looked at: "resolved" is there before "firing".
+#[tokio::test]
+async fn nothing_of_an_incident_overtakes_what_is_under_way() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let incident = Uuid::now_v7();
+    let of = |sequence, status| notice(incident, sequence, status, Severity::Urgent);
+    let (firing, changed, resolved) = (
+        of(1, Status::Firing),
+        of(2, Status::Changed),
+        of(3, Status::Resolved),
+    );
+    hook.hang();
+    write(&desk, &firing).await;
+    let short = || Policy {
+        lease: Duration::from_millis(500),
+        ..quick()
+    };
+    let killed = desk.courier(short());
+    let killed = tokio::spawn(async move { killed.run_once().await });
+    eventually("it is under way", SOON, || async {
+        (hook.requests().len() == 1).then_some(())
+    })
+    .await;
+    write(&desk, &changed).await;
+    write(&desk, &resolved).await;
+    hook.answer_with(200, &[], "");
+    let other = desk.courier(short());
+    assert_eq!(other.run_once().await.unwrap(), 0, "it waits for the first");
+    killed.abort();
+    assert!(killed.await.unwrap_err().is_cancelled());
+    desk.delivered(&other, &resolved.alert, "ops").await;
+    assert_eq!(
+        ids(&hook),
+        [firing.id().to_string(), resolved.id().to_string()],
+        "the last says it all"
+    );
+    assert_eq!(states(&desk).await, [("delivered", 1), ("superseded", 2)]);
+}
+
+/// Breaks when the end of something urgent is kept back, and when old news are told.
+#[tokio::test]
+async fn what_began_and_ended_during_an_outage_is_told_of_where_it_still_matters() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let mut over = Vec::new();
+    for severity in [Severity::Urgent, Severity::Warning] {
+        let incident = Uuid::now_v7();
+        write(&desk, &notice(incident, 1, Status::Firing, severity)).await;
+        over.push(notice(incident, 2, Status::Resolved, severity));
+        write(&desk, &over[over.len() - 1]).await;
+    }
+    desk.schema
+        .execute("update alert_outbox set created_at = created_at - interval 1 hour")
+        .await;
+    // Told of before: its end is told too.
+    let known = Uuid::now_v7();
+    let begun = notice(known, 1, Status::Firing, Severity::Warning);
+    write(&desk, &begun).await;
+    desk.schema
+        .execute(&format!(
+            "update alert_outbox set state = 'delivered' where id = x'{}'",
+            begun.id().simple()
+        ))
+        .await;
+    let changed = notice(known, 2, Status::Changed, Severity::Warning);
+    write(&desk, &changed).await;
+    desk.schema
+        .execute("update alert_outbox set created_at = utc_timestamp(3) - interval 1 hour")
+        .await;
+    over.push(notice(known, 3, Status::Resolved, Severity::Warning));
+    write(&desk, &over[2]).await;
+    assert_eq!(desk.courier(quick()).run_once().await.unwrap(), 2);
+    let mut sent = ids(&hook);
+    let mut wanted = [over[0].id().to_string(), over[2].id().to_string()];
+    sent.sort();
+    wanted.sort();
+    assert_eq!(sent, wanted);
+    let kept_back = desk.delivery(&over[1].alert, "ops").await;
+    assert_eq!(kept_back.state, State::Superseded);
+    assert!(kept_back.last_error.unwrap().contains("over before"));
+}
+
+/// Breaks when a try is not written down, or a redelivery has another id.
+#[tokio::test]
+async fn every_try_is_written_down_and_one_may_be_asked_for() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    hook.answer_next_with(503, &[], "");
+    let alert = alert("order-1");
+    desk.write(&alert).await;
+    let courier = desk.courier(quick());
+    desk.delivered(&courier, &alert, "ops").await;
+    let ask = async || {
+        let mut db = desk.db().acquire().await.unwrap();
+        redeliver(&mut db, alert.id, "ops", "ann").await
+    };
+    ask().await.unwrap();
+    assert_eq!(courier.run_once().await.unwrap(), 1);
+    hook.answer_next_with(500, &[], "");
+    ask().await.unwrap();
+    assert_eq!(courier.run_once().await.unwrap(), 1);
+    let delivery = desk.delivery(&alert, "ops").await;
+    assert_eq!(
+        (delivery.state, delivery.attempts),
+        (State::Delivered, 4),
+        "it had arrived before"
+    );
+    let tries: Vec<_> = attempts(desk.db(), alert.id)
+        .await
+        .unwrap()
+        .into_iter()
+        .rev()
+        .map(|it| (it.outcome, it.asked_by, it.error))
+        .collect();
+    let said = |outcome: &str, by: Option<&str>, error: Option<&str>| {
+        (
+            outcome.to_owned(),
+            by.map(str::to_owned),
+            error.map(str::to_owned),
+        )
+    };
+    assert_eq!(
+        tries,
+        [
+            said("failed", None, Some("failed: HTTP 503")),
+            said("sent", None, None),
+            said("sent", Some("ann"), None),
+            said("failed", Some("ann"), Some("failed: HTTP 500")),
+        ]
+    );
+    assert!(ids(&hook).iter().all(|id| *id == alert.id.to_string()));
+    let mut db = desk.db().acquire().await.unwrap();
+    let unknown = redeliver(&mut db, Uuid::now_v7(), "ops", "ann").await;
+    assert!(matches!(unknown, Err(RedeliverError::NotFound)));
+}
+
+#[tokio::test]
+async fn what_had_no_channel_or_another_one_is_sent_where_it_is_asked_for() {
+    let (hook, other) = (Receiver::start().await, Receiver::start().await);
+    let none = Desk::with(&[]).await;
+    let alert = alert("order-1");
+    none.write(&alert).await;
+    let desk = Desk {
+        channels: Desk::channels(&[
+            ("ops", ChannelKind::Webhook, &hook),
+            ("other", ChannelKind::Webhook, &other),
+        ]),
+        ..none
+    };
+    for channel in ["ops", "other"] {
+        let mut db = desk.db().acquire().await.unwrap();
+        redeliver(&mut db, alert.id, channel, "ann").await.unwrap();
+        drop(db);
+        desk.delivered(&desk.courier(quick()), &alert, channel)
+            .await;
+    }
+    assert_eq!((hook.requests().len(), other.requests().len()), (1, 1));
+    assert_eq!(states(&desk).await, [("delivered", 2)]);
+}
