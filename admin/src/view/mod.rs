@@ -61,6 +61,8 @@ static SOURCES: &[(&str, &str)] = &sources![
     "transactions.html",
     "transaction.html",
     "alerts.html",
+    "incidents.html",
+    "incident.html",
     "audit.html",
     "operators.html",
     "policy.html",

@@ -1,9 +1,10 @@
 //! Who is told of what was given up: alerts are written down before they are sent, and sent until they arrived or are shown as
 //! undelivered.
 //!
-//! An alert is a row per channel in `alert_outbox`, written in the transaction of what it tells of; while MySQL takes nothing it
-//! is a file in the [`Spool`]. The [`Courier`] sends what is due, each channel by itself. Receivers may get an alert twice (the
-//! sender died before it wrote down that it had arrived), always under the same id. Grouping, digests and escalation are not here.
+//! An alert is a row in `alerts`, written in the transaction of what it tells of; while MySQL takes nothing it is a file in the
+//! [`Spool`]. The [`Folder`] makes [`incidents`] of alike ones, and what is said of an incident is a row per channel in `alert_outbox`.
+//! The [`Courier`] sends what is due, each channel by itself. Receivers may get a notice twice (the sender died before it wrote down
+//! that it had arrived), always under the same id.
 
 mod address;
 mod alert;
@@ -13,12 +14,14 @@ mod channels;
 mod courier;
 mod dingtalk;
 mod endpoint;
+pub mod incidents;
 mod lane;
 pub mod metrics;
 mod notice;
 pub mod outbox;
 mod policy;
 mod raise;
+mod routes;
 mod shorten;
 mod spool;
 mod standard_webhooks;
@@ -28,7 +31,9 @@ pub use alert::{Alert, Severity};
 pub use channel::{Channel, Delivered, Rate};
 pub use channels::{BadChannel, Channels};
 pub use courier::Courier;
+pub use incidents::Folder;
 pub use notice::{Line, Notice, Status};
 pub use policy::Policy;
-pub use raise::raise;
+pub use raise::{raise, record, record_spooled};
+pub use routes::Routes;
 pub use spool::{Spool, SpoolError};

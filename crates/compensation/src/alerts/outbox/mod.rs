@@ -6,5 +6,5 @@ mod write;
 
 pub(super) use claim::{Claimed, claim_due, delivered, failed, give_up, give_up_unknown_channels};
 pub use read::{Counts, Delivery, Position, Show, State, counts, list, of_subject};
-pub use write::{insert, insert_notice};
+pub use write::insert_notice;
 pub(super) use write::restore;

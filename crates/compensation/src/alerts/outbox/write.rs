@@ -1,21 +1,8 @@
 //! Alerts come in: with the change they tell of, or from the spool with what was already done about them.
 
-use crate::alerts::{Alert, Notice, spool::Entry};
+use crate::alerts::{Notice, spool::Entry};
 use chrono::NaiveDateTime;
 use sqlx::{Acquire as _, MySqlConnection, QueryBuilder};
-
-/// Writes the alert down for each channel; for none it is shown as undelivered. Meant for the transaction of what it tells of:
-/// either both are there or neither. Writing the same alert again changes nothing.
-///
-/// # Errors
-/// What the database says.
-pub async fn insert(
-    db: &mut MySqlConnection,
-    channels: &[String],
-    alert: &Alert,
-) -> sqlx::Result<()> {
-    insert_notice(db, channels, &Notice::of(alert.clone())).await
-}
 
 /// Writes the notice down for each channel; for none it is shown as undelivered. Writing the same one again changes nothing.
 ///
