@@ -4,7 +4,7 @@
 //! is made of the last sign. It leaves the work alone: what waits is safe, and goes on when a compensator runs again.
 
 use anyhow::Context as _;
-use compensation::alerts::{Alert, Channels, Courier, Severity, Spool, raise};
+use compensation::alerts::{Alert, Channels, Courier, Folder, Severity, Spool, raise};
 use service_kit::{heartbeat, settings::Settings};
 use sqlx::MySqlPool;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const EVERY: Duration = Duration::from_secs(5);
 /// See the module.
 pub struct CompensatorWatch {
     db: MySqlPool,
-    channels: Vec<String>,
     spool: Spool,
+    folder: Folder,
     courier: Courier,
     patience: Duration,
     started: Instant,
@@ -40,7 +40,7 @@ impl CompensatorWatch {
         let channels = Channels::from_settings(settings)?;
         let spool = Spool::new(&settings.alerts.spool);
         Ok(Self {
-            channels: channels.names().to_vec(),
+            folder: Folder::new(db.clone(), &settings.alerts, &channels),
             courier: Courier::new(db.clone(), &channels, spool.clone(), "admin"),
             patience: Duration::from_secs(settings.watch.compensator_silent_s),
             started: Instant::now(),
@@ -100,7 +100,7 @@ impl CompensatorWatch {
             )
             .fact("last sign of life", &occasion)
             .once(&format!("silent since {occasion}"));
-            raise(&self.db, &self.spool, &self.channels, &alert).await?;
+            raise(&self.db, &self.spool, &alert).await?;
             self.told = Some(occasion);
         }
         self.deliver().await;
@@ -115,6 +115,10 @@ impl CompensatorWatch {
     }
 
     async fn deliver(&self) {
+        // Without incidents what is in the outbox and the spool goes out all the same.
+        if let Err(cause) = self.folder.run_once().await {
+            warn!("Incidents wait: {cause:#}");
+        }
         if let Err(cause) = self.courier.run_once().await {
             warn!("Alerts wait: {cause:#}");
         }
@@ -129,8 +133,9 @@ impl CompensatorWatch {
             .text("What waited goes on by itself.")
             .fact("silent since", &since)
             .fact("seen", occasion)
-            .once(&format!("over since {since}"));
-        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+            .once(&format!("over since {since}"))
+            .resolves();
+        raise(&self.db, &self.spool, &alert).await?;
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ mod failure;
 mod frame;
 mod groups;
 mod headers;
+mod incidents;
 mod log_in;
 pub mod metrics;
 mod missing;

@@ -1,8 +1,8 @@
 //! Every route, in one table: who may use it stands in its handler's arguments.
 
 use crate::{
-    App, access, alerts, archives, assets, audit, groups, headers, log_in, missing, operations,
-    operators, password, policy, replay, reports, transactions,
+    App, access, alerts, archives, assets, audit, groups, headers, incidents, log_in, missing,
+    operations, operators, password, policy, replay, reports, transactions,
 };
 use axum::{
     Router, middleware,
@@ -67,6 +67,19 @@ fn web() -> Router<App> {
         .route("/alerts/channels/{name}/on", post(alerts::forms::switch_on))
         .route("/alerts/{id}", get(alerts::notice_page::show))
         .route("/alerts/{id}/redeliver", post(alerts::forms::redeliver))
+        .route("/incidents", get(incidents::list_page::show))
+        .route("/incidents/{id}", get(incidents::detail_page::show))
+        .route(
+            "/incidents/{id}/acknowledge",
+            post(incidents::forms::acknowledge),
+        )
+        .route("/incidents/{id}/assign", post(incidents::forms::assign))
+        .route("/incidents/{id}/silence", post(incidents::forms::silence))
+        .route(
+            "/incidents/{id}/unsilence",
+            post(incidents::forms::unsilence),
+        )
+        .route("/incidents/{id}/close", post(incidents::forms::close))
         .route("/audit", get(audit::page::show))
         .route("/report", get(reports::page::show))
         .route(
@@ -115,6 +128,17 @@ fn json() -> Router<App> {
         .route("/alerts/channels/{name}/on", post(alerts::api::switch_on))
         .route("/alerts/{id}", get(alerts::api::get))
         .route("/alerts/{id}/redeliver", post(alerts::api::redeliver))
+        .route("/incidents", get(incidents::api::list))
+        .route("/incidents/{id}", get(incidents::api::get))
+        .route("/incidents/{id}/alerts", get(incidents::api::alerts))
+        .route(
+            "/incidents/{id}/acknowledge",
+            post(incidents::api::acknowledge),
+        )
+        .route("/incidents/{id}/assign", post(incidents::api::assign))
+        .route("/incidents/{id}/silence", post(incidents::api::silence))
+        .route("/incidents/{id}/unsilence", post(incidents::api::unsilence))
+        .route("/incidents/{id}/close", post(incidents::api::close))
         .route("/audit", get(audit::api::list))
         .route("/reports/weekly", get(reports::api::weekly))
         .route(

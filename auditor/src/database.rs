@@ -272,7 +272,8 @@ pub async fn unfinished(db: &mut MySqlConnection) -> sqlx::Result<(i64, i64, i64
         "select (select count(*) from transactions where state in ('begun', 'prepared', 'committing', 'rolling_back')),
                 (select count(*) from compensations where state in ('scheduled', 'dead', 'archiving')),
                 (select count(*) from operation_items where state in ('requested', 'processing')),
-                (select count(*) from alert_outbox where state = 'pending' and attempts = 0 and channel <> '')",
+                (select count(*) from alert_outbox where state = 'pending' and attempts = 0 and channel <> '')
+                + (select count(*) from alerts where incident_id is null)",
     )
     .fetch_one(db)
     .await

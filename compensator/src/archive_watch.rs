@@ -25,7 +25,6 @@ pub struct ArchiveWatch {
     store: Store,
     db: MySqlPool,
     spool: Spool,
-    channels: Vec<String>,
     patience: Duration,
     away: Option<Away>,
 }
@@ -37,14 +36,13 @@ struct Away {
 }
 
 impl ArchiveWatch {
-    /// Tells over these channels.
+    /// One that has seen nothing yet.
     #[must_use]
-    pub const fn new(store: Store, db: MySqlPool, spool: Spool, channels: Vec<String>) -> Self {
+    pub const fn new(store: Store, db: MySqlPool, spool: Spool) -> Self {
         Self {
             store,
             db,
             spool,
-            channels,
             patience: PATIENCE,
             away: None,
         }
@@ -72,7 +70,7 @@ impl ArchiveWatch {
             .fact("kept in", storage)
             .fact("why", why)
             .once(&format!("{}: away", away.occasion));
-        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+        raise(&self.db, &self.spool, &alert).await?;
         away.told = true;
         Ok(())
     }
@@ -84,8 +82,9 @@ impl ArchiveWatch {
         let seconds = away.since.elapsed().as_secs();
         let alert = Alert::new("system", Severity::Info, SUBJECT, "The archive is back")
             .fact("away for", format!("{seconds} s"))
-            .once(&format!("{}: back", away.occasion));
-        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+            .once(&format!("{}: back", away.occasion))
+            .resolves();
+        raise(&self.db, &self.spool, &alert).await?;
         Ok(())
     }
 }

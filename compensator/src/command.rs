@@ -109,7 +109,7 @@ impl Command {
             }
             Self::WeeklyReport { week } => {
                 let db = mysql(settings, stop).await?;
-                let mut scan = weekly(settings, &db, &leases(settings, &db))?;
+                let mut scan = weekly(settings, &db, &leases(settings, &db));
                 let made = match week {
                     None => free(&mut scan).await?,
                     Some(_) => Findings::nothing(),
@@ -118,7 +118,7 @@ impl Command {
             }
             Self::Watcher => {
                 let db = mysql(settings, stop).await?;
-                let watch = Watch::new(db, Vec::new(), Bounds::from(&settings.watch));
+                let watch = Watch::new(db, Bounds::from(&settings.watch));
                 watch.figures(TRAFFIC).await
             }
             Self::OverdueReservations => {

@@ -7,7 +7,7 @@ use crate::{
     schedule::{Scan, under_lease},
 };
 use anyhow::Context as _;
-use compensation::alerts::{Alert, Severity, outbox};
+use compensation::alerts::{Alert, Severity, record};
 use metrics::gauge;
 use ordering::{
     SaleId, drift,
@@ -34,8 +34,6 @@ pub struct Repair {
     pub db: MySqlPool,
     /// Where it is fenced.
     pub redis: ConnectionManager,
-    /// Who is told.
-    pub channels: Vec<String>,
     /// How far it goes.
     pub on_drift: OnDrift,
 }
@@ -237,7 +235,7 @@ impl Repair {
                     format!("{mysql_available} available, {mysql_sold} sold"),
                 )
                 .once(&id.to_string());
-            outbox::insert(&mut tx, &self.channels, &alert).await?;
+            record(&mut tx, &alert).await?;
         } else if fences {
             drift::is_fenced(&mut tx, *sale).await?;
         }
@@ -257,7 +255,14 @@ impl Repair {
         if self.on_drift == OnDrift::Look {
             return Ok(None);
         }
-        let over = drift::over(&mut *self.db.acquire().await?, sale).await?;
+        let mut tx = self.db.begin().await?;
+        let over = drift::over(&mut tx, sale).await?;
+        if over {
+            let title = "Redis and MySQL agree again on a sale";
+            let alert = Alert::new("drift", Severity::Info, &sale.to_string(), title).resolves();
+            record(&mut tx, &alert).await?;
+        }
+        tx.commit().await?;
         Ok(over.then(|| format!("Redis and MySQL agree again on sale {sale}")))
     }
 }

@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use archive_watch::ArchiveWatch;
 use comparison::{Comparison, OnDrift};
 use compensation::{
-    alerts::{Channels, Spool},
+    alerts::Spool,
     archive::{Counting, Expiry, Store},
     log::LogFile,
     report::TriesKept,
@@ -130,7 +130,6 @@ impl Scans {
             .context("redis.stock.urls is empty")?;
         let client = ::redis::Client::open(url.as_str())
             .with_context(|| format!("{url:?} is not a Redis url"))?;
-        let channels = Channels::from_settings(settings)?.names().to_vec();
         let orders = Orders {
             brokers: settings.kafka.brokers.clone(),
             topic: settings.kafka.orders_topic.clone(),
@@ -162,24 +161,17 @@ impl Scans {
                 LogFile::new(db.clone(), &settings.compensation),
                 db.clone(),
                 Spool::new(&settings.alerts.spool),
-                channels.clone(),
             ),
-            archive: ArchiveWatch::new(
-                archive,
-                db.clone(),
-                Spool::new(&settings.alerts.spool),
-                channels.clone(),
-            ),
-            watch: Watch::new(db.clone(), channels.clone(), Bounds::from(&settings.watch)),
+            archive: ArchiveWatch::new(archive, db.clone(), Spool::new(&settings.alerts.spool)),
+            watch: Watch::new(db.clone(), Bounds::from(&settings.watch)),
             unpaid: UnpaidOrders::new(unpaid(settings, &db, &stock, foreign), leases.clone()),
-            weekly: weekly(settings, &db, &leases)?,
+            weekly: weekly(settings, &db, &leases),
             comparison: Comparison::new(
                 Reconciler::new(db.clone(), redis.clone(), stock, held_max),
                 leases,
                 comparison::Repair {
                     db,
                     redis,
-                    channels,
                     on_drift: if settings.scans.repair_drift {
                         OnDrift::Fence
                     } else {
@@ -265,19 +257,13 @@ fn old_records(
     )
 }
 
-fn weekly(settings: &Settings, db: &MySqlPool, leases: &Leases) -> anyhow::Result<WeeklyReport> {
+fn weekly(settings: &Settings, db: &MySqlPool, leases: &Leases) -> WeeklyReport {
     let kept = if settings.compensation.log_storage.in_db() {
         TriesKept::InTable
     } else {
         TriesKept::Elsewhere
     };
-    let channels = Channels::from_settings(settings)?.names().to_vec();
-    Ok(WeeklyReport::new(
-        db.clone(),
-        leases.clone(),
-        channels,
-        kept,
-    ))
+    WeeklyReport::new(db.clone(), leases.clone(), kept)
 }
 
 const fn kept_work(settings: &service_kit::settings::Retention) -> Keep {

@@ -19,7 +19,6 @@ pub struct LogInBoth {
     file: Option<LogFile>,
     db: MySqlPool,
     spool: Spool,
-    channels: Vec<String>,
     patience: Duration,
     behind: Option<Behind>,
 }
@@ -31,14 +30,13 @@ struct Behind {
 }
 
 impl LogInBoth {
-    /// Tells over these channels.
+    /// `None`: only one of the two is wanted.
     #[must_use]
-    pub fn new(file: Option<LogFile>, db: MySqlPool, spool: Spool, channels: Vec<String>) -> Self {
+    pub fn new(file: Option<LogFile>, db: MySqlPool, spool: Spool) -> Self {
         Self {
             file,
             db,
             spool,
-            channels,
             patience: PATIENCE,
             behind: None,
         }
@@ -68,7 +66,7 @@ impl LogInBoth {
         .text("Tries go on, and nothing of them is lost: the other side has them, and this one catches up by itself once it can.")
         .fact("why", why)
         .once(&format!("{}: behind", behind.occasion));
-        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+        raise(&self.db, &self.spool, &alert).await?;
         behind.told = true;
         Ok(())
     }
@@ -84,8 +82,9 @@ impl LogInBoth {
                 "behind for",
                 format!("{} s", behind.since.elapsed().as_secs()),
             )
-            .once(&format!("{}: over", behind.occasion));
-        raise(&self.db, &self.spool, &self.channels, &alert).await?;
+            .once(&format!("{}: over", behind.occasion))
+            .resolves();
+        raise(&self.db, &self.spool, &alert).await?;
         Ok(())
     }
 }

@@ -19,19 +19,17 @@ const DECIDED: [&str; 2] = ["committed", "rolled_back"];
 /// Looks at them.
 pub struct Watch {
     db: MySqlPool,
-    channels: Vec<String>,
     watcher: Watcher,
     bounds: Bounds,
     started: Instant,
 }
 
 impl Watch {
-    /// Has people told over these channels.
+    /// One that has seen nothing yet.
     #[must_use]
-    pub fn new(db: MySqlPool, channels: Vec<String>, bounds: Bounds) -> Self {
+    pub fn new(db: MySqlPool, bounds: Bounds) -> Self {
         Self {
             db,
-            channels,
             watcher: Watcher::new(bounds),
             bounds,
             started: Instant::now(),
@@ -130,7 +128,7 @@ impl Scan for Watch {
             .await
             .context("MySQL does not tell the figures")?;
         let changes = self.watcher.look(self.started.elapsed(), look);
-        store::tell(&self.db, &self.channels, &changes)
+        store::tell(&self.db, &changes)
             .await
             .context("MySQL does not take what people must be told of figures")?;
         heartbeat::forget_old(&self.db)

@@ -13,25 +13,14 @@ use sqlx::MySqlPool;
 pub struct WeeklyReport {
     db: MySqlPool,
     leases: Leases,
-    channels: Vec<String>,
     kept: TriesKept,
 }
 
 impl WeeklyReport {
-    /// Has people told over these channels.
+    /// Looks for weeks under a lease.
     #[must_use]
-    pub const fn new(
-        db: MySqlPool,
-        leases: Leases,
-        channels: Vec<String>,
-        kept: TriesKept,
-    ) -> Self {
-        Self {
-            db,
-            leases,
-            channels,
-            kept,
-        }
+    pub const fn new(db: MySqlPool, leases: Leases, kept: TriesKept) -> Self {
+        Self { db, leases, kept }
     }
 
     async fn make_missing(&self) -> anyhow::Result<Findings> {
@@ -44,7 +33,7 @@ impl WeeklyReport {
             let figures = report::measure(&self.db, week, week.ends_at(), self.kept)
                 .await
                 .with_context(|| format!("MySQL does not let week {week} be counted"))?;
-            let stored = report::make(&self.db, &self.channels, &figures)
+            let stored = report::make(&self.db, &figures)
                 .await
                 .with_context(|| format!("MySQL does not take the report of week {week}"))?;
             if stored == Made::Now {

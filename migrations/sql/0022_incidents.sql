@@ -30,6 +30,8 @@ create table incidents (
     -- Of the latest alert.
     title            varchar(200) not null,
     subject          varchar(128) not null,
+    -- The first alert: the first notice has its id.
+    opened_by        binary(16)   not null,
     latest_id        binary(16)   not null,
     alerts           int unsigned not null,
     first_at         datetime(3)  not null,
@@ -38,6 +40,8 @@ create table incidents (
     -- How it ended, in words: "412 of 412 replayed".
     resolution       varchar(500) null,
     resolved_at      datetime(3)  null,
+    -- The alert that said that it is over; null where nobody said so.
+    ended_by         binary(16)   null,
     acknowledged_by  varchar(64)  null,
     acknowledged_at  datetime(3)  null,
     assigned_to      varchar(64)  null,
@@ -46,19 +50,17 @@ create table incidents (
     silence_reason   varchar(500) null,
     -- Notices so far: the sequence of the last one.
     notices          int unsigned not null default 0,
-    -- Alerts when the last notice was made, and when that was.
-    told_alerts      int unsigned not null default 0,
-    told_at          datetime(3)  null,
-    -- When something is to be said next; null: nothing.
+    -- What each channel was told, and when, and the routes it was escalated to, as JSON (incidents/saying.rs).
+    told             text         not null,
+    -- When it is to be looked at next: something is to be said, or it may be over. Null: never.
     notify_at        datetime(3)  null,
-    -- Routes that were told because nobody acknowledged.
-    escalations      smallint unsigned not null default 0,
+    -- When the next route is told because nobody acknowledged.
     escalate_at      datetime(3)  null,
     -- One open incident a group and severity.
     open_group       varchar(160) generated always as (if(state = 'open', group_key, null)) stored,
     unique key incidents_open (open_group, severity),
     key incidents_by_notify (state, notify_at),
-    key incidents_by_escalation (state, escalate_at),
+    key incidents_by_group (group_key, last_at),
     key incidents_by_state (state, last_at, id),
     key incidents_by_time (last_at, id),
     key incidents_by_resolved (resolved_at),

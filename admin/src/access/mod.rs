@@ -100,6 +100,18 @@ pub(crate) struct SwitchChannelOn;
 /// Changing when what failed is tried again.
 #[derive(Debug)]
 pub(crate) struct ChangePolicy;
+/// Saying that one looks after an incident.
+#[derive(Debug)]
+pub(crate) struct Acknowledge;
+/// Saying who is to look after an incident.
+#[derive(Debug)]
+pub(crate) struct Assign;
+/// Having nobody told of an incident for a while, and told again.
+#[derive(Debug)]
+pub(crate) struct Silence;
+/// Saying that an incident is over.
+#[derive(Debug)]
+pub(crate) struct CloseIncident;
 /// Making operators.
 #[derive(Debug)]
 pub(crate) struct ManageOperators;
@@ -162,6 +174,26 @@ impl Permission for SwitchChannelOn {
 impl Permission for ChangePolicy {
     const NAME: &'static str = "policy.change";
     const ROLE: OperatorRole = OperatorRole::Admin;
+}
+
+impl Permission for Acknowledge {
+    const NAME: &'static str = "incident.acknowledge";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Assign {
+    const NAME: &'static str = "incident.assign";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Silence {
+    const NAME: &'static str = "incident.silence";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for CloseIncident {
+    const NAME: &'static str = "incident.close";
+    const ROLE: OperatorRole = OperatorRole::Operator;
 }
 
 impl Permission for ManageOperators {

@@ -11,7 +11,7 @@ use crate::{
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use compensation::{
-    alerts::outbox::Delivery,
+    alerts::{incidents, outbox::Delivery},
     archive::{
         listing::{self, Listed, Paging},
         transaction::StuckTransaction,
@@ -94,6 +94,7 @@ pub(crate) struct Whole {
     tombstone: bool,
     operations: Vec<crate::operations::api::Whole>,
     alerts: Vec<Delivery>,
+    incidents: Vec<incidents::Listed>,
     audit: Vec<Line>,
 }
 
@@ -169,6 +170,7 @@ pub(crate) async fn get(
             .map(|operation: Operation| operation.into())
             .collect(),
         alerts: detail.alerts,
+        incidents: detail.incidents,
         audit: detail.audit,
     }))
 }

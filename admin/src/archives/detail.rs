@@ -7,7 +7,10 @@ use crate::{
     replay,
 };
 use compensation::{
-    alerts::outbox::{self, Delivery},
+    alerts::{
+        incidents::{self, Listed},
+        outbox::{self, Delivery},
+    },
     archive::{
         self, Archived, Message,
         groups::{self, Group},
@@ -38,6 +41,8 @@ pub(crate) struct Detail {
     pub operations: Vec<Operation>,
     /// Newest first.
     pub alerts: Vec<Delivery>,
+    /// Those that its alerts are counted in, newest first.
+    pub incidents: Vec<Listed>,
     /// Newest first.
     pub audit: Vec<Line>,
     /// Why a replay would be refused now.
@@ -69,6 +74,7 @@ impl Detail {
         Ok(Some(Self {
             operations: operations::latest(&app.db, Some(id), SHOWN_AT_MOST).await?,
             alerts: outbox::of_subject(&app.db, &id.to_string()).await?,
+            incidents: incidents::of_subject(&app.db, &id.to_string()).await?,
             audit: audit::lines(&app.db, &search, SHOWN_AT_MOST).await?,
             refusal: replay::refusal(&app.db, &archived).await?,
             archived,

@@ -12,6 +12,7 @@ use crate::{
     audit::page::Row as AuditRow,
     failure::{ErrorPage, Failure},
     frame,
+    incidents::Row as IncidentRow,
     operations::page::Row as OperationRow,
     transactions,
     view::{self, Fact, Layout, Moment, Notice, Page, grouped, milliseconds},
@@ -48,6 +49,7 @@ struct DetailPage {
     headers: Vec<(String, String)>,
     operations: Vec<OperationRow>,
     alerts: Vec<AlertRow>,
+    incidents: Vec<IncidentRow>,
     audit: Vec<AuditRow>,
 }
 
@@ -182,6 +184,7 @@ impl DetailPage {
             headers: detail.headers(),
             operations: detail.operations.iter().map(OperationRow::of).collect(),
             alerts: detail.alerts.into_iter().map(AlertRow::of).collect(),
+            incidents: detail.incidents.into_iter().map(IncidentRow::of).collect(),
             audit: detail.audit.into_iter().map(AuditRow::from).collect(),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     archives::outcome_tone,
     cursor::CursorPage,
     failure::Failure,
-    frame, transactions,
+    frame, incidents, transactions,
     view::{self, Layout, Moment, Page},
     web::Query,
 };
@@ -84,12 +84,14 @@ impl From<Line> for Row {
     }
 }
 
-/// The page of what an act was done to: a transaction, an operation, or what is archived.
+/// The page of what an act was done to: a transaction, an operation, an incident, or what is archived.
 fn page_of(act: &str, subject: &str) -> String {
     if act.starts_with("transaction.") {
         transactions::page_of(subject)
     } else if act.starts_with("operation.") {
         format!("/operations/{subject}")
+    } else if act.starts_with("incident.") {
+        incidents::page_of(subject)
     } else {
         format!("/archives/{subject}")
     }

@@ -19,7 +19,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
 };
 use chrono::{DateTime, Utc};
-use compensation::alerts::outbox::Delivery;
+use compensation::alerts::{incidents, outbox::Delivery};
 use coordinator::{
     Gid,
     control::{self, BranchAttempt, BranchDetails, Listed},
@@ -60,6 +60,7 @@ pub(crate) struct Whole {
     dead_letter: Option<Uuid>,
     refusals: Refusals,
     alerts: Vec<Delivery>,
+    incidents: Vec<incidents::Listed>,
     audit: Vec<Line>,
 }
 
@@ -152,6 +153,7 @@ pub(crate) async fn get(
             stop,
         },
         alerts: detail.alerts,
+        incidents: detail.incidents,
         audit: detail.audit,
     }))
 }

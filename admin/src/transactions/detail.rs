@@ -7,7 +7,10 @@ use crate::{
     audit::{self, Line, Search},
 };
 use compensation::{
-    alerts::outbox::{self, Delivery},
+    alerts::{
+        incidents::{self, Listed},
+        outbox::{self, Delivery},
+    },
     archive::{self, transaction},
 };
 use coordinator::{Gid, control};
@@ -24,6 +27,8 @@ pub(super) struct Detail {
     pub dead_letter: Option<Uuid>,
     /// Newest first.
     pub alerts: Vec<Delivery>,
+    /// Those that its alerts are counted in, newest first.
+    pub incidents: Vec<Listed>,
     /// Newest first.
     pub audit: Vec<Line>,
 }
@@ -47,6 +52,7 @@ impl Detail {
             known,
             dead_letter: is_archived.then_some(letter),
             alerts: outbox::of_subject(&app.db, &letter.to_string()).await?,
+            incidents: incidents::of_subject(&app.db, &letter.to_string()).await?,
             audit: audit::lines(&app.db, &search, SHOWN_AT_MOST).await?,
         }))
     }

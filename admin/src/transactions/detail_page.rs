@@ -15,6 +15,7 @@ use crate::{
     audit::page::Row as AuditRow,
     failure::{ErrorPage, Failure},
     frame,
+    incidents::Row as IncidentRow,
     view::{self, Fact, Layout, Moment, Notice, Page, milliseconds},
     web::{Path, Query},
 };
@@ -44,6 +45,7 @@ struct DetailPage {
     /// The page of its dead letter.
     dead_letter: Option<String>,
     alerts: Vec<AlertRow>,
+    incidents: Vec<IncidentRow>,
     audit: Vec<AuditRow>,
 }
 
@@ -143,6 +145,7 @@ impl DetailPage {
             dead_letter: detail.dead_letter.map(|id| format!("/archives/{id}")),
             branches: detail.known.branches.iter().map(Branch::of).collect(),
             alerts: detail.alerts.into_iter().map(AlertRow::of).collect(),
+            incidents: detail.incidents.into_iter().map(IncidentRow::of).collect(),
             audit: detail.audit.into_iter().map(AuditRow::from).collect(),
         }
     }

@@ -63,6 +63,8 @@ static SOURCES: &[(&str, &str)] = &sources![
     "alerts.html",
     "alert.html",
     "alert_channels.html",
+    "incidents.html",
+    "incident.html",
     "audit.html",
     "operators.html",
     "policy.html",

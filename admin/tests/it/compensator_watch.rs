@@ -47,7 +47,7 @@ async fn a_compensator_that_fell_silent_is_told_of_once_and_that_one_runs_again(
         assert!(admin.look().await.unwrap());
     }
     let written: Vec<(String, String)> =
-        sqlx::query_as("select severity, title from alert_outbox order by created_at, severity")
+        sqlx::query_as("select severity, title from alerts order by created_at, severity desc")
             .fetch_all(&schema.pool)
             .await
             .unwrap();

@@ -9,6 +9,7 @@ mod compensator_watch;
 mod csv;
 mod failed;
 mod groups;
+mod incidents;
 mod operations;
 mod operators;
 mod pages;

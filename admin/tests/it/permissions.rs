@@ -3,6 +3,7 @@
 use crate::{
     app::{Answer, TestApp, answer},
     failed::Failed,
+    incidents::told_of,
     transactions::Known,
 };
 use identity::OperatorRole;
@@ -25,7 +26,8 @@ enum Open {
 
 use OperatorRole::{Admin, Operator, Viewer};
 
-/// Method, path (`*` is the id of an archived order, `+` of an operator, `?` of an operation, `!` of a transaction), who may.
+/// Method, path (`*` is the id of an archived order, `+` of an operator, `?` of an operation, `!` of a transaction, `#` of an incident),
+/// who may.
 const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/", Open::From(Viewer)),
     ("GET", "/login", Open::All),
@@ -54,6 +56,13 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/alerts/channels/ops/on", Open::From(Operator)),
     ("GET", "/alerts/*", Open::From(Viewer)),
     ("POST", "/alerts/*/redeliver", Open::From(Operator)),
+    ("GET", "/incidents", Open::From(Viewer)),
+    ("GET", "/incidents/#", Open::From(Viewer)),
+    ("POST", "/incidents/#/acknowledge", Open::From(Operator)),
+    ("POST", "/incidents/#/assign", Open::From(Operator)),
+    ("POST", "/incidents/#/silence", Open::From(Operator)),
+    ("POST", "/incidents/#/unsilence", Open::From(Operator)),
+    ("POST", "/incidents/#/close", Open::From(Operator)),
     ("GET", "/audit", Open::From(Viewer)),
     ("GET", "/report", Open::From(Viewer)),
     ("GET", "/policy", Open::From(Viewer)),
@@ -103,6 +112,22 @@ const TABLE: &[(&str, &str, Open)] = &[
     ),
     ("GET", "/api/v1/alerts/*", Open::From(Viewer)),
     ("POST", "/api/v1/alerts/*/redeliver", Open::From(Operator)),
+    ("GET", "/api/v1/incidents", Open::From(Viewer)),
+    ("GET", "/api/v1/incidents/#", Open::From(Viewer)),
+    ("GET", "/api/v1/incidents/#/alerts", Open::From(Viewer)),
+    (
+        "POST",
+        "/api/v1/incidents/#/acknowledge",
+        Open::From(Operator),
+    ),
+    ("POST", "/api/v1/incidents/#/assign", Open::From(Operator)),
+    ("POST", "/api/v1/incidents/#/silence", Open::From(Operator)),
+    (
+        "POST",
+        "/api/v1/incidents/#/unsilence",
+        Open::From(Operator),
+    ),
+    ("POST", "/api/v1/incidents/#/close", Open::From(Operator)),
     ("GET", "/api/v1/audit", Open::From(Viewer)),
     ("GET", "/api/v1/reports/weekly", Open::From(Viewer)),
     ("GET", "/api/v1/settings/retry-policy", Open::From(Viewer)),
@@ -130,6 +155,7 @@ struct World {
     operator: String,
     operation: Uuid,
     transaction: Uuid,
+    incident: Uuid,
 }
 
 async fn world(app: &TestApp) -> World {
@@ -152,6 +178,7 @@ async fn world(app: &TestApp) -> World {
         operator: operator.to_string(),
         operation,
         transaction: Known::new("stuck_committing").insert(app).await.gid,
+        incident: told_of(app, "a server is away").await,
     }
 }
 
@@ -161,6 +188,7 @@ impl World {
             .replace('+', &self.operator)
             .replace('?', &self.operation.to_string())
             .replace('!', &self.transaction.to_string())
+            .replace('#', &self.incident.to_string())
     }
 }
 

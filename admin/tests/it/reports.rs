@@ -17,7 +17,7 @@ async fn store(app: &TestApp, week: Week, archived: u32) {
     let figures = report::measure(db, week, week.ends_at(), TriesKept::InTable)
         .await
         .unwrap();
-    report::make(db, &[], &figures).await.unwrap();
+    report::make(db, &figures).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,7 +18,15 @@ struct Told {
     hidden: u64,
 }
 
-/// One alert, on all its channels.
+/// An alert of what was archived.
+#[derive(sqlx::FromRow)]
+struct Raised {
+    subject: String,
+    /// It is counted in no incident, or nobody tries to tell of that.
+    hidden: i64,
+}
+
+/// One notice, on all its channels.
 #[derive(sqlx::FromRow)]
 struct Row {
     id: uuid::Uuid,
@@ -44,7 +52,7 @@ impl Alerts {
                     cast(sum(state = 'pending' and attempts = 0 and channel <> '') as signed) as hidden
              from alert_outbox group by id, kind, subject",
         )
-        .fetch(db);
+        .fetch(&mut *db);
         while let Some(row) = rows.try_next().await? {
             tally.note(Check::AlertShown, row.hidden == 0, || {
                 format!(
@@ -54,12 +62,21 @@ impl Alerts {
             });
             counts.alerts_delivered += row.delivered.unsigned_abs();
             counts.alerts_undelivered += row.undelivered.unsigned_abs();
-            if row.kind == "archived" {
-                let of = told.entry(row.subject).or_default();
-                of.alerts += 1;
-                of.hidden += row.hidden.unsigned_abs();
-            }
         }
+        drop(rows);
+        let mut raised = sqlx::query_as::<_, Raised>(
+            "select subject, cast(incident_id is null or exists(
+                        select 1 from alert_outbox as notice where notice.incident_id = alerts.incident_id
+                        and notice.state = 'pending' and notice.attempts = 0 and notice.channel <> '') as signed) as hidden
+             from alerts where kind = 'archived'",
+        )
+        .fetch(db);
+        while let Some(row) = raised.try_next().await? {
+            let of = told.entry(row.subject).or_default();
+            of.alerts += 1;
+            of.hidden += row.hidden.unsigned_abs();
+        }
+        drop(raised);
         Ok(Self(told))
     }
 

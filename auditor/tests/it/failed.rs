@@ -130,12 +130,18 @@ impl World {
         }
     }
 
-    /// Writes an alert of something that was archived, on one channel.
+    /// Writes an alert of something that was archived, and its incident's notice on one channel.
     pub async fn alert(&self, id: Uuid, about: Uuid, state: &str) {
+        let id = hex(id);
         self.sql(&format!(
-            "insert into alert_outbox (id, channel, kind, severity, subject, title, body, state, attempts, due_at, created_at)
-             values ({}, 'ops', 'archived', 'urgent', '{about}', 'given up', '{{}}', '{state}', 1, now(3), now(3))",
-            hex(id)
+            "insert into alerts (id, group_key, kind, severity, subject, title, body, created_at, incident_id)
+             values ({id}, 'archived/{about}', 'archived', 'urgent', '{about}', 'given up', '{{}}', now(3), {id})"
+        ))
+        .await;
+        self.sql(&format!(
+            "insert into alert_outbox (id, channel, kind, severity, subject, title, body, state, attempts, due_at, created_at, incident_id,
+                                       sequence)
+             values ({id}, 'ops', 'archived', 'urgent', '{about}', 'given up', '{{}}', '{state}', 1, now(3), now(3), {id}, 1)"
         ))
         .await;
     }

@@ -86,7 +86,7 @@ async fn an_order_that_was_given_up_twice_and_told_once_is_seen() {
     let world = World::clean().await;
     world
         .sql(&format!(
-            "delete from alert_outbox where id = {}",
+            "delete from alerts where id = {}",
             hex(FREDS_AGAIN)
         ))
         .await;

@@ -191,7 +191,8 @@ impl ArchiveLane {
         operations::settled(&mut tx, work.gid, work.order_id, archived, None, &history).await?;
         what.history = history;
         archive::put(&mut tx, &what, &kept).await?;
-        tools.tell(&mut tx, &telling::archived(work, held)).await?;
+        let alert = telling::archived(work, what.fingerprint(), held);
+        tools.tell(&mut tx, &alert).await?;
         tx.commit().await?;
         counter!(FAILED_ORDER_ARCHIVED_TOTAL).increment(1);
         error!(order.id = %work.order_id, "Order {} was given up after {} tries and archived: {}", work.order_id, work.history.tries(), what.error);

@@ -360,7 +360,8 @@ impl Tools {
         };
         let kept = self.store.keep_now(&what).await?;
         archive::put(&mut *db, &what, &kept).await?;
-        self.tell(db, &telling::no_order(id, &came.place)).await?;
+        let alert = telling::no_order(id, what.fingerprint(), &came.place);
+        self.tell(db, &alert).await?;
         error!(archive.id = %id, "The message at {} is no order, it was archived: {}", came.place, telling::shown(&error));
         Ok(())
     }

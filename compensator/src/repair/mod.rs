@@ -42,7 +42,7 @@ pub use undecided::Undecided;
 use crate::servers::Servers;
 use anyhow::Context as _;
 use compensation::{
-    alerts::{Channels, Courier, Spool},
+    alerts::{Channels, Courier, Folder, Spool},
     archive::Store,
     log::AttemptLog,
     policy::{Live, Policy, Terms},
@@ -79,7 +79,6 @@ pub struct Parts {
     pace: Pace,
     log: AttemptLog,
     store: Store,
-    channels: Vec<String>,
     dlq_topic: String,
     hold_stock: bool,
     /// This process, for people.
@@ -115,6 +114,8 @@ pub struct Repair {
     pub undecided: Undecided,
     /// Archives transactions that are stuck.
     pub stuck: StuckTransactions,
+    /// Makes incidents of alerts.
+    pub folder: Folder,
     /// Tells people.
     pub courier: Courier,
     engine: OrderEngine,
@@ -160,7 +161,6 @@ impl Repair {
             log: AttemptLog::new(&settings.compensation)
                 .context("compensation.log_file cannot be written")?,
             store: archive,
-            channels: channels.names().to_vec(),
             dlq_topic: settings.compensation.dlq_topic.clone(),
             hold_stock: settings.dlq.hold_stock,
             worker: worker.clone(),
@@ -183,6 +183,7 @@ impl Repair {
             replays: Replays::new(tools.clone()),
             undecided: Undecided::new(tools.clone(), recovery, timeout),
             stuck: StuckTransactions::new(tools),
+            folder: Folder::new(db.clone(), &settings.alerts, &channels),
             courier: Courier::new(db, &channels, spool, &worker),
             engine,
         })
@@ -214,6 +215,7 @@ impl Repair {
             lane("undecided", NOW_AND_THEN).run(async move || self.undecided.run_batch().await),
         );
         lanes.spawn(lane("stuck", NOW_AND_THEN).run(async move || self.stuck.run_batch().await));
+        lanes.spawn(self.folder.run(stop.clone()));
         lanes.spawn(self.courier.run(stop));
         lanes.close();
         lanes.wait().await;

@@ -56,7 +56,8 @@ impl Standstill {
             "What failed is taken in again",
         )
         .fact("stood still for", format!("{seconds} s"))
-        .once(&format!("{occasion}: over"));
+        .once(&format!("{occasion}: over"))
+        .resolves();
         tell(tools, &alert).await;
     }
 }

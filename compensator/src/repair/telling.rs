@@ -2,9 +2,9 @@
 
 use super::Tools;
 use compensation::{
-    alerts::{Alert, Severity, outbox},
+    alerts::{Alert, Severity, incidents, record},
     archive::transaction::StuckTransaction,
-    fingerprint::Cause,
+    fingerprint::{Cause, Fingerprint},
     queue::Claimed,
 };
 use sqlx::MySqlConnection;
@@ -14,9 +14,9 @@ use uuid::Uuid;
 const ERROR_AT_MOST: usize = 300;
 
 impl Tools {
-    /// Writes an alert in the caller's transaction: it is sent if, and only if, that commits.
+    /// Writes an alert in the caller's transaction: people are told if, and only if, that commits.
     pub(super) async fn tell(&self, db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
-        outbox::insert(db, &self.channels, alert).await
+        record(db, alert).await
     }
 }
 
@@ -38,10 +38,13 @@ pub(super) fn dead_letter(work: &Claimed, attempts: u32, error: &str) -> Alert {
     .fact("tries", attempts)
     .text("It is tried again by itself. Its units stay held.")
     .once(&occasion(work))
+    .group(&incidents::dead_letter_group(
+        Cause::of("decide", None, error).fingerprint(),
+    ))
 }
 
-/// An order was given up.
-pub(super) fn archived(work: &Claimed, held: bool) -> Alert {
+/// An order was given up, for this cause.
+pub(super) fn archived(work: &Claimed, cause: Fingerprint, held: bool) -> Alert {
     let error = work.error.as_deref().unwrap_or_default();
     of_order(
         Alert::new(
@@ -60,6 +63,7 @@ pub(super) fn archived(work: &Claimed, held: bool) -> Alert {
         "Its units can be bought again. Look at it in the admin, and replay it there."
     })
     .once(&occasion(work))
+    .group(&incidents::archived_group(cause))
 }
 
 /// An order could not even be given up.
@@ -78,8 +82,8 @@ pub(super) fn cannot_archive(work: &Claimed, error: &str) -> Alert {
     .once(&work.gid.to_string())
 }
 
-/// A message that is no order was archived.
-pub(super) fn no_order(id: Uuid, place: &str) -> Alert {
+/// A message that is no order was archived, for this cause.
+pub(super) fn no_order(id: Uuid, cause: Fingerprint, place: &str) -> Alert {
     Alert::new(
         "archived",
         Severity::Urgent,
@@ -89,6 +93,7 @@ pub(super) fn no_order(id: Uuid, place: &str) -> Alert {
     .fact("lay at", place)
     .text("It is kept as it came. Whoever wrote it has to look.")
     .once("")
+    .group(&incidents::archived_group(cause))
 }
 
 /// A transaction is stuck and was archived under `id`. Raised anew each time: the caller's transaction keeps it from being doubled.

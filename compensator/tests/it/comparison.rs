@@ -82,7 +82,7 @@ async fn sold(world: &World, sale: SaleId) -> i64 {
 }
 
 async fn told(world: &World) -> i64 {
-    sqlx::query_scalar("select count(*) from alert_outbox where kind = 'drift'")
+    sqlx::query_scalar("select count(*) from alerts where kind = 'drift' and resolves = 0")
         .fetch_one(&world.schema.pool)
         .await
         .unwrap()

@@ -21,7 +21,6 @@ async fn a_file_that_cannot_be_written_is_told_of_once_and_that_it_can_again() {
         LogFile::new(db.clone(), &settings.compensation),
         db,
         Spool::new(&settings.alerts.spool),
-        Vec::new(),
     )
     .with_patience(Duration::ZERO);
     log.run_once().await.unwrap();
@@ -41,7 +40,7 @@ async fn a_file_that_cannot_be_written_is_told_of_once_and_that_it_can_again() {
         log.run_once().await.unwrap();
     }
     let titles: Vec<String> =
-        sqlx::query_scalar("select title from alert_outbox order by created_at, severity desc")
+        sqlx::query_scalar("select title from alerts order by created_at, severity desc")
             .fetch_all(&world.schema.pool)
             .await
             .unwrap();

@@ -3,6 +3,7 @@
 use crate::world::{SOON, World};
 use chrono::Utc;
 use compensation::{
+    alerts::{Channels, Folder},
     archive::{self, Archived},
     attempt::{Attempt, Lane},
     operations::{
@@ -13,7 +14,7 @@ use compensation::{
 use compensator::repair::Repair;
 use ordering::{SaleId, message::OrderMessage};
 use rdkafka::message::{OwnedHeaders, OwnedMessage};
-use service_kit::kafka::Producer;
+use service_kit::{kafka::Producer, settings::Settings};
 use testkit::eventually;
 use uuid::Uuid;
 
@@ -203,10 +204,21 @@ impl World {
             .unwrap()
     }
 
-    /// Kind, severity and state of the alerts about the order, in the order of their times.
+    /// Kind and severity of the alerts about the order, in the order of their times, and how far people were told of their incidents.
     pub async fn alerts(&self, subject: &str) -> Vec<(String, String, String)> {
+        let settings = Settings::default();
+        Folder::new(
+            self.schema.pool.clone(),
+            &settings.alerts,
+            &Channels::default(),
+        )
+        .run_once()
+        .await
+        .unwrap();
         sqlx::query_as(
-            "select kind, severity, state from alert_outbox where subject = ? order by created_at, kind desc",
+            "select kind, severity,
+                    coalesce((select max(state) from alert_outbox where incident_id = alerts.incident_id), 'untold')
+             from alerts where subject = ? order by created_at, kind desc",
         )
         .bind(subject)
         .fetch_all(&self.schema.pool)

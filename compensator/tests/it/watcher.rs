@@ -32,7 +32,7 @@ async fn what_hangs_is_told_of_once_by_many_watchers_and_once_that_it_is_over() 
         Change::Over(Figure::CommitMean),
     ];
     let tell_four_times = async || {
-        let ends = (0..4).map(|_| store::tell(&world.schema.pool, &[], &over));
+        let ends = (0..4).map(|_| store::tell(&world.schema.pool, &over));
         for ended in join_all(ends).await {
             ended.unwrap();
         }
@@ -108,8 +108,10 @@ async fn stuck(world: &World, count: u32) {
 
 /// Severity and subject of those about figures.
 async fn alerts(world: &World) -> Vec<(String, String)> {
-    sqlx::query_as("select severity, subject from alert_outbox where kind = 'figure' order by severity, subject")
-        .fetch_all(&world.schema.pool)
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "select severity, subject from alerts where kind = 'figure' order by severity, subject",
+    )
+    .fetch_all(&world.schema.pool)
+    .await
+    .unwrap()
 }

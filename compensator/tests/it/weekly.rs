@@ -188,7 +188,7 @@ async fn a_week_is_stored_and_told_of_once_by_however_many() {
     let figures = report::measure(db, week, week.ends_at(), TriesKept::InTable)
         .await
         .unwrap();
-    let makers = (0..8).map(|_| report::make(db, &[], &figures));
+    let makers = (0..8).map(|_| report::make(db, &figures));
     let made = join_all(makers).await.into_iter().map(Result::unwrap);
     assert_eq!(made.filter(|made| *made == Made::Now).count(), 1);
     assert_eq!(told(&world).await, [week.to_string()]);
@@ -233,7 +233,7 @@ async fn weeks_that_were_missed_are_made_up_for_four_at_most_and_none_before_the
 /// The weeks people were told of, by their channel-less alerts, in order.
 async fn told(world: &World) -> Vec<String> {
     sqlx::query_scalar(
-        "select subject from alert_outbox where kind = 'weekly_report' and severity = 'info' order by subject",
+        "select subject from alerts where kind = 'weekly_report' and severity = 'info' order by subject",
     )
     .fetch_all(&world.schema.pool)
     .await

@@ -1,5 +1,5 @@
-//! Removes what nobody will ask for again: work that was settled long ago, old lines of the log, alerts that arrived. Found by an
-//! index, a few hundred at a time, so that nobody else waits. What is open, was given up or was not delivered is not
+//! Removes what nobody will ask for again: work that was settled long ago, old lines of the log, notices that arrived, incidents that
+//! are over, with their alerts. Found by an index, a few hundred at a time, so that nobody else waits. What is open, was given up or was not delivered is not
 //! touched, and the archive has its own rules.
 
 use coordinator::statement;
@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 /// Rows of each kind a batch.
 const BATCH: u32 = 500;
+/// Incidents a batch; their alerts count as rows.
+const INCIDENTS: u32 = 20;
 
 /// How long each is kept, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Keep {
     pub settled_work: Duration,
     /// Lines of the log of tries.
     pub log: Duration,
-    /// Alerts that arrived. Those that did not are kept.
+    /// Notices that arrived, and incidents that are over. Notices that did not are kept.
     pub alerts: Duration,
 }
 
@@ -40,7 +42,8 @@ impl Retention {
     /// # Errors
     /// What the database says. What was removed stays removed.
     pub async fn run_batch(&self) -> sqlx::Result<u64> {
-        Ok(self.settled_work().await? + self.log().await? + self.alerts().await?)
+        let of_work = self.settled_work().await? + self.log().await?;
+        Ok(of_work + self.alerts().await? + self.incidents().await?)
     }
 
     async fn settled_work(&self) -> sqlx::Result<u64> {
@@ -99,6 +102,44 @@ impl Retention {
         }
         tx.commit().await?;
         Ok(old.len() as u64)
+    }
+
+    /// First its alerts, and the incident with the last of them: whoever dies in between leaves an incident.
+    async fn incidents(&self) -> sqlx::Result<u64> {
+        let old = sqlx::query_scalar!(
+            r#"select id as "id: Uuid" from incidents
+               where resolved_at < utc_timestamp(3) - interval ? second and state = 'resolved' and notify_at is null
+               order by resolved_at limit ?"#,
+            seconds(self.keep.alerts),
+            INCIDENTS
+        )
+        .fetch_all(&self.db)
+        .await?;
+        let mut removed = 0;
+        for id in old {
+            let alerts = sqlx::query!(
+                "delete from alerts where incident_id = ? order by created_at limit ?",
+                id,
+                BATCH
+            )
+            .execute(&self.db)
+            .await?
+            .rows_affected();
+            removed += alerts;
+            if alerts == u64::from(BATCH) {
+                break;
+            }
+            // One that more came for too late has alerts again, and is found again.
+            removed += sqlx::query!(
+                "delete from incidents where id = ? and not exists(select 1 from alerts where incident_id = ?)",
+                id,
+                id
+            )
+            .execute(&self.db)
+            .await?
+            .rows_affected();
+        }
+        Ok(removed)
     }
 }
 

@@ -296,7 +296,7 @@ async fn what_is_no_order_is_archived_once_as_it_came() {
             == 2
     );
     let told: i64 = sqlx::query_scalar(
-        "select count(*) from alert_outbox where kind = 'archived' and severity = 'urgent'",
+        "select count(*) from alerts where kind = 'archived' and severity = 'urgent'",
     )
     .fetch_one(&world.schema.pool)
     .await

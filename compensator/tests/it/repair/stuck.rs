@@ -149,7 +149,7 @@ async fn a_stuck_transaction_gets_a_dead_letter_that_lists_what_is_not_done_and_
     let urgent = ["transaction_stuck", "urgent", "undelivered"].map(ToOwned::to_owned);
     let [kind, severity, state] = urgent;
     assert_eq!(world.told_of(order.gid).await, [(kind, severity, state)]);
-    let body: String = sqlx::query_scalar("select body from alert_outbox")
+    let body: String = sqlx::query_scalar("select body from alerts")
         .fetch_one(&world.schema.pool)
         .await
         .unwrap();
@@ -329,7 +329,7 @@ async fn of_many_stuck_transactions_each_is_archived_once_by_many_compensators()
     .fetch_one(&world.schema.pool)
     .await
     .unwrap();
-    let alerts: i64 = sqlx::query_scalar("select count(*) from alert_outbox")
+    let alerts: i64 = sqlx::query_scalar("select count(*) from alerts")
         .fetch_one(&world.schema.pool)
         .await
         .unwrap();

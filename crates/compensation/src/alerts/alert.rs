@@ -11,9 +11,12 @@ use uuid::Uuid;
 const KIND_AT_MOST: usize = 32;
 const SUBJECT_AT_MOST: usize = 128;
 const TITLE_AT_MOST: usize = 200;
+const GROUP_AT_MOST: usize = 160;
 
 /// How soon someone has to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type,
+)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(rename_all = "snake_case")]
 pub enum Severity {
@@ -66,6 +69,12 @@ pub struct Alert {
     /// Where to look.
     #[serde(default)]
     pub link: Option<String>,
+    /// Alerts of one group and severity are one incident. See [`Alert::group_key`].
+    #[serde(default)]
+    pub group: String,
+    /// Whether it tells that what its group tells of is over.
+    #[serde(default)]
+    pub resolves: bool,
 }
 
 impl Alert {
@@ -82,6 +91,8 @@ impl Alert {
             facts: Vec::new(),
             at: Utc::now().trunc_subsecs(3),
             link: None,
+            group: String::new(),
+            resolves: false,
         }
     }
 
@@ -114,6 +125,31 @@ impl Alert {
         self
     }
 
+    /// Of this group, instead of the one that its kind and subject make. What is longer than its column is cut.
+    #[must_use]
+    pub fn group(mut self, key: &str) -> Self {
+        self.group = shortened(key, GROUP_AT_MOST);
+        self
+    }
+
+    /// It tells that what its group tells of is over, which is good to know.
+    #[must_use]
+    pub const fn resolves(mut self) -> Self {
+        self.resolves = true;
+        self.severity = Severity::Info;
+        self
+    }
+
+    /// The group it is of: the one it was given, else kind and subject.
+    #[must_use]
+    pub fn group_key(&self) -> String {
+        if self.group.is_empty() {
+            shortened(&format!("{}/{}", self.kind, self.subject), GROUP_AT_MOST)
+        } else {
+            self.group.clone()
+        }
+    }
+
     /// With a page to look at.
     #[must_use]
     pub fn link(mut self, link: impl Into<String>) -> Self {
@@ -140,6 +176,15 @@ mod tests {
         let alert = Alert::new("k", Severity::Info, &"ü".repeat(300), &"t".repeat(300));
         assert_eq!(alert.subject.chars().count(), 128);
         assert!(alert.title.chars().count() == 200 && alert.title.ends_with('…'));
+    }
+
+    #[test]
+    fn its_group_is_what_it_is_about_unless_it_was_given_one() {
+        let alert = Alert::new("system", Severity::Urgent, "mysql", "down");
+        assert_eq!(alert.group_key(), "system/mysql");
+        assert_eq!(alert.group("archived/7").group_key(), "archived/7");
+        let long = Alert::new(&"k".repeat(40), Severity::Info, &"s".repeat(300), "t");
+        assert_eq!(long.group_key().chars().count(), 160);
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Backlog {
             .collect();
         for id in &ids {
             let entry = &work.entries[id];
-            answered(outbox::restore(db, channels, entry))
+            answered(outbox::restore(db, entry))
                 .await
                 .context("MySQL does not take the spooled alerts")
                 .map_err(NotMoved::Database)?;

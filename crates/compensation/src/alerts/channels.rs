@@ -95,7 +95,7 @@ impl Channels {
         Ok(())
     }
 
-    /// What [`super::outbox::insert`] asks for.
+    /// Their names, in the settings' order.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names

@@ -1,10 +1,11 @@
 //! Who is told of what was given up: alerts are written down before they are sent, and sent until they arrived or are shown as
 //! undelivered.
 //!
-//! A notice is a row per channel in `alert_outbox`, written in the transaction of what it tells of; while MySQL takes nothing an alert
-//! is a file in the [`Spool`]. The [`Courier`] sends what is due, each channel by itself, in the order of its incident and as fast as the
-//! receiver takes it; what there is no room for is told of by a digest. Receivers may get a notice twice (the sender died before it wrote
-//! down that it had arrived), always under the same id.
+//! An alert is a row in `alerts`, written in the transaction of what it tells of; while MySQL takes nothing it is a file in the
+//! [`Spool`]. The [`Folder`] makes [`incidents`] of alike ones, and what is said of an incident is a notice: a row per channel in
+//! `alert_outbox`. The [`Courier`] sends what is due, each channel by itself, in the order of its incident and as fast as the receiver
+//! takes it; what there is no room for is told of by a digest. Receivers may get a notice twice (the sender died before it wrote down
+//! that it had arrived), always under the same id.
 
 mod address;
 mod alert;
@@ -19,6 +20,7 @@ mod dingtalk;
 mod email;
 mod endpoint;
 mod feishu;
+pub mod incidents;
 mod lane;
 pub mod metrics;
 mod notice;
@@ -28,6 +30,7 @@ mod plan;
 mod policy;
 mod raise;
 mod resolver;
+mod routes;
 mod secrets;
 mod shorten;
 mod slack;
@@ -42,7 +45,9 @@ pub use alert::{Alert, Severity};
 pub use channel::{Channel, Delivered, Rate};
 pub use channels::{BadChannel, Channels};
 pub use courier::Courier;
+pub use incidents::Folder;
 pub use notice::{Line, Notice, Status};
 pub use policy::Policy;
-pub use raise::raise;
+pub use raise::{raise, record};
+pub use routes::Routes;
 pub use spool::{Spool, SpoolError};

@@ -1,21 +1,59 @@
-//! Raising an alert that belongs to no transaction.
+//! Alerts come in: one row each, with the change they tell of; or from the spool, where they waited while MySQL took nothing.
 
-use super::{Alert, Spool, SpoolError, lane::answered, outbox};
-use sqlx::MySqlPool;
+use super::{Alert, Spool, SpoolError, lane::answered};
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlConnection, MySqlPool};
 use tracing::{error, warn};
 
-/// Writes the alert into the outbox, or into the spool when MySQL does not take it within 5 s. Raising it again changes nothing.
+/// Writes the alert down. Meant for the transaction of what it tells of: either both are there or neither. It waits for nobody, and
+/// writing the same alert again changes nothing; who is told of it is decided afterwards, by [`super::Folder`].
+///
+/// # Errors
+/// What the database says.
+pub async fn record(db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
+    write(db, alert, None).await
+}
+
+/// The same of one that waited in the spool: it was raised when it says, and not later than now.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn record_spooled(db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
+    write(db, alert, Some(alert.at)).await
+}
+
+async fn write(
+    db: &mut MySqlConnection,
+    alert: &Alert,
+    raised_at: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    let body = serde_json::to_string(alert).map_err(|cause| sqlx::Error::Encode(cause.into()))?;
+    sqlx::query!(
+        "insert into alerts (id, group_key, kind, severity, subject, title, body, resolves, created_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, coalesce(least(?, utc_timestamp(3)), utc_timestamp(3)))
+         on duplicate key update id = values(id)",
+        alert.id,
+        alert.group_key(),
+        alert.kind,
+        alert.severity.as_str(),
+        alert.subject,
+        alert.title,
+        body,
+        alert.resolves,
+        raised_at.map(|at| at.naive_utc())
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Writes down an alert that belongs to no transaction, into the spool when MySQL does not take it within 5 s. Raising it again
+/// changes nothing.
 ///
 /// # Errors
 /// When neither took it: then nobody is told, and the log says what of.
-pub async fn raise(
-    db: &MySqlPool,
-    spool: &Spool,
-    channels: &[String],
-    alert: &Alert,
-) -> Result<(), SpoolError> {
-    let writing =
-        answered(async { outbox::insert(&mut *db.acquire().await?, channels, alert).await });
+pub async fn raise(db: &MySqlPool, spool: &Spool, alert: &Alert) -> Result<(), SpoolError> {
+    let writing = answered(async { record(&mut *db.acquire().await?, alert).await });
     let Err(cause) = writing.await else {
         return Ok(());
     };

@@ -125,14 +125,9 @@ impl Watch {
         let alert = Alert::new("system", Severity::Info, "mysql", "MySQL answers again")
             .text("What waited goes on by itself.")
             .fact("silent since", since.to_rfc3339())
-            .fact("seen by", &self.worker);
-        raise(
-            &self.desk.db,
-            self.desk.backlog.spool(),
-            &self.channels,
-            &alert,
-        )
-        .await?;
+            .fact("seen by", &self.worker)
+            .resolves();
+        raise(&self.desk.db, self.desk.backlog.spool(), &alert).await?;
         self.told = None;
         Ok(())
     }

@@ -171,6 +171,15 @@ pub struct Message {
     pub is_tombstone: bool,
 }
 
+impl ToArchive {
+    /// What it shares with others: of what is stored, so that it can be worked out again.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let class = self.envelope.error_class.as_deref().map(short_class);
+        Cause::of(self.step, class.as_deref(), &short(&self.error)).fingerprint()
+    }
+}
+
 /// Writes the row, open, in the caller's transaction: anew, or over the one its order has. `kept` is what [`Store::keep`] gave.
 ///
 /// # Errors
@@ -186,10 +195,9 @@ pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sql
         Subject::Transaction { label, .. } => Some(label),
         Subject::Message => None,
     };
-    // Of what is stored, so that it can be worked out again.
     let error = short(&what.error);
     let class = what.envelope.error_class.as_deref().map(short_class);
-    let fingerprint = Cause::of(what.step, class.as_deref(), &error).fingerprint();
+    let fingerprint = what.fingerprint();
     sqlx::query!(
         "insert into failed_order_archives (id, order_id, gid, generation, sale_id, user_id, quantity, step, error, error_class, \
          fingerprint, fingerprint_version, attempts, history, storage, location, payload, headers, message_key, tombstone, held, handled, \

@@ -1,7 +1,7 @@
 //! Weeks that were counted: the table `weekly_reports`. A row and its alert are one transaction, so a week is told of once.
 
 use super::{Figures, Week};
-use crate::alerts::{Alert, Severity, outbox};
+use crate::alerts::{Alert, Severity, record};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::MySqlPool;
 
@@ -67,7 +67,7 @@ pub async fn due(db: &MySqlPool) -> sqlx::Result<Vec<Week>> {
 ///
 /// # Errors
 /// What the database says; nothing was stored then, as far as is known.
-pub async fn make(db: &MySqlPool, channels: &[String], figures: &Figures) -> sqlx::Result<Made> {
+pub async fn make(db: &MySqlPool, figures: &Figures) -> sqlx::Result<Made> {
     let week = figures.week;
     let before = find(db, week.before()).await?.map(|it| it.figures);
     let mut tx = db.begin().await?;
@@ -94,7 +94,7 @@ pub async fn make(db: &MySqlPool, channels: &[String], figures: &Figures) -> sql
     let alert = Alert::new(KIND, Severity::Info, &week.to_string(), &figures.title())
         .text(figures.sentences(before.as_ref()).join("\n"))
         .once("made");
-    outbox::insert(&mut tx, channels, &alert).await?;
+    record(&mut tx, &alert).await?;
     tx.commit().await?;
     Ok(Made::Now)
 }

@@ -1,7 +1,7 @@
 //! What people were told of: the table `troubles`. Its row and the alert are one transaction, so of many watchers one tells.
 
 use super::{Change, Figure, bounds::QUIET_FOR};
-use crate::alerts::{Alert, Severity, outbox};
+use crate::alerts::{Alert, Severity, record};
 use chrono::{DateTime, Utc};
 use sqlx::MySqlPool;
 use uuid::Uuid;
@@ -37,7 +37,7 @@ pub async fn troubles(db: &MySqlPool) -> sqlx::Result<Vec<Trouble>> {
 ///
 /// # Errors
 /// What MySQL says. The next look says the same again.
-pub async fn tell(db: &MySqlPool, channels: &[String], changes: &[Change]) -> sqlx::Result<()> {
+pub async fn tell(db: &MySqlPool, changes: &[Change]) -> sqlx::Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -46,20 +46,15 @@ pub async fn tell(db: &MySqlPool, channels: &[String], changes: &[Change]) -> sq
     for change in changes {
         match change {
             Change::Trouble(figure, _) if is_known(figure) => still(db, *figure).await?,
-            Change::Trouble(figure, said) => begin(db, channels, *figure, said).await?,
-            Change::Over(figure) if is_known(figure) => end(db, channels, *figure).await?,
+            Change::Trouble(figure, said) => begin(db, *figure, said).await?,
+            Change::Over(figure) if is_known(figure) => end(db, *figure).await?,
             Change::Over(_) => {}
         }
     }
     Ok(())
 }
 
-async fn begin(
-    db: &MySqlPool,
-    channels: &[String],
-    figure: Figure,
-    said: &str,
-) -> sqlx::Result<()> {
+async fn begin(db: &MySqlPool, figure: Figure, said: &str) -> sqlx::Result<()> {
     let occasion = Uuid::now_v7();
     let mut tx = db.begin().await?;
     let inserted = sqlx::query!(
@@ -78,7 +73,7 @@ async fn begin(
     let alert = Alert::new(KIND, figure.severity(), figure.as_str(), said)
         .text(figure.advice())
         .once(&format!("{occasion}: begun"));
-    outbox::insert(&mut tx, channels, &alert).await?;
+    record(&mut tx, &alert).await?;
     tx.commit().await
 }
 
@@ -93,7 +88,7 @@ async fn still(db: &MySqlPool, figure: Figure) -> sqlx::Result<()> {
     .map(drop)
 }
 
-async fn end(db: &MySqlPool, channels: &[String], figure: Figure) -> sqlx::Result<()> {
+async fn end(db: &MySqlPool, figure: Figure) -> sqlx::Result<()> {
     let mut tx = db.begin().await?;
     let row = sqlx::query!(
         r#"select occasion as "occasion: Uuid", said, timestampdiff(second, since, utc_timestamp(3)) as "lasted_s!: i64"
@@ -114,7 +109,8 @@ async fn end(db: &MySqlPool, channels: &[String], figure: Figure) -> sqlx::Resul
     let alert = Alert::new(KIND, Severity::Info, figure.as_str(), &title)
         .text(format!("It was said: {}", row.said))
         .fact("lasted", format!("{} min", (row.lasted_s + 59) / 60))
-        .once(&format!("{}: over", row.occasion));
-    outbox::insert(&mut tx, channels, &alert).await?;
+        .once(&format!("{}: over", row.occasion))
+        .resolves();
+    record(&mut tx, &alert).await?;
     tx.commit().await
 }

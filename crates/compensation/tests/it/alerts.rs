@@ -11,8 +11,8 @@ mod spool;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;
 use compensation::alerts::{
-    Alert, Channels, Courier, Policy, Severity, Spool,
-    outbox::{Delivery, State, insert, of_subject},
+    Alert, Channels, Courier, Notice, Policy, Severity, Spool,
+    outbox::{Delivery, State, insert_notice, of_subject},
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use service_kit::settings::{ChannelKind, ChannelSettings, Secret, Settings};
@@ -99,7 +99,10 @@ impl Desk {
 
     async fn write(&self, alert: &Alert) {
         let mut tx = self.db().begin().await.unwrap();
-        insert(&mut tx, self.channels.names(), alert).await.unwrap();
+        let notice = Notice::of(alert.clone());
+        insert_notice(&mut tx, self.channels.names(), &notice)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 

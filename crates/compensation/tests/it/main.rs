@@ -4,6 +4,7 @@ mod alerts;
 mod archive;
 mod archive_places;
 mod groups;
+mod incidents;
 mod listing;
 mod log;
 mod operations;

@@ -1,6 +1,9 @@
 //! Who is told of what was given up.
 
-use super::{Dlq, Environment, Secret};
+use super::{
+    Dlq, Environment, Secret,
+    alert_routes::{self, AlertRoute},
+};
 use axum::http::Uri;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -16,11 +19,14 @@ const ROUTING_KEY_AT_MOST: usize = 64;
 const WEBHOOK_SECRET: &str = "whsec_";
 const WEBHOOK_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
+/// Of what is said again: ten seconds to a week.
+const INTERVAL_S: std::ops::RangeInclusive<u64> = 10..=604_800;
+
 /// Where alerts go.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
-    /// Every alert goes to each of them.
+    /// Who can be told.
     pub channels: Vec<ChannelSettings>,
     /// Where alerts wait while MySQL does not take them.
     pub spool: PathBuf,
@@ -28,6 +34,12 @@ pub struct Alerts {
     pub allow_private: bool,
     /// A folder of files that take the place of built-in texts; empty: there is none.
     pub templates: PathBuf,
+    /// Who is told of which incidents. None: every channel of all of them.
+    pub routes: Vec<AlertRoute>,
+    /// Seconds after which people are told that more of the same happened.
+    pub group_interval_s: u64,
+    /// Seconds after which people are told again of what still stands and nobody acknowledged.
+    pub repeat_interval_s: u64,
 }
 
 impl Default for Alerts {
@@ -37,6 +49,9 @@ impl Default for Alerts {
             spool: "data/alerts".into(),
             allow_private: false,
             templates: PathBuf::new(),
+            routes: Vec::new(),
+            group_interval_s: 300,
+            repeat_interval_s: 14_400,
         }
     }
 }
@@ -136,6 +151,27 @@ impl Alerts {
             }
         }
         None
+    }
+
+    /// The same of who is told when, once all channels are known.
+    pub(super) fn routes_complaint(&self, dlq: &Dlq) -> Option<String> {
+        let intervals = [
+            ("alerts.group_interval_s", self.group_interval_s),
+            ("alerts.repeat_interval_s", self.repeat_interval_s),
+        ];
+        if let Some((key, _)) = intervals
+            .iter()
+            .find(|(_, seconds)| !INTERVAL_S.contains(seconds))
+        {
+            return Some(format!(
+                "{key} must be {} to {}",
+                INTERVAL_S.start(),
+                INTERVAL_S.end()
+            ));
+        }
+        let names = self.channels.iter().map(|channel| channel.name.as_str());
+        let dlq = (!dlq.alert_webhook.trim().is_empty()).then_some(Self::DLQ_CHANNEL);
+        alert_routes::complaint(&self.routes, &names.chain(dlq).collect())
     }
 
     /// The same of `dlq.alert_webhook`.

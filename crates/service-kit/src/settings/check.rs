@@ -32,6 +32,7 @@ impl Settings {
             .or_else(|| participants::complaint(&self.participants, self.environment))
             .or_else(|| self.alerts.complaint(self.environment))
             .or_else(|| self.alerts.dlq_complaint(&self.dlq, self.environment))
+            .or_else(|| self.alerts.routes_complaint(&self.dlq))
             .or_else(|| self.dlq.archive_complaint())
             .or_else(|| self.watch.complaint())
             .or_else(|| self.retention.complaint())

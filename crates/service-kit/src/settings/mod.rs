@@ -4,6 +4,7 @@
 //! with one line. `config.example.yaml` shows every key with its unit, its default and the reason.
 
 mod admin;
+mod alert_routes;
 mod alerts;
 mod archive;
 mod check;
@@ -16,6 +17,7 @@ mod sections;
 mod watch;
 
 pub use admin::{Admin, FirstAdmin};
+pub use alert_routes::{AlertRoute, MinuteOfDay, QuietHours, RouteSeverity, UtcOffset};
 pub use alerts::{Alerts, ChannelKind, ChannelSettings, Language};
 pub use archive::{ArchiveKeep, ArchivePostgres, ArchiveS3, ArchiveStorage};
 pub use load::SettingsError;

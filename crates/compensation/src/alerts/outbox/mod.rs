@@ -18,7 +18,7 @@ pub use read::{
 };
 pub(super) use record::{Tried, give_up, give_up_unknown_channels, record, rest};
 pub(super) use write::restore;
-pub use write::{insert, insert_notice};
+pub use write::insert_notice;
 
 fn micros(of: std::time::Duration) -> i64 {
     i64::try_from(of.as_micros()).unwrap_or(i64::MAX)

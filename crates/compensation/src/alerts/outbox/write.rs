@@ -2,24 +2,11 @@
 
 use super::attempts;
 use crate::alerts::{
-    Alert, Notice,
+    Notice, raise,
     spool::{Entry, Progress},
 };
 use chrono::NaiveDateTime;
 use sqlx::{Acquire as _, MySqlConnection, QueryBuilder};
-
-/// Writes the alert down for each channel; for none it is shown as undelivered. Meant for the transaction of what it tells of:
-/// either both are there or neither. Writing the same alert again changes nothing.
-///
-/// # Errors
-/// What the database says.
-pub async fn insert(
-    db: &mut MySqlConnection,
-    channels: &[String],
-    alert: &Alert,
-) -> sqlx::Result<()> {
-    insert_notice(db, channels, &Notice::of(alert.clone())).await
-}
 
 /// Writes the notice down for each channel; for none it is shown as undelivered. Writing the same one again changes nothing, but that
 /// one which was told of alone, while MySQL took nothing, learns here of what incident it was the first notice.
@@ -34,26 +21,21 @@ pub async fn insert_notice(
     write(db, channels, notice, None).await
 }
 
-/// Writes down an alert from the spool with what was done about it there, under the alert's id and of no incident: told of once, it is
-/// not sent again as an incident's first notice, which has the same id. What the table already knows better stays.
+/// Writes down an alert from the spool, and on each channel that was tried there what came of it, under the alert's id and of no
+/// incident: told of once, it is not sent again as an incident's first notice, which has the same id. What the table already knows
+/// better stays.
 pub(in crate::alerts) async fn restore(
     db: &mut MySqlConnection,
-    channels: &[String],
     entry: &Entry,
 ) -> sqlx::Result<()> {
-    // A channel that was removed meanwhile has its word too.
-    let mut channels = channels.to_vec();
-    channels.extend(entry.progress.keys().cloned());
-    channels.sort_unstable();
-    channels.dedup();
     let mut tx = db.begin().await?;
-    write(
-        &mut tx,
-        &channels,
-        &Notice::of(entry.alert.clone()),
-        Some(entry.alert.at.naive_utc()),
-    )
-    .await?;
+    raise::record_spooled(&mut tx, &entry.alert).await?;
+    let tried: Vec<String> = entry.progress.keys().cloned().collect();
+    if !tried.is_empty() {
+        let raised_at = entry.alert.at.naive_utc();
+        let notice = Notice::of(entry.alert.clone());
+        write(&mut tx, &tried, &notice, Some(raised_at)).await?;
+    }
     for (channel, progress) in &entry.progress {
         restore_progress(&mut tx, entry, channel, progress).await?;
     }

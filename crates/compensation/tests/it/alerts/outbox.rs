@@ -1,7 +1,10 @@
 //! Written down with what it tells of, delivered once to every channel, and shown.
 
 use super::{Desk, alert, assert_signed, assert_signed_by_robot, quick};
-use compensation::alerts::outbox::{Delivery, Show, State, counts, insert, list};
+use compensation::alerts::{
+    Notice,
+    outbox::{Delivery, Show, State, counts, insert_notice, list},
+};
 use service_kit::settings::ChannelKind;
 use testkit::webhooks::Receiver;
 
@@ -50,7 +53,8 @@ async fn an_alert_goes_with_the_transaction_it_tells_of() {
     let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
     let courier = desk.courier(quick());
     let mut tx = desk.db().begin().await.unwrap();
-    insert(&mut tx, desk.channels.names(), &alert("order-1"))
+    let notice = Notice::of(alert("order-1"));
+    insert_notice(&mut tx, desk.channels.names(), &notice)
         .await
         .unwrap();
     assert_eq!(

@@ -2,11 +2,11 @@
 
 use super::{Desk, SOON, alert, assert_signed, quick, states};
 use compensation::alerts::{
-    Alert, Courier, Notice, Policy,
+    Alert, Courier, Folder, Notice, Policy,
     outbox::{Delivery, State, attempts, insert_notice, of_subject},
     raise,
 };
-use service_kit::settings::ChannelKind;
+use service_kit::settings::{Alerts, ChannelKind};
 use sqlx::{MySqlPool, mysql::MySqlPoolOptions};
 use std::time::{Duration, Instant};
 use testkit::{
@@ -35,12 +35,8 @@ async fn while_mysql_is_away_alerts_come_from_the_spool_and_end_in_the_outbox() 
     let spool = desk.spool();
     proxy.cut();
     let alert = alert("order-1");
-    raise(&db, &spool, desk.channels.names(), &alert)
-        .await
-        .unwrap();
-    raise(&db, &spool, desk.channels.names(), &alert)
-        .await
-        .unwrap();
+    raise(&db, &spool, &alert).await.unwrap();
+    raise(&db, &spool, &alert).await.unwrap();
     let courier = Courier::with_policy(db.clone(), &desk.channels, spool, "test", quick());
     eventually("people are told of both", SOON, || async {
         courier.run_once().await.unwrap();
@@ -103,6 +99,8 @@ async fn people_are_told_once_that_mysql_is_silent_and_once_that_it_answers() {
     settings.port = proxy.address().port();
     let db = service_kit::mysql::connect(&settings).await.unwrap();
     let stop = CancellationToken::new();
+    let folder = Folder::new(desk.db().clone(), &Alerts::default(), &desk.channels);
+    tokio::spawn(folder.run(stop.clone()));
     let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "compensator-1", quick());
     let running = tokio::spawn(courier.run(stop.clone()));
     for outage in 1..=2 {

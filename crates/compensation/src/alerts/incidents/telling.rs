@@ -1,0 +1,143 @@
+//! An incident's notices: what is to be said is written into the outbox, in the transaction that changes the incident.
+
+use super::{
+    ledger::{self, Incident},
+    over,
+    saying::{self, Facts, Tell},
+};
+use crate::alerts::{Alert, Notice, Routes, Severity, Status, outbox, routes::NOBODY};
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+use sqlx::MySqlConnection;
+use uuid::Uuid;
+
+/// How what is only good to know ends.
+const KNOWN: &str = "nothing is left to do";
+
+/// Says what is to be said of the incident now, and writes it as it is then.
+pub(super) async fn settle(
+    db: &mut MySqlConnection,
+    routes: &Routes,
+    it: &mut Incident,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let said = saying::say(&facts(it), routes, now);
+    if !said.tells.is_empty() {
+        let alert = told_of(db, it).await?;
+        for tell in &said.tells {
+            it.notices += 1;
+            let notice = notice(it, &alert, tell);
+            outbox::insert_notice(db, receivers(&tell.channels), &notice).await?;
+        }
+    }
+    it.told = said.told;
+    it.escalate_at = said.escalate_at;
+    it.notify_at = said.next;
+    if it.severity == Severity::Info && !it.over && said.everybody_knows && it.told.anybody() {
+        it.resolve(KNOWN, now);
+        it.told.that_was_all();
+        it.notify_at = None;
+    }
+    if !it.over && over::is_looked_for(it) {
+        let look = now + over::EVERY;
+        it.notify_at = Some(it.notify_at.map_or(look, |at| at.min(look)));
+    }
+    ledger::write(db, it).await
+}
+
+/// Whom a new incident's first alert was sent to from the spool, while MySQL took nothing: that was its first notice.
+pub(super) async fn adopt(
+    db: &mut MySqlConnection,
+    it: &mut Incident,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let channels = sqlx::query_scalar!(
+        "select channel from alert_outbox where id = ? and channel <> ''",
+        it.opened_by
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    if channels.is_empty() {
+        return Ok(());
+    }
+    it.notices = 1;
+    for channel in channels {
+        it.told.knows(channel, now);
+    }
+    sqlx::query!(
+        "update alert_outbox set incident_id = ?, sequence = 1 where id = ? and incident_id is null",
+        it.id,
+        it.opened_by
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+fn facts(it: &Incident) -> Facts<'_> {
+    Facts {
+        severity: it.severity,
+        kind: &it.kind,
+        alerts: it.alerts.into(),
+        over: it.over,
+        acknowledged: it.acknowledged_by.is_some(),
+        silenced_until: it.silenced_until,
+        told: &it.told,
+    }
+}
+
+/// The alert a notice shows: the latest, or the one that says that it is over.
+async fn told_of(db: &mut MySqlConnection, it: &Incident) -> sqlx::Result<Alert> {
+    let id = it.ended_by.unwrap_or(it.latest_id);
+    let body = sqlx::query_scalar!("select body from alerts where id = ?", id)
+        .fetch_optional(db)
+        .await?;
+    let alert = body.and_then(|body| serde_json::from_str::<Alert>(&body).ok());
+    // One that cannot be read keeps nobody from being told that there is something.
+    Ok(alert.unwrap_or_else(|| Alert::new(&it.kind, it.severity, &it.subject, &it.title)))
+}
+
+fn notice(it: &Incident, alert: &Alert, tell: &Tell) -> Notice {
+    let mut alert = Alert {
+        id: notice_id(it),
+        severity: it.severity,
+        ..alert.clone()
+    };
+    if tell.more > 0 && matches!(tell.status, Status::Changed | Status::Repeated) {
+        alert = alert.fact("more since the last notice", tell.more);
+    }
+    Notice {
+        status: tell.status,
+        alert,
+        incident: Some(it.id),
+        sequence: it.notices,
+        count: it.alerts.into(),
+        first_at: it.first_at,
+        last_at: it.last_at,
+        resolution: it.resolution.clone(),
+        acknowledged_by: it.acknowledged_by.clone(),
+        lines: Vec::new(),
+    }
+}
+
+/// The same whenever this notice is made: the first one's is its alert's, so that one sent from the spool is not sent again.
+fn notice_id(it: &Incident) -> Uuid {
+    if it.notices == 1 {
+        return it.opened_by;
+    }
+    let mut hash = Sha256::new();
+    hash.update(b"notice");
+    hash.update(it.id);
+    hash.update(it.notices.to_be_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
+}
+
+/// Nobody at all is written as such, and shown as undelivered.
+fn receivers(channels: &[String]) -> &[String] {
+    match channels {
+        [nobody] if nobody == NOBODY => &[],
+        some => some,
+    }
+}
