@@ -153,7 +153,6 @@ impl Backlog {
     pub(super) async fn move_into_outbox(
         &self,
         db: &mut MySqlConnection,
-        channels: &[String],
     ) -> Result<usize, NotMoved> {
         let mut work = self.refreshed().await.map_err(NotMoved::Disk)?;
         let busy: HashSet<Uuid> = work.in_hand.keys().map(|(id, _)| *id).collect();

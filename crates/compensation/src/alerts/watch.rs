@@ -139,7 +139,7 @@ impl Watch {
         match self
             .desk
             .backlog
-            .move_into_outbox(connection, &self.channels)
+            .move_into_outbox(connection)
             .await
         {
             Ok(0) => Ok(()),
