@@ -63,7 +63,7 @@ pub(super) async fn with_notice(
         .channels
         .iter()
         .filter(is_new)
-        .map(Row::unused)
+        .map(|name| Row::unused(name))
         .collect();
     let mut rows: Vec<Row> = standings
         .into_iter()
@@ -112,9 +112,9 @@ impl Row {
     }
 
     /// Nothing was ever due on it.
-    fn unused(name: &String) -> Self {
+    fn unused(name: &str) -> Self {
         Self {
-            name: name.clone(),
+            name: name.to_owned(),
             state: Chip::new("not used yet", "plain"),
             why: None,
             at: None,
