@@ -93,7 +93,8 @@ impl Channels {
         &self.names
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = (&str, &Arc<dyn Channel>)> {
+    /// Every receiver with its name.
+    pub fn each(&self) -> impl Iterator<Item = (&str, &Arc<dyn Channel>)> {
         self.names.iter().map(String::as_str).zip(&self.channels)
     }
 }

@@ -99,11 +99,11 @@ impl Channel for DingTalk {
         })
     }
 
-    /// 20 a minute; beyond that it is silent for ten minutes.
+    /// 20 in any minute, a full bucket and what comes back meanwhile; beyond that it is silent for ten minutes.
     fn rate(&self) -> Rate {
         Rate {
-            burst: 10.0,
-            per_minute: 18.0,
+            burst: 5.0,
+            per_minute: 14.0,
         }
     }
 }
