@@ -96,7 +96,7 @@ async fn a_receiver_that_checks_nothing_is_told_what_it_misses() {
         ]
     );
     assert!(
-        !ran.out.contains("hook") && !ran.out.contains(SECRET),
+        !ran.out.contains("/hook") && !ran.out.contains(SECRET),
         "{}",
         ran.out
     );
