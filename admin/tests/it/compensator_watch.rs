@@ -21,7 +21,7 @@ async fn a_compensator_that_fell_silent_is_told_of_once_and_that_one_runs_again(
         name: "ops".to_owned(),
         kind: ChannelKind::Webhook,
         url: Secret::new(receiver.url()),
-        secret: Secret::default(),
+        ..ChannelSettings::default()
     }];
     let app = App::new(&settings);
     let mut admins = [

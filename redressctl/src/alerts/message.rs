@@ -2,9 +2,9 @@
 
 use super::{
     check::test_notice,
-    verify::{Form, Reach, Receiver, Report, in_our_words},
+    verify::{Form, Kind, Reach, Receiver, Report, in_our_words},
 };
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use compensation::alerts::{Channels, Delivered};
 use serde_json::json;
 use service_kit::settings::{Environment, Settings};
@@ -33,12 +33,16 @@ pub(super) async fn send(receiver: &Receiver) -> anyhow::Result<Sent> {
 
 /// Settings with this one channel, as a file would say it.
 fn settings(receiver: &Receiver) -> anyhow::Result<Settings> {
-    let kind = receiver.kind.name();
+    if receiver.kind == Kind::Pagerduty && receiver.secret.expose().is_empty() {
+        bail!("say the routing key of the service's integration as --secret");
+    }
     let channel = json!({
-        "name": kind,
-        "kind": kind,
+        "name": "verify",
+        "kind": receiver.kind.name(),
         "url": receiver.url,
         "secret": receiver.secret.expose(),
+        "from": receiver.from,
+        "to": receiver.to,
     });
     let mut settings = Settings {
         environment: Environment::Production,

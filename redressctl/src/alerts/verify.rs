@@ -19,12 +19,19 @@ pub struct Verify {
     /// Where the receiver listens, as it would stand in `alerts.channels`; or the variable `REDRESSCTL_URL`
     #[arg(long)]
     url: Option<String>,
-    /// What it verifies signatures with: `whsec_…` of a webhook, several separated by spaces; or the variable `REDRESSCTL_SECRET`
+    /// `whsec_…` of a webhook (several separated by spaces), a robot's secret, a routing key, or account:password of mail; or the variable
+    /// `REDRESSCTL_SECRET`
     #[arg(long)]
     secret: Option<String>,
     /// How it is spoken to
     #[arg(long, value_enum, default_value_t = Kind::Webhook)]
     kind: Kind,
+    /// Who writes the mail
+    #[arg(long, required_if_eq("kind", "email"))]
+    from: Option<String>,
+    /// Who reads the mail; may be said several times
+    #[arg(long, required_if_eq("kind", "email"))]
+    to: Vec<String>,
     /// Whether it may be in your own network, and without encryption
     #[arg(long)]
     allow_private: bool,
@@ -43,6 +50,18 @@ pub(super) enum Kind {
     Webhook,
     /// A `DingTalk` robot
     Dingtalk,
+    /// A `WeCom` robot
+    Wecom,
+    /// A robot of Feishu, or Lark
+    Feishu,
+    /// A Slack webhook
+    Slack,
+    /// Mail by SMTP: smtps://host:465, or smtp://host:587 for STARTTLS
+    Email,
+    /// What takes Alertmanager's webhook, version 4
+    Alertmanager,
+    /// `PagerDuty`'s Events API v2
+    Pagerduty,
 }
 
 impl Kind {
@@ -51,6 +70,12 @@ impl Kind {
         match self {
             Self::Webhook => "webhook",
             Self::Dingtalk => "dingtalk",
+            Self::Wecom => "wecom",
+            Self::Feishu => "feishu",
+            Self::Slack => "slack",
+            Self::Email => "email",
+            Self::Alertmanager => "alertmanager",
+            Self::Pagerduty => "pagerduty",
         }
     }
 }
@@ -60,6 +85,9 @@ pub(super) struct Receiver {
     pub(super) kind: Kind,
     pub(super) url: String,
     pub(super) secret: Secret,
+    /// Of mail alone.
+    pub(super) from: String,
+    pub(super) to: Vec<String>,
     pub(super) reach: Reach,
 }
 
@@ -99,6 +127,8 @@ pub async fn verify(asked: &Verify) -> anyhow::Result<Report> {
         url: said(asked.url.as_deref(), URL)
             .with_context(|| format!("where is the receiver? Say --url, or set {URL}"))?,
         secret: Secret::new(said(asked.secret.as_deref(), SECRET).unwrap_or_default()),
+        from: asked.from.clone().unwrap_or_default(),
+        to: asked.to.clone(),
         reach: if asked.allow_private {
             Reach::Anywhere
         } else {
@@ -112,7 +142,7 @@ pub async fn verify(asked: &Verify) -> anyhow::Result<Report> {
     }
     if !asked.yes {
         bail!(
-            "a {} cannot be tried without people seeing it: say --yes to send one message that says that it is a test",
+            "{} cannot be tried without somebody seeing it: say --yes to send one message that says that it is a test",
             receiver.kind.name()
         );
     }
@@ -142,6 +172,7 @@ pub(super) fn in_our_words(complaint: &str) -> String {
             "unless alerts.allow_private is true",
             "unless --allow-private is given",
         )
+        .replace("alert channel verify: ", "")
         .replace(
             "which alerts.allow_private must allow",
             "which only --allow-private allows",
@@ -159,6 +190,8 @@ mod tests {
                 kind: Kind::Webhook,
                 url: url.to_owned(),
                 secret: Secret::default(),
+                from: String::new(),
+                to: Vec::new(),
                 reach: Reach::Public,
             }
             .place()

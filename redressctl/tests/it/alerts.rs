@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use testkit::{
-    receivers::{DingTalk, Fake, Mood, StandardWebhooks},
+    receivers::{DingTalk, Fake, Mailbox, Mood, PagerDuty, StandardWebhooks},
     webhooks::Receiver,
 };
 use tokio::process::Command;
@@ -257,4 +257,46 @@ async fn a_message_to_people_is_sent_once_and_its_answer_is_classed() {
         "{}",
         ran.out
     );
+}
+
+#[tokio::test]
+async fn mail_and_events_arrive_too() {
+    let mailbox = Fake::mail(Mailbox::with_password("alerts", "hush")).await;
+    let url = format!("{}?tls=none", mailbox.url());
+    let asked = [
+        "--kind",
+        "email",
+        "--url",
+        &url,
+        "--secret",
+        "alerts:hush",
+        "--allow-private",
+        "--yes",
+    ];
+    let ran = verify(&asked).await;
+    assert!(ran.code == 2 && ran.err.contains("--from"), "{}", ran.err);
+    let addresses = ["--from", "redress@example.com", "--to", "ops@example.com"];
+    let ran = verify(&[&asked[..], &addresses].concat()).await;
+    assert_eq!(ran.code, 0, "{}{}{:?}", ran.out, ran.err, mailbox.refused());
+    assert!(mailbox.received()[0].title.contains("This is a test"));
+
+    let events = Fake::start(PagerDuty::new("hush0123")).await;
+    let url = events.url();
+    let asked = [
+        "--kind",
+        "pagerduty",
+        "--url",
+        &url,
+        "--allow-private",
+        "--yes",
+    ];
+    let ran = verify(&asked).await;
+    assert!(
+        ran.code == 2 && ran.err.contains("routing key"),
+        "{}",
+        ran.err
+    );
+    let ran = verify(&[&asked[..], &["--secret", "hush0123"]].concat()).await;
+    assert_eq!(ran.code, 0, "{}{}{:?}", ran.out, ran.err, events.refused());
+    assert_eq!(events.received()[0].status.as_deref(), Some("trigger"));
 }

@@ -3,11 +3,18 @@
 use super::{
     Channel,
     address::{self, BadUrl, Targets},
+    alertmanager::Alertmanager,
     dingtalk::DingTalk,
+    email::{BadMail, Mail},
     endpoint::Endpoint,
+    feishu::Feishu,
+    pagerduty::PagerDuty,
+    slack::Slack,
     standard_webhooks::{BadSecret, StandardWebhooks},
+    texts::{BadTemplate, Family, Texts},
+    wecom::WeCom,
 };
-use service_kit::settings::{Alerts, ChannelKind, Environment, Secret, Settings};
+use service_kit::settings::{Alerts, ChannelKind, ChannelSettings, Environment, Secret, Settings};
 use std::sync::Arc;
 
 /// Every receiver, in the settings' order. Cloning shares them.
@@ -19,9 +26,9 @@ pub struct Channels {
 
 /// A channel that cannot be made. One line, without url or secret.
 #[derive(Debug, thiserror::Error)]
-#[error("alert channel {name}: {why}")]
+#[error("{what}: {why}")]
 pub struct BadChannel {
-    name: String,
+    what: String,
     why: Why,
 }
 
@@ -31,15 +38,19 @@ enum Why {
     Url(#[from] BadUrl),
     #[error(transparent)]
     Secret(#[from] BadSecret),
+    #[error(transparent)]
+    Mail(#[from] BadMail),
+    #[error(transparent)]
+    Template(#[from] BadTemplate),
     #[error("no encrypted connection can be made, are the system's certificates installed? {0}")]
     Client(#[from] reqwest::Error),
 }
 
 impl Channels {
-    /// `alerts.channels`, and `dlq.alert_webhook` when there is one.
+    /// `alerts.channels`, and `dlq.alert_webhook` when there is one. Reads the templates' folder.
     ///
     /// # Errors
-    /// When a url must not be used, a secret is none, or the machine has no certificates.
+    /// When a url must not be used, a secret is none, a template makes no text, or the machine has no certificates.
     pub fn from_settings(settings: &Settings) -> Result<Self, BadChannel> {
         let targets =
             if settings.environment == Environment::Development || settings.alerts.allow_private {
@@ -47,42 +58,39 @@ impl Channels {
             } else {
                 Targets::PublicOnly
             };
+        let texts = Texts::load(&settings.alerts.templates).map_err(|why| BadChannel {
+            what: "alerts.templates".to_owned(),
+            why: why.into(),
+        })?;
         let mut all = Self::default();
         for channel in &settings.alerts.channels {
-            all.add(
-                &channel.name,
-                channel.kind,
-                channel.url.expose(),
-                &channel.secret,
-                targets,
-            )?;
+            all.add(channel, targets, &texts)?;
         }
         let dlq = &settings.dlq;
         if !dlq.alert_webhook.trim().is_empty() {
-            all.add(
-                Alerts::DLQ_CHANNEL,
-                ChannelKind::Webhook,
-                &dlq.alert_webhook,
-                &dlq.alert_webhook_secret,
-                targets,
-            )?;
+            let webhook = ChannelSettings {
+                name: Alerts::DLQ_CHANNEL.to_owned(),
+                kind: ChannelKind::Webhook,
+                url: Secret::new(&dlq.alert_webhook),
+                secret: dlq.alert_webhook_secret.clone(),
+                ..ChannelSettings::default()
+            };
+            all.add(&webhook, targets, &texts)?;
         }
         Ok(all)
     }
 
     fn add(
         &mut self,
-        name: &str,
-        kind: ChannelKind,
-        url: &str,
-        secret: &Secret,
+        settings: &ChannelSettings,
         targets: Targets,
+        texts: &Texts,
     ) -> Result<(), BadChannel> {
-        let channel = make(kind, url, secret, targets).map_err(|why| BadChannel {
-            name: name.to_owned(),
+        let channel = make(settings, targets, texts).map_err(|why| BadChannel {
+            what: format!("alert channel {}", settings.name),
             why,
         })?;
-        self.names.push(name.to_owned());
+        self.names.push(settings.name.clone());
         self.channels.push(channel);
         Ok(())
     }
@@ -100,22 +108,40 @@ impl Channels {
 }
 
 fn make(
-    kind: ChannelKind,
-    url: &str,
-    secret: &Secret,
+    settings: &ChannelSettings,
     targets: Targets,
+    texts: &Texts,
 ) -> Result<Arc<dyn Channel>, Why> {
-    let endpoint = Endpoint::new(address::allowed(url, targets)?)?;
-    Ok(match kind {
-        ChannelKind::Dingtalk => Arc::new(DingTalk::new(endpoint, secret.clone())),
-        ChannelKind::Webhook => Arc::new(StandardWebhooks::new(endpoint, secret)?),
+    let endpoint = || -> Result<Endpoint, Why> {
+        let url = address::allowed(settings.url.expose(), targets)?;
+        Ok(Endpoint::new(url)?)
+    };
+    let secret = || settings.secret.clone();
+    let text = |family| texts.of(family, settings.language);
+    Ok(match settings.kind {
+        ChannelKind::Dingtalk => {
+            Arc::new(DingTalk::new(endpoint()?, secret(), text(DingTalk::FAMILY)))
+        }
+        ChannelKind::Wecom => Arc::new(WeCom::new(endpoint()?, text(WeCom::FAMILY))),
+        ChannelKind::Email => Arc::new(Mail::new(settings, targets, texts)?),
+        ChannelKind::Webhook => Arc::new(StandardWebhooks::new(endpoint()?, &settings.secret)?),
+        ChannelKind::Feishu => Arc::new(Feishu::new(endpoint()?, secret(), text(Feishu::FAMILY))),
+        ChannelKind::Slack => Arc::new(Slack::new(endpoint()?, text(Slack::FAMILY))),
+        ChannelKind::Alertmanager => {
+            Arc::new(Alertmanager::new(endpoint()?, settings.name.clone()))
+        }
+        // It has one line for people, without markup, and data for programs.
+        ChannelKind::Pagerduty => Arc::new(PagerDuty::new(
+            endpoint()?,
+            secret(),
+            text(Family::MailPlain),
+        )),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use service_kit::settings::ChannelSettings;
 
     fn settings(environment: Environment, url: &str, secret: &str) -> Settings {
         let mut settings = Settings {
@@ -127,6 +153,7 @@ mod tests {
             kind: ChannelKind::Webhook,
             url: Secret::new(url),
             secret: Secret::new(secret),
+            ..ChannelSettings::default()
         }];
         settings
     }
@@ -139,6 +166,30 @@ mod tests {
             Channels::from_settings(&settings).unwrap().names(),
             ["ops", "dlq.alert_webhook"]
         );
+    }
+
+    #[test]
+    fn every_kind_is_made_and_keeps_to_public_targets_in_production() {
+        for kind in ChannelKind::ALL {
+            let (public, private, secret) = match kind {
+                ChannelKind::Email => ("smtps://192.0.3.1", "smtps://10.0.0.7", "hush:hush"),
+                _ => ("https://192.0.3.1/", "https://10.0.0.7/hush", ""),
+            };
+            let mut settings = settings(Environment::Production, public, secret);
+            settings.alerts.channels[0].kind = kind;
+            settings.alerts.channels[0].from = "redress@example.com".to_owned();
+            settings.alerts.channels[0].to = vec!["Ops <ops@example.com>".to_owned()];
+            assert!(Channels::from_settings(&settings).is_ok(), "{kind:?}");
+            settings.alerts.channels[0].url = Secret::new(private);
+            let line = Channels::from_settings(&settings)
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(
+                line.contains("allow_private") && !line.contains("hush"),
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -7,23 +7,32 @@
 
 mod address;
 mod alert;
+mod alertmanager;
 mod backlog;
 mod channel;
 mod channels;
 mod courier;
 mod dingtalk;
+mod email;
 mod endpoint;
+mod feishu;
 mod lane;
 pub mod metrics;
 mod notice;
 pub mod outbox;
+mod pagerduty;
 mod policy;
 mod probe;
 mod raise;
+mod secrets;
 mod shorten;
+mod slack;
 mod spool;
 mod standard_webhooks;
+mod texts;
+mod verdict;
 mod watch;
+mod wecom;
 
 pub use address::Targets;
 pub use alert::{Alert, Severity};

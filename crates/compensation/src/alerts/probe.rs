@@ -57,7 +57,7 @@ impl Probe {
     /// The body that the channel makes of a notice.
     #[must_use]
     pub fn body(notice: &Notice) -> Vec<u8> {
-        standard_webhooks::body(&notice.alert)
+        standard_webhooks::body(notice)
     }
 
     /// What every secret makes of it, in the secrets' order, separated by spaces.

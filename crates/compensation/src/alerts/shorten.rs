@@ -1,7 +1,7 @@
 //! Cutting texts, and bodies that grow when they are encoded.
 
 /// What stands where something was cut.
-const CUT: char = '…';
+pub(super) const CUT: char = '…';
 
 /// At most `characters` of the text; the last one says that more was there.
 pub(super) fn shortened(text: &str, characters: usize) -> String {
@@ -12,24 +12,23 @@ pub(super) fn shortened(text: &str, characters: usize) -> String {
     kept.chain([CUT]).collect()
 }
 
-/// The body that `render` makes of `text`, of which as much is cut from the end as keeps it within `bytes`. What `render` adds by
-/// itself is the caller's to bound.
-pub(super) fn fitted(text: &str, bytes: usize, render: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
-    let whole = render(text);
-    if whole.len() <= bytes {
+/// Of all that `render` makes the longest that `fits`: it is told how many bytes it may spend on what can be cut, `most` and fewer.
+/// What it makes of 0 bytes is the caller's to bound.
+pub(super) fn fitted<B>(most: usize, render: impl Fn(usize) -> B, fits: impl Fn(&B) -> bool) -> B {
+    let whole = render(most);
+    if fits(&whole) {
         return whole;
     }
     // Encoding makes some letters six times as long: which cut fits is found by trying.
-    let (mut fits, mut too_long) = (0, text.len());
-    let mut body = render("");
-    while too_long - fits > 1 {
-        let middle = usize::midpoint(fits, too_long);
-        let start = &text[..text.floor_char_boundary(middle)];
-        let tried = render(&format!("{start}{CUT}"));
-        if tried.len() <= bytes {
-            (fits, body) = (middle, tried);
+    let (mut fitting, mut too_much) = (0, most);
+    let mut body = render(0);
+    while too_much - fitting > 1 {
+        let middle = usize::midpoint(fitting, too_much);
+        let tried = render(middle);
+        if fits(&tried) {
+            (fitting, body) = (middle, tried);
         } else {
-            too_long = middle;
+            too_much = middle;
         }
     }
     body
@@ -42,20 +41,19 @@ mod tests {
     #[test]
     fn a_body_fits_whatever_its_text_becomes() {
         for text in ["x", "\"", "ü", "\u{1}", "😀"].map(|piece| piece.repeat(30_000)) {
-            let body = fitted(&text, 20_000, |text| serde_json::to_vec(text).unwrap());
-            assert!((19_980..=20_000).contains(&body.len()), "{}", body.len());
-            assert!(
-                serde_json::from_slice::<String>(&body)
-                    .unwrap()
-                    .ends_with(CUT)
+            let body = fitted(
+                text.len(),
+                |room| serde_json::to_vec(&text[..text.floor_char_boundary(room)]).unwrap(),
+                |body| body.len() <= 20_000,
             );
+            assert!((19_980..=20_000).contains(&body.len()), "{}", body.len());
         }
-        assert_eq!(fitted("short", 20_000, |text| text.into()), b"short");
+        assert_eq!(fitted(5, |room| room, |_| true), 5);
     }
 
     #[test]
     fn a_render_that_is_too_long_by_itself_ends_too() {
-        assert_eq!(fitted("abc", 2, |_| vec![0; 5]).len(), 5);
-        assert_eq!(fitted("", 2, |_| vec![0; 5]).len(), 5);
+        assert_eq!(fitted(3, |room| room, |_| false), 0);
+        assert_eq!(fitted(0, |room| room, |_| false), 0);
     }
 }

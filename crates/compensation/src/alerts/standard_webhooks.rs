@@ -1,11 +1,9 @@
-//! Any endpoint that takes Standard Webhooks: the alert as JSON, signed with every secret that is in use.
+//! Any endpoint that takes Standard Webhooks: the notice as JSON, signed with every secret that is in use.
 //!
 //! Several secrets, separated by spaces, sign at the same time: a receiver can change to a new one before the old one is removed.
 
 use super::{
-    Alert, Channel, Delivered, Notice,
-    endpoint::Endpoint,
-    shorten::{fitted, shortened},
+    Channel, Delivered, Line, Notice, endpoint::Endpoint, shorten::fitted, texts::Portion,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -20,9 +18,6 @@ use uuid::Uuid;
 
 /// Receivers may refuse more.
 const BODY_AT_MOST: usize = 65_536;
-/// Facts beyond these, and letters of each beyond those, are left to the page the alert links to.
-const FACTS_AT_MOST: usize = 20;
-const FACT_AT_MOST: usize = 200;
 const PREFIX: &str = "whsec_";
 
 /// Why a secret signs nothing. It never repeats the secret.
@@ -68,9 +63,8 @@ impl StandardWebhooks {
 impl Channel for StandardWebhooks {
     fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
         Box::pin(async move {
-            let alert = &notice.alert;
-            let body = body(alert);
-            let headers = self.headers(alert.id, Utc::now().timestamp(), &body);
+            let body = body(notice);
+            let headers = self.headers(notice.id(), Utc::now().timestamp(), &body);
             match self.endpoint.post(self.endpoint.url(), headers, body).await {
                 Ok(answer) => answer.refusal(Utc::now()).unwrap_or(Delivered::Sent),
                 Err(no_answer) => no_answer,
@@ -121,8 +115,17 @@ struct Data<'a> {
     subject: &'a str,
     title: &'a str,
     text: &'a str,
-    facts: &'a BTreeMap<&'a str, String>,
+    facts: BTreeMap<&'a str, String>,
     link: Option<&'a str>,
+    status: &'static str,
+    incident: Option<Uuid>,
+    count: u64,
+    #[serde(serialize_with = "rfc3339")]
+    first_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339")]
+    last_at: DateTime<Utc>,
+    resolution: Option<&'a str>,
+    lines: &'a [Line],
 }
 
 fn rfc3339<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
@@ -130,41 +133,60 @@ fn rfc3339<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> 
 }
 
 /// The same on every try: receivers may compare.
-pub(super) fn body(alert: &Alert) -> Vec<u8> {
+pub(super) fn body(notice: &Notice) -> Vec<u8> {
+    fitted(
+        Portion::most(notice, BODY_AT_MOST),
+        |room| with_room(notice, room),
+        |body| body.len() <= BODY_AT_MOST,
+    )
+}
+
+fn with_room(notice: &Notice, room: usize) -> Vec<u8> {
+    let alert = &notice.alert;
+    let portion = Portion::of(notice, room);
+    let event = Event {
+        r#type: format!("redress.{}", alert.kind),
+        timestamp: alert.at,
+        data: Data {
+            id: alert.id,
+            severity: alert.severity.as_str(),
+            subject: &alert.subject,
+            title: &alert.title,
+            text: &portion.text,
+            facts: joined(&portion.facts),
+            link: alert.link.as_deref(),
+            status: notice.status.as_str(),
+            incident: notice.incident,
+            count: notice.count,
+            first_at: notice.first_at,
+            last_at: notice.last_at,
+            resolution: portion.resolution.as_deref(),
+            lines: portion.lines,
+        },
+    };
+    serde_json::to_vec(&event).expect("texts make JSON")
+}
+
+/// JSON has each name once.
+fn joined<'a>(facts: &[(&'a str, String)]) -> BTreeMap<&'a str, String> {
     let mut joined: BTreeMap<&str, String> = BTreeMap::new();
-    for (name, value) in alert.facts.iter().take(FACTS_AT_MOST) {
+    for (name, value) in facts {
         let said = joined.entry(name).or_default();
         if !said.is_empty() {
             said.push_str(", ");
         }
         said.push_str(value);
     }
-    let facts: BTreeMap<_, _> = joined
-        .into_iter()
-        .map(|(name, values)| (name, shortened(&values, FACT_AT_MOST)))
-        .collect();
-    fitted(&alert.text, BODY_AT_MOST, |text| {
-        let event = Event {
-            r#type: format!("redress.{}", alert.kind),
-            timestamp: alert.at,
-            data: Data {
-                id: alert.id,
-                severity: alert.severity.as_str(),
-                subject: &alert.subject,
-                title: &alert.title,
-                text,
-                facts: &facts,
-                link: alert.link.as_deref(),
-            },
-        };
-        serde_json::to_vec(&event).expect("texts make JSON")
-    })
+    joined
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::Severity;
+    use crate::alerts::{
+        Status,
+        texts::example::{example, longest},
+    };
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -223,18 +245,33 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_an_event_with_its_data_and_fits() {
-        let alert = Alert {
-            id: Uuid::nil(),
-            at: "2026-03-01T10:00:00Z".parse().unwrap(),
-            ..Alert::new("archived", Severity::Urgent, "7", "Order 7 was given up")
-                .text("Six tries.")
-                .fact("sale", 3)
-        };
+    fn the_body_is_an_event_with_its_data() {
+        let notice = example(Status::Firing);
         assert_eq!(
-            String::from_utf8(body(&alert)).unwrap(),
-            r#"{"type":"redress.archived","timestamp":"2026-03-01T10:00:00.000Z","data":{"id":"00000000-0000-0000-0000-000000000000","severity":"urgent","subject":"7","title":"Order 7 was given up","text":"Six tries.","facts":{"sale":"3"},"link":null}}"#
+            String::from_utf8(body(&notice)).unwrap(),
+            r#"{"type":"redress.archived","timestamp":"2026-03-01T10:00:00.000Z","data":{"id":"01890000-0000-7000-8000-000000000001","severity":"urgent","subject":"order 7","title":"Order 7 was given up and archived","text":"Its units can be bought again.\nLook at it in the admin, and replay it there.","facts":{"error":"Lock wait timeout exceeded","step":"decide"},"link":"https://admin.example/archives/7?from=alert","status":"firing","incident":"01890000-0000-7000-8000-000000000002","count":1,"first_at":"2026-03-01T10:00:00.000Z","last_at":"2026-03-01T10:00:00.000Z","resolution":null,"lines":[]}}"#
         );
-        assert!(body(&alert.text("x".repeat(100_000))).len() <= BODY_AT_MOST);
+    }
+
+    /// Breaks when lines are not counted, or the link is cut with the rest.
+    #[test]
+    fn the_body_is_at_most_64_kib_and_keeps_its_link() {
+        for status in Status::ALL {
+            let mut notice = longest(status);
+            notice.alert.text = "\u{1}".repeat(1_048_576);
+            let body = body(&notice);
+            assert!(body.len() <= BODY_AT_MOST, "{status:?}: {}", body.len());
+            let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(event["data"]["link"], notice.alert.link.unwrap());
+            assert!(event["data"]["text"].as_str().unwrap().ends_with('…'));
+        }
+    }
+
+    #[test]
+    fn messages_look_as_they_did() {
+        let all = [Status::Firing, Status::Resolved, Status::Digest].map(|status| {
+            serde_json::from_slice::<serde_json::Value>(&body(&example(status))).unwrap()
+        });
+        insta::assert_json_snapshot!(all);
     }
 }

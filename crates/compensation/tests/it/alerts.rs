@@ -57,12 +57,13 @@ impl Desk {
                 kind: *kind,
                 url: Secret::new(match kind {
                     ChannelKind::Dingtalk => format!("{}?access_token=TOKEN", receiver.url()),
-                    ChannelKind::Webhook => receiver.url(),
+                    _ => receiver.url(),
                 }),
                 secret: Secret::new(match kind {
                     ChannelKind::Dingtalk => ROBOT_SECRET,
-                    ChannelKind::Webhook => SECRET,
+                    _ => SECRET,
                 }),
+                ..ChannelSettings::default()
             })
             .collect();
         Self {

@@ -16,7 +16,7 @@ mod sections;
 mod watch;
 
 pub use admin::{Admin, FirstAdmin};
-pub use alerts::{Alerts, ChannelKind, ChannelSettings};
+pub use alerts::{Alerts, ChannelKind, ChannelSettings, Language};
 pub use archive::{ArchiveKeep, ArchivePostgres, ArchiveS3, ArchiveStorage};
 pub use load::SettingsError;
 pub use participants::{ParticipantSales, ParticipantSettings, ParticipantStyle};

@@ -1,6 +1,6 @@
 //! Where alerts go: what is taken, and what stops the start without repeating a url or a secret.
 
-use service_kit::settings::{ChannelKind, Settings};
+use service_kit::settings::{ChannelKind, Language, Settings};
 use std::collections::HashMap;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -42,6 +42,97 @@ fn channels_and_the_dead_letters_webhook_are_read() {
         !format!("{:?}", settings.alerts).contains("access_token"),
         "urls hold credentials"
     );
+}
+
+#[test]
+fn every_kind_is_read_with_its_language() {
+    let of = |kind: &str, url: &str, secret: &str, more: &str| {
+        format!("{{ name: {kind}, kind: {kind}, url: \"{url}\", secret: \"{secret}\"{more} }}")
+    };
+    let url = "https://hooks.example/x";
+    let channels = [
+        of("dingtalk", url, "SEC00", ", language: zh"),
+        of("wecom", url, "", ", language: zh"),
+        of(
+            "email",
+            "smtp://mail.example:25?tls=none",
+            "me@x.example:pass:word",
+            ", language: en, from: a@x.example, to: [\"B <b@x.example>\", c@x.example]",
+        ),
+        of("webhook", url, SECRET, ""),
+        of("feishu", url, "hush", ""),
+        of("slack", url, "", ""),
+        of("alertmanager", url, "", ""),
+        of("pagerduty", url, "R0UT1NG-KEY", ""),
+    ];
+    let yaml = format!(
+        "alerts: {{ templates: /etc/redress/texts, channels: [{}] }}",
+        channels.join(", ")
+    );
+    let alerts = read(&yaml, &[]).unwrap().alerts;
+    let kinds: Vec<_> = alerts.channels.iter().map(|channel| channel.kind).collect();
+    assert_eq!(kinds, ChannelKind::ALL);
+    assert_eq!(alerts.channels[1].language, Language::Zh);
+    assert_eq!(alerts.channels[3].language, Language::En);
+    assert_eq!(alerts.channels[2].to, ["B <b@x.example>", "c@x.example"]);
+    assert_eq!(alerts.templates.to_str(), Some("/etc/redress/texts"));
+}
+
+#[test]
+fn what_a_kind_has_not_or_lacks_stops_the_start() {
+    let url = "https://hush.example/hush";
+    let mail = |url: &str, secret: &str, more: &str| {
+        format!("{{ name: ops, kind: email, url: \"{url}\", secret: \"{secret}\", {more} }}")
+    };
+    let to = "from: a@x.example, to: [b@x.example]";
+    for (channels, named) in [
+        (channel("ops", "wecom", url, "hush"), "left out"),
+        (channel("ops", "slack", url, "hush"), "left out"),
+        (channel("ops", "alertmanager", url, "hush"), "left out"),
+        (channel("ops", "pagerduty", url, ""), "routing key"),
+        (channel("ops", "pagerduty", url, "hush hush"), "routing key"),
+        (
+            format!("{{ name: ops, kind: slack, url: \"{url}\", to: [x@hush.example] }}"),
+            "email alone",
+        ),
+        (
+            format!("{{ name: ops, kind: slack, url: \"{url}\", language: de }}"),
+            "de",
+        ),
+        (mail(url, "", to), "smtps://"),
+        (mail("hush.example:25", "", to), "smtps://"),
+        (mail("smtp://hush.example/hush", "", to), "smtps://"),
+        (
+            mail("smtp://hush:hush@hush.example", "", to),
+            "account:password",
+        ),
+        (mail("smtp://hush.example?tls=hush", "", to), "tls=none"),
+        (mail("smtps://hush.example?tls=none", "", to), "tls=none"),
+        (mail("smtps://hush.example", "hush", to), "account:password"),
+        (
+            mail("smtps://hush.example", ":hush", to),
+            "account:password",
+        ),
+        (
+            mail("smtps://hush.example", "", "from: a@x.example"),
+            "addresses",
+        ),
+        (
+            mail("smtps://hush.example", "", "from: hush, to: [b@x.example]"),
+            "addresses",
+        ),
+        (
+            mail("smtps://hush.example", "", "from: a@x.example, to: [hush]"),
+            "addresses",
+        ),
+    ] {
+        let line = read(&format!("alerts: {{ channels: [{channels}] }}"), &[]).unwrap_err();
+        assert!(
+            line.contains(named) && !line.contains("hush"),
+            "{channels}: {line}"
+        );
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
 }
 
 #[test]
@@ -97,6 +188,12 @@ fn production_encrypts_unless_it_is_told_otherwise() {
             "a secret of one's own, 32 bytes long",
         ),
     ];
+    let mail = "alerts: { channels: [{ name: ops, kind: email, url: \"smtp://hush.example?tls=none\", from: a@x.example, to: [b@x.example] }] }";
+    let line = read(mail, &production).unwrap_err();
+    assert!(
+        line.contains("tls=none") && line.contains("allow_private") && !line.contains("hush"),
+        "{line}"
+    );
     let line = read(&yaml, &production).unwrap_err();
     assert!(
         line.contains("https://") && line.contains("allow_private") && !line.contains("hush"),

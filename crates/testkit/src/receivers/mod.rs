@@ -54,6 +54,8 @@ use tokio::{
 /// Listens until it is dropped, at first in the mood [`Mood::Well`].
 pub struct Fake {
     address: SocketAddr,
+    /// Plain and encrypted.
+    schemes: [&'static str; 2],
     target: String,
     book: Arc<Book>,
     task: JoinHandle<()>,
@@ -64,7 +66,7 @@ impl Fake {
     pub async fn start(vendor: impl Vendor) -> Self {
         let target = vendor.target();
         let vendor = Arc::new(vendor);
-        Self::listen(target, move |stream, book| {
+        Self::listen(["http", "https"], target, move |stream, book| {
             let vendor = Arc::clone(&vendor);
             async move {
                 let meet = |request| vendor::meet(&*vendor, &book, &request);
@@ -77,7 +79,7 @@ impl Fake {
     /// Starts one that takes e-mail on a free port.
     pub async fn mail(mailbox: Mailbox) -> Self {
         let mailbox = Arc::new(mailbox);
-        Self::listen(String::new(), move |stream, book| {
+        Self::listen(["smtp", "smtps"], String::new(), move |stream, book| {
             let mailbox = Arc::clone(&mailbox);
             async move { mail::converse(stream, &mailbox, &book).await }
         })
@@ -85,6 +87,7 @@ impl Fake {
     }
 
     async fn listen<F>(
+        schemes: [&'static str; 2],
         target: String,
         converse: impl Fn(TcpStream, Arc<Book>) -> F + Send + Sync + 'static,
     ) -> Self
@@ -107,6 +110,7 @@ impl Fake {
         });
         Self {
             address,
+            schemes,
             target,
             book,
             task,
@@ -116,13 +120,13 @@ impl Fake {
     /// Where it listens, with what stands for a credential in it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.target)
+        format!("{}://{}{}", self.schemes[0], self.address, self.target)
     }
 
     /// The same address as if it were encrypted, for [`Mood::Garbage`].
     #[must_use]
     pub fn encrypted_url(&self) -> String {
-        format!("https://{}{}", self.address, self.target)
+        format!("{}://{}{}", self.schemes[1], self.address, self.target)
     }
 
     /// Host and port.

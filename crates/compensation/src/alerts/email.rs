@@ -1,0 +1,259 @@
+//! Mail by SMTP, encrypted from the beginning (smtps) or by STARTTLS (smtp): plain text and HTML, one connection a mail.
+//!
+//! A server that offers no STARTTLS gets neither password nor mail; `?tls=none` turns encryption off where `alerts.allow_private` or a
+//! developer's machine allows it. A mail has the same Message-ID on every try, and names its incident, so that readers show one thread.
+
+use super::{
+    Channel, Delivered, Notice, Rate,
+    address::{self, BadUrl, Targets},
+    endpoint::ANSWER_WITHIN,
+    secrets::Secrets,
+    texts::{Family, Style, Text, Texts},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures::future::BoxFuture;
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
+    transport::smtp::{
+        self,
+        authentication::Credentials,
+        client::{Tls, TlsParameters},
+    },
+};
+use reqwest::Url;
+use service_kit::settings::{ChannelSettings, Secret};
+use std::net::IpAddr;
+use tokio::{net::lookup_host, time::timeout};
+
+const TLS_PORT: u16 = 465;
+const STARTTLS_PORT: u16 = 587;
+/// Servers that are busy, or let strangers wait (greylisting). Other answers of 400 and more are failures of one try.
+const SLOW_DOWN: [u16; 4] = [421, 450, 451, 452];
+
+/// Why there is no mail. It repeats neither url nor secret nor address.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadMail {
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    #[error("the url must begin with smtp:// or smtps://")]
+    Scheme,
+    #[error("the url says tls=none, which alerts.allow_private must allow")]
+    NotEncrypted,
+    #[error("the secret must be account:password")]
+    Secret,
+    #[error("from must be one address, such as redress@example.com, and to one or more")]
+    Addresses,
+    #[error("no encrypted connection can be made, are the system's certificates installed?")]
+    Tls(#[source] smtp::Error),
+}
+
+/// A server that takes mail, and whom it is for.
+pub(super) struct Mail {
+    host: String,
+    port: u16,
+    tls: Tls,
+    account: Option<Credentials>,
+    from: Mailbox,
+    to: Vec<Mailbox>,
+    targets: Targets,
+    secrets: Secrets,
+    plain: Text,
+    html: Text,
+}
+
+impl Mail {
+    /// # Errors
+    /// When the url must not be used, or something in the settings is not what it should be.
+    pub(super) fn new(
+        settings: &ChannelSettings,
+        targets: Targets,
+        texts: &Texts,
+    ) -> Result<Self, BadMail> {
+        let url = Url::parse(settings.url.expose().trim()).map_err(|_| BadUrl::Malformed)?;
+        let (port, encryption) = server(&url, targets)?;
+        // As the sender reads it: 0x7f.1 is a private address to it.
+        let host = url.host_str().ok_or(BadUrl::Malformed)?;
+        let checked = address::allowed(&format!("https://{host}/"), targets)?;
+        let host = checked
+            .host_str()
+            .ok_or(BadUrl::Malformed)?
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let (account, secrets) = account(&url, &settings.secret)?;
+        let mailbox = |address: &String| address.trim().parse().map_err(|_| BadMail::Addresses);
+        let to: Vec<Mailbox> = settings.to.iter().map(mailbox).collect::<Result<_, _>>()?;
+        if to.is_empty() {
+            return Err(BadMail::Addresses);
+        }
+        Ok(Self {
+            port,
+            tls: tls(encryption, &host)?,
+            host,
+            account,
+            from: mailbox(&settings.from)?,
+            to,
+            targets,
+            secrets,
+            plain: texts.of(Family::MailPlain, settings.language),
+            html: texts.of(Family::MailHtml, settings.language),
+        })
+    }
+
+    async fn send(&self, notice: &Notice) -> Delivered {
+        let address = match self.address().await {
+            Ok(address) => address,
+            Err(what) => return what,
+        };
+        let message = match self.message(notice) {
+            Ok(message) => message,
+            Err(cause) => return Delivered::Broken(self.secrets.without(&cause.to_string())),
+        };
+        let server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.to_string())
+            .port(self.port)
+            .tls(self.tls.clone())
+            .timeout(Some(ANSWER_WITHIN));
+        let server = match &self.account {
+            None => server,
+            Some(account) => server.credentials(account.clone()),
+        };
+        match server.build().send(message).await {
+            Ok(_) => Delivered::Sent,
+            Err(cause) => judge(&cause, &self.secrets),
+        }
+    }
+
+    /// Looked up anew for every mail, and what is found is what is connected to: a name cannot lead to another place in between.
+    async fn address(&self) -> Result<IpAddr, Delivered> {
+        let found = lookup_host((self.host.as_str(), self.port)).await;
+        let unknown = || Delivered::Unknown("the host's name is not known".to_owned());
+        let mut found: Vec<_> = found.map_err(|_| unknown())?.map(|at| at.ip()).collect();
+        found.sort_by_key(IpAddr::is_ipv6);
+        let first = *found.first().ok_or_else(unknown)?;
+        let written = match first {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        address::allowed(&format!("https://{written}/"), self.targets)
+            .map(|_| first)
+            .map_err(|why| Delivered::Broken(why.to_string()))
+    }
+
+    fn message(&self, notice: &Notice) -> Result<Message, lettre::error::Error> {
+        let domain = self.from.email.domain();
+        let mut message = Message::builder()
+            .from(self.from.clone())
+            .subject(self.plain.heading(Style::Plain, notice))
+            .date(notice.last_at.into())
+            .message_id(Some(format!("<{}@{domain}>", notice.id())));
+        if let Some(incident) = notice.incident {
+            message = message.references(format!("<{incident}@{domain}>"));
+        }
+        for to in &self.to {
+            message = message.to(to.clone());
+        }
+        let [plain, html] = [&self.plain, &self.html].map(|text| whole(text, notice));
+        let mut message = message.multipart(MultiPart::alternative_plain_html(plain, html))?;
+        // Nobody's holiday note answers it (RFC 3834).
+        let name = HeaderName::new_from_ascii_str("Auto-Submitted");
+        message
+            .headers_mut()
+            .insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
+        Ok(message)
+    }
+}
+
+impl Channel for Mail {
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
+        Box::pin(async move {
+            timeout(ANSWER_WITHIN, self.send(notice))
+                .await
+                .unwrap_or_else(|_| {
+                    Delivered::Unknown(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))
+                })
+        })
+    }
+
+    /// Nobody reads more, and servers take senders of more for something else.
+    fn rate(&self) -> Rate {
+        Rate {
+            burst: 10.0,
+            per_minute: 30.0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encryption {
+    FromTheBeginning,
+    StartTls,
+    None,
+}
+
+fn server(url: &Url, targets: Targets) -> Result<(u16, Encryption), BadMail> {
+    let (port, encryption) = match (url.scheme(), url.query()) {
+        ("smtps", None) => (TLS_PORT, Encryption::FromTheBeginning),
+        ("smtp", None) => (STARTTLS_PORT, Encryption::StartTls),
+        ("smtp", Some("tls=none")) if targets == Targets::Any => (STARTTLS_PORT, Encryption::None),
+        ("smtp", Some("tls=none")) => return Err(BadMail::NotEncrypted),
+        ("smtp" | "smtps", Some(_)) => return Err(BadUrl::Malformed.into()),
+        _ => return Err(BadMail::Scheme),
+    };
+    Ok((url.port().unwrap_or(port), encryption))
+}
+
+fn tls(encryption: Encryption, host: &str) -> Result<Tls, BadMail> {
+    if encryption == Encryption::None {
+        return Ok(Tls::None);
+    }
+    let parameters = TlsParameters::new_rustls(host.to_owned()).map_err(BadMail::Tls)?;
+    Ok(match encryption {
+        Encryption::FromTheBeginning => Tls::Wrapper(parameters),
+        _ => Tls::Required(parameters),
+    })
+}
+
+/// Servers may repeat the account as it was sent to them.
+fn account(url: &Url, secret: &Secret) -> Result<(Option<Credentials>, Secrets), BadMail> {
+    if secret.expose().is_empty() {
+        return Ok((None, Secrets::of(url, secret)));
+    }
+    let (account, password) = secret.expose().split_once(':').ok_or(BadMail::Secret)?;
+    let together = STANDARD.encode(format!("\0{account}\0{password}"));
+    let [first, second] = [account, password].map(|word| STANDARD.encode(word));
+    let all = Secret::new(format!("{account} {password} {together} {first} {second}"));
+    let credentials = Credentials::new(account.to_owned(), password.to_owned());
+    Ok((Some(credentials), Secrets::of(url, &all)))
+}
+
+fn whole(text: &Text, notice: &Notice) -> String {
+    let (family, limit) = (text.family(), text.family().limit());
+    text.body(
+        notice,
+        limit,
+        |text| text,
+        |text| family.size(text) <= limit,
+    )
+}
+
+fn judge(cause: &smtp::Error, secrets: &Secrets) -> Delivered {
+    let why = secrets.without(&cause.to_string());
+    if cause.is_timeout() {
+        return Delivered::Unknown(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
+    }
+    match cause.status().map(u16::from) {
+        Some(code) if SLOW_DOWN.contains(&code) => Delivered::SlowDown(None, why),
+        // An account, a sender or a receiver that the server does not want.
+        Some(500..) => Delivered::Broken(why),
+        Some(_) => Delivered::Unknown(why),
+        // No STARTTLS, or no way to log in.
+        None if cause.is_client() => Delivered::Broken(why),
+        None => Delivered::Unknown(why),
+    }
+}
+
+#[cfg(test)]
+mod tests;
