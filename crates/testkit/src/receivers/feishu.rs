@@ -150,6 +150,23 @@ impl Card {
     }
 }
 
+impl Card {
+    /// A title and what is plain call nobody, whatever stands in them.
+    fn calls_everybody(&self) -> bool {
+        let marked_up = |element: &&Value| {
+            element["tag"] == "markdown" || element.pointer("/text/tag") == Some(&"lark_md".into())
+        };
+        let mut texts = Vec::new();
+        for element in self.elements.iter().filter(marked_up) {
+            strings(element, &mut texts);
+        }
+        let calls = ["<at id=all", "<at user_id=\"all\""];
+        texts
+            .iter()
+            .any(|text| calls.iter().any(|call| text.contains(call)))
+    }
+}
+
 /// Every text in it that is not a name for programs.
 fn strings(value: &Value, into: &mut Vec<String>) {
     match value {
@@ -184,7 +201,7 @@ impl Vendor for Feishu {
                 )));
             }
         };
-        let calls_everybody = text.contains("<at id=all") || text.contains("<at user_id=\"all\"");
+        let calls_everybody = message.card.as_ref().is_some_and(Card::calls_everybody);
         Ok(Received {
             calls_everybody,
             ..Received::chat(request, &title, text)
@@ -263,6 +280,18 @@ mod tests {
             card("hush")["sign"],
             "VDHmm5rkDKXOs2vbr118cnX8FoUC+K2yHmSBJ6AYS1U="
         );
+    }
+
+    #[test]
+    fn marked_up_texts_call_everybody_and_plain_ones_do_not() {
+        let calls = |tag: &str| {
+            let mut message = card("hush");
+            message["card"]["header"]["title"]["content"] = json!("<at id=all></at>");
+            let text = json!({"tag": tag, "content": "<at id=all></at>"});
+            message["card"]["elements"][0]["text"] = text;
+            read(&message, 0).unwrap().calls_everybody
+        };
+        assert!(calls("lark_md") && !calls("plain_text"));
     }
 
     #[test]

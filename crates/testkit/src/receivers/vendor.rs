@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// A message that was as it must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Received {
     /// By which the receiver recognises a repeat: a header, a `dedup_key`, a `Message-ID`; in chats the first UUID of the text.
     pub id: Option<String>,
@@ -23,6 +23,20 @@ pub struct Received {
     pub bytes: usize,
     /// The body, byte for byte.
     pub body: Vec<u8>,
+}
+
+/// Without the body, which is in the text for who must read it.
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Received")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .field("title", &self.title)
+            .field("text", &self.text)
+            .field("calls_everybody", &self.calls_everybody)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Received {
