@@ -13,24 +13,26 @@ use super::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::BoxFuture;
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    Message,
     message::{
         Mailbox, MultiPart,
         header::{HeaderName, HeaderValue},
     },
     transport::smtp::{
         self,
-        authentication::Credentials,
-        client::{Tls, TlsParameters},
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Tls, TlsParameters},
+        extension::ClientId,
     },
 };
 use reqwest::Url;
 use service_kit::settings::{ChannelSettings, Secret};
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 use tokio::{net::lookup_host, time::timeout};
 
 const TLS_PORT: u16 = 465;
 const STARTTLS_PORT: u16 = 587;
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 /// Servers that are busy, or let strangers wait (greylisting). Other answers of 400 and more are failures of one try.
 const SLOW_DOWN: [u16; 4] = [421, 450, 451, 452];
 
@@ -112,18 +114,37 @@ impl Mail {
             Ok(message) => message,
             Err(cause) => return Delivered::Broken(self.secrets.without(&cause.to_string())),
         };
-        let server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.to_string())
-            .port(self.port)
-            .tls(self.tls.clone())
-            .timeout(Some(ANSWER_WITHIN));
-        let server = match &self.account {
-            None => server,
-            Some(account) => server.credentials(account.clone()),
-        };
-        match server.build().send(message).await {
-            Ok(_) => Delivered::Sent,
+        match self.hand_over((address, self.port), &message).await {
+            Ok(mut connection) => {
+                // It has the mail, whatever it says to a farewell.
+                let _ = timeout(FAREWELL_WITHIN, connection.quit()).await;
+                Delivered::Sent
+            }
             Err(cause) => judge(&cause, &self.secrets),
         }
+    }
+
+    async fn hand_over(
+        &self,
+        server: (IpAddr, u16),
+        message: &Message,
+    ) -> Result<AsyncSmtpConnection, smtp::Error> {
+        let (within, me) = (Some(ANSWER_WITHIN), ClientId::default());
+        let at_once = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            _ => None,
+        };
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(server, within, &me, at_once, None).await?;
+        if let Tls::Required(parameters) = &self.tls {
+            connection.starttls(parameters.clone(), &me).await?;
+        }
+        if let Some(account) = &self.account {
+            connection.auth(DEFAULT_MECHANISMS, account).await?;
+        }
+        let mail = message.formatted();
+        connection.send(message.envelope(), &mail).await?;
+        Ok(connection)
     }
 
     /// Looked up anew for every mail, and what is found is what is connected to: a name cannot lead to another place in between.
@@ -246,12 +267,9 @@ fn judge(cause: &smtp::Error, secrets: &Secrets) -> Delivered {
     }
     match cause.status().map(u16::from) {
         Some(code) if SLOW_DOWN.contains(&code) => Delivered::SlowDown(None, why),
-        // An account, a sender or a receiver that the server does not want.
-        Some(500..) => Delivered::Broken(why),
-        Some(_) => Delivered::Unknown(why),
-        // No STARTTLS, or no way to log in.
-        None if cause.is_client() => Delivered::Broken(why),
-        None => Delivered::Unknown(why),
+        // An account, a sender or a receiver that the server does not want; no STARTTLS, or no way to log in.
+        _ if cause.is_permanent() || cause.is_client() => Delivered::Broken(why),
+        _ => Delivered::Unknown(why),
     }
 }
 

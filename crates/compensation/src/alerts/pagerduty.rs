@@ -78,7 +78,8 @@ fn judge(answer: &Answer, secrets: &Secrets) -> Delivered {
 #[derive(Serialize)]
 struct Event<'a> {
     routing_key: &'a str,
-    event_action: &'static str,
+    #[serde(rename = "event_action")]
+    action: &'static str,
     dedup_key: Uuid,
     payload: Payload<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +115,7 @@ fn with_room(summary: &str, notice: &Notice, routing_key: &str, room: usize) -> 
     let href = alert.link.as_deref().unwrap_or_default();
     let event = Event {
         routing_key,
-        event_action: if is_over(notice) {
+        action: if is_over(notice) {
             "resolve"
         } else {
             "trigger"

@@ -7,6 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+const HANGS: &str = "hangs";
 const MAIL_TAKEN: &[(&str, &str)] = &[];
 
 /// A server on a real socket that keeps what it is told and answers as it should, but for the commands named.
@@ -20,10 +21,10 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = Arc::new(Mutex::new(String::new()));
-        let hears = Arc::clone(&heard);
+        let told = Arc::clone(&heard);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let _ = talk(stream, answers, &hears).await;
+                let _ = talk(stream, answers, &told).await;
             }
         });
         Self { port, heard }
@@ -70,6 +71,9 @@ async fn talk(
             },
             |(_, told)| told,
         );
+        if told == HANGS {
+            std::future::pending::<()>().await;
+        }
         if told.starts_with(['4', '5']) {
             in_data = false;
         }
@@ -122,7 +126,7 @@ async fn a_mail_arrives_in_both_forms_with_an_id_that_stays() {
         "RCPT TO:<lin@shop.example>\r\n",
         "From: Redress <redress@shop.example>\r\n",
         "Subject: Redress, resolved: Order 7 was given up and archived (412 times)\r\n",
-        "Message-ID: <01890000-0000-7000-8000-000000000001@shop.example>\r\n",
+        "Message-ID: <01890000-0000-7000-8000-000000000004@shop.example>\r\n",
         "References: <01890000-0000-7000-8000-000000000002@shop.example>\r\n",
         "Auto-Submitted: auto-generated\r\n",
         "Content-Type: text/plain; charset=utf-8\r\n",
@@ -162,6 +166,15 @@ async fn what_a_server_answers_is_classed_and_tells_no_password() {
             assert!(!error.contains(secret), "{error}");
         }
     }
+}
+
+/// Breaks when the farewell is waited for like an answer: the mail would be sent again, and again.
+#[tokio::test]
+async fn a_server_that_has_the_mail_and_hangs_afterwards_gets_it_once() {
+    let server = Server::start(&[("QUIT", HANGS)]).await;
+    let what = plain(&server, "").deliver(&example(Status::Firing)).await;
+    assert_eq!(what, Delivered::Sent);
+    assert!(server.heard().contains("QUIT"));
 }
 
 /// Breaks when STARTTLS is used only where it is offered: whoever is on the way could take the offer out.

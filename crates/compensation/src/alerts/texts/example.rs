@@ -27,7 +27,13 @@ pub(in crate::alerts) fn example(status: Status) -> Notice {
         sequence: 1,
         ..Notice::of(alert)
     };
+    // Each notice of an incident has an id of its own.
+    let later = Alert {
+        id: Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0004),
+        ..alone.alert.clone()
+    };
     let many = Notice {
+        alert: later,
         sequence: 3,
         count: 412,
         last_at: moment(61),
@@ -101,7 +107,7 @@ fn digest() -> Notice {
 /// Nothing in it could be longer, and nothing of it that cannot be cut takes more room.
 pub(in crate::alerts) fn longest(status: Status) -> Notice {
     let wide = |characters| "\u{1F4A5}".repeat(characters);
-    let link = format!("https://admin.example/{}", "x".repeat(970));
+    let page = format!("https://admin.example/{}", "x".repeat(970));
     let mut notice = example(status);
     let (first_at, last_at) = (notice.first_at, notice.last_at);
     notice.alert = Alert {
@@ -110,7 +116,7 @@ pub(in crate::alerts) fn longest(status: Status) -> Notice {
         title: wide(300),
         text: wide(10_000),
         facts: vec![(wide(300), wide(300)); 100],
-        link: Some(link.clone()),
+        link: Some(page.clone()),
         ..notice.alert
     };
     let line = Line {
@@ -118,7 +124,7 @@ pub(in crate::alerts) fn longest(status: Status) -> Notice {
         severity: Severity::Warning,
         title: wide(300),
         count: u64::MAX,
-        link: Some(link),
+        link: Some(page),
     };
     Notice {
         count: u64::MAX,
