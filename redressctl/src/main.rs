@@ -29,6 +29,9 @@ enum Noun {
 #[derive(Subcommand)]
 enum Alerts {
     /// Try out a receiver of alerts before it is put into the settings
+    ///
+    /// A webhook is sent eleven requests that say that they are tests, right and wrong ones: it must take the right and refuse the wrong.
+    /// Any other kind is sent one message that says that it is a test, after --yes.
     Verify(Box<Verify>),
 }
 

@@ -11,12 +11,9 @@ const URL: &str = "REDRESSCTL_URL";
 const SECRET: &str = "REDRESSCTL_SECRET";
 
 /// What to try out.
-///
-/// A webhook is sent a dozen requests, right and wrong ones, and must take the right and refuse the wrong. Everything else is sent one
-/// message that says that it is a test, after --yes.
 #[derive(Args)]
 pub struct Verify {
-    /// Where the receiver listens, as it would stand in `alerts.channels`; or the variable `REDRESSCTL_URL`
+    /// Where the receiver listens, as it would stand in alerts.channels; or the variable `REDRESSCTL_URL`
     #[arg(long)]
     url: Option<String>,
     /// `whsec_…` of a webhook (several separated by spaces), a robot's secret, a routing key, or account:password of mail; or the variable
@@ -49,18 +46,22 @@ pub(super) enum Kind {
     /// Any endpoint that takes Standard Webhooks
     Webhook,
     /// A `DingTalk` robot
+    #[value(help = "A DingTalk robot")]
     Dingtalk,
     /// A `WeCom` robot
+    #[value(help = "A WeCom robot")]
     Wecom,
     /// A robot of Feishu, or Lark
     Feishu,
     /// A Slack webhook
     Slack,
-    /// Mail by SMTP: smtps://host:465, or smtp://host:587 for STARTTLS
+    /// Mail by SMTP
+    #[value(help = "Mail by SMTP: smtps://host:465, or smtp://host:587 for STARTTLS")]
     Email,
     /// What takes Alertmanager's webhook, version 4
     Alertmanager,
     /// `PagerDuty`'s Events API v2
+    #[value(help = "PagerDuty's Events API v2; the secret is the routing key")]
     Pagerduty,
 }
 
