@@ -193,6 +193,11 @@ fn a_bad_file_is_refused_with_its_name_and_line() {
         ),
         (
             "wecom.en.md",
+            "a\n{% if kind == \"no example's\" %}{{ titel }}{% endif %}",
+            "wecom.en.md, line 2: there is no titel",
+        ),
+        (
+            "wecom.en.md",
             "{{ title }}\n{{ title.nothing.more }}",
             "wecom.en.md, line 2",
         ),
