@@ -135,10 +135,9 @@ pub(super) const fn expected(kind: ChannelKind, mood: Mood) -> Class {
         (Mood::Well, _) | (Mood::Wordless, Webhook | Manager) => Class::Sent,
         // 450 is said of greylisting, 451 of servers that are busy: both ask for patience. A redirect is not known to mail.
         (Mood::TooFast, _) | (Mood::Busy | Mood::Redirects, Email) => Class::SlowDown,
-        // It says 400 of a key that is none and of an event that is none.
-        (Mood::Foreign, Pagerduty) => Class::Unknown,
-        (Mood::Foreign | Mood::Gone, _) => Class::Broken,
-        (
+        // PagerDuty says 400 of a key that is none and of an event that is none.
+        (Mood::Foreign, Pagerduty)
+        | (
             Mood::Wordless
             | Mood::Busy
             | Mood::Redirects
@@ -148,6 +147,7 @@ pub(super) const fn expected(kind: ChannelKind, mood: Mood) -> Class {
             | Mood::Garbage,
             _,
         ) => Class::Unknown,
+        (Mood::Foreign | Mood::Gone, _) => Class::Broken,
     }
 }
 
