@@ -1,6 +1,6 @@
 //! Real servers for tests: a schema and topics of a test's own on the shared MariaDB and Kafka, Redis, MariaDB and Postgres
 //! servers and processes as children that a test may kill, pause and start again, ways to them on which chosen requests go wrong, receivers of
-//! webhooks, a participant outside the system.
+//! webhooks and of alerts as their vendors run them, a participant outside the system.
 //!
 //! `cargo xtask test` starts the shared servers and tells where they are; nothing here pretends to be one.
 
@@ -21,6 +21,7 @@ mod ports;
 pub mod postgres_server;
 pub mod process;
 pub mod proxy;
+pub mod receivers;
 pub mod redis;
 pub mod tap;
 pub mod webhooks;

@@ -1,23 +1,30 @@
-//! A receiver of webhooks on a real socket: it writes down what came and answers what the test tells it to, or not at all.
+//! A receiver of webhooks on a real socket: it writes down what came and answers what the test tells it to, or not at all. It checks
+//! nothing of what it is sent: [`crate::receivers`] do.
 
 use std::{
     collections::VecDeque,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
+    time::sleep,
 };
 
 /// Larger requests are not taken.
 const BODY_AT_MOST: usize = 1024 * 1024;
+/// Between two bytes of an answer that drips.
+const DRIP: Duration = Duration::from_secs(1);
 
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// `POST`, as it came.
+    pub method: String,
     /// Path and query.
     pub target: String,
     /// Names in lower case.
@@ -43,8 +50,10 @@ impl Request {
 
 /// What a request is met with. It is written down before.
 #[derive(Debug, Clone)]
-enum Reply {
+pub(crate) enum Reply {
     Answer(String),
+    /// The same, a byte a second.
+    Drip(String),
     /// The connection stays open and silent.
     Hang,
     /// The connection is reset.
@@ -79,7 +88,15 @@ impl Receiver {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
-                tokio::spawn(async move { serve(stream, &shared).await });
+                tokio::spawn(async move {
+                    let meet = |request| {
+                        let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                        seen.requests.push(request);
+                        let next = seen.next.pop_front();
+                        next.unwrap_or_else(|| seen.default.clone())
+                    };
+                    serve(stream, meet).await;
+                });
             }
         });
         Self {
@@ -138,7 +155,8 @@ impl Drop for Receiver {
     }
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+/// An answer with its length.
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     let mut lines = vec![format!("HTTP/1.1 {status} Said")];
     lines.extend(
         headers
@@ -149,23 +167,22 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     Reply::Answer(format!("{}\r\n\r\n{body}", lines.join("\r\n")))
 }
 
-/// One connection, as many requests as it brings.
-async fn serve(stream: TcpStream, seen: &Mutex<Seen>) {
+/// One connection, as many requests as it brings; each is met with what `meet` says.
+pub(crate) async fn serve(stream: TcpStream, meet: impl Fn(Request) -> Reply + Send) {
     let mut stream = BufStream::new(stream);
     while let Ok(request) = read(&mut stream).await {
-        let reply = {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.requests.push(request);
-            seen.next
-                .pop_front()
-                .unwrap_or_else(|| seen.default.clone())
-        };
-        match reply {
+        match meet(request) {
             Reply::Answer(answer) => {
-                if stream.write_all(answer.as_bytes()).await.is_err()
-                    || stream.flush().await.is_err()
-                {
+                if say(&mut stream, answer.as_bytes()).await.is_err() {
                     return;
+                }
+            }
+            Reply::Drip(answer) => {
+                for byte in answer.as_bytes() {
+                    if say(&mut stream, &[*byte]).await.is_err() {
+                        return;
+                    }
+                    sleep(DRIP).await;
                 }
             }
             // Ends with the client.
@@ -179,10 +196,18 @@ async fn serve(stream: TcpStream, seen: &Mutex<Seen>) {
     }
 }
 
+/// Sends it at once.
+pub(crate) async fn say(stream: &mut BufStream<TcpStream>, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
 /// The next request of a connection.
 pub(crate) async fn read(stream: &mut BufStream<TcpStream>) -> io::Result<Request> {
     let first = line(stream).await?;
-    let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut words = first.split(' ').map(str::to_owned);
+    let method = words.next().unwrap_or_default();
+    let target = words.next().unwrap_or_default();
     let mut headers = Vec::new();
     loop {
         let line = line(stream).await?;
@@ -201,13 +226,15 @@ pub(crate) async fn read(stream: &mut BufStream<TcpStream>) -> io::Result<Reques
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     Ok(Request {
+        method,
         target,
         headers,
         body,
     })
 }
 
-async fn line(stream: &mut BufStream<TcpStream>) -> io::Result<String> {
+/// The next line, without its end.
+pub(crate) async fn line(stream: &mut BufStream<TcpStream>) -> io::Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

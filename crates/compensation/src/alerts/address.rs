@@ -9,7 +9,7 @@ use std::{
 
 /// What is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Targets {
+pub enum Targets {
     /// Nothing but other protocols: a developer's machine, or `alerts.allow_private`.
     Any,
     /// Addresses of one's own network, and requests that are not encrypted.

@@ -101,7 +101,8 @@ impl Channels {
         &self.names
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = (&str, &Arc<dyn Channel>)> {
+    /// Every receiver with its name.
+    pub fn each(&self) -> impl Iterator<Item = (&str, &Arc<dyn Channel>)> {
         self.names.iter().map(String::as_str).zip(&self.channels)
     }
 }
@@ -141,6 +142,8 @@ fn make(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alerts::{Delivered, Status, texts::example::example};
+    use testkit::webhooks::Receiver;
 
     fn settings(environment: Environment, url: &str, secret: &str) -> Settings {
         let mut settings = Settings {
@@ -188,6 +191,75 @@ mod tests {
                 line.contains("allow_private") && !line.contains("hush"),
                 "{line}"
             );
+        }
+    }
+
+    /// Breaks when a kind is made as another one: its own success would be a failure, or another's failure a success.
+    #[tokio::test]
+    async fn each_kind_speaks_its_protocol_and_knows_its_success() {
+        let cases = [
+            (
+                ChannelKind::Dingtalk,
+                200,
+                r#"{"errcode":0}"#,
+                r#"{"msgtype":"markdown","markdown":{"title""#,
+            ),
+            (
+                ChannelKind::Wecom,
+                200,
+                r#"{"errcode":0}"#,
+                r#"{"msgtype":"markdown","markdown":{"content""#,
+            ),
+            (
+                ChannelKind::Webhook,
+                204,
+                "",
+                r#"{"type":"redress.archived""#,
+            ),
+            (
+                ChannelKind::Feishu,
+                200,
+                r#"{"code":0}"#,
+                r#"{"timestamp":""#,
+            ),
+            (ChannelKind::Slack, 200, "ok", r#"{"text":"Redress: "#),
+            (
+                ChannelKind::Alertmanager,
+                200,
+                "",
+                r#"{"receiver":"ops","status":"firing""#,
+            ),
+            (
+                ChannelKind::Pagerduty,
+                202,
+                "{}",
+                r#"{"routing_key":"SECRET","event_action":"trigger""#,
+            ),
+        ];
+        for (kind, status, body, begins) in cases {
+            let receiver = Receiver::start().await;
+            let secret = if kind == ChannelKind::Webhook {
+                ""
+            } else {
+                "SECRET"
+            };
+            let mut settings = settings(Environment::Development, &receiver.url(), secret);
+            settings.alerts.channels[0].kind = kind;
+            let channels = Channels::from_settings(&settings).unwrap();
+            let (_, channel) = channels.each().next().unwrap();
+            receiver.answer_with(status, &[], body);
+            let notice = example(Status::Firing);
+            assert_eq!(channel.deliver(&notice).await, Delivered::Sent, "{kind:?}");
+            let request = &receiver.requests()[0];
+            assert!(
+                request.text().starts_with(begins),
+                "{kind:?}: {}",
+                request.text()
+            );
+            assert_eq!(request.header("content-type"), "application/json");
+            receiver.answer_with(500, &[], body);
+            let what = channel.deliver(&notice).await;
+            assert!(matches!(what, Delivered::Unknown(_)), "{kind:?}: {what:?}");
         }
     }
 

@@ -27,7 +27,7 @@ use lettre::{
 };
 use reqwest::Url;
 use service_kit::settings::{ChannelSettings, Secret};
-use std::{net::IpAddr, time::Duration};
+use std::{error::Error as _, io, net::IpAddr, time::Duration};
 use tokio::{net::lookup_host, time::timeout};
 
 const TLS_PORT: u16 = 465;
@@ -192,9 +192,7 @@ impl Channel for Mail {
         Box::pin(async move {
             timeout(ANSWER_WITHIN, self.send(notice))
                 .await
-                .unwrap_or_else(|_| {
-                    Delivered::Unknown(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))
-                })
+                .unwrap_or_else(|_| Delivered::Unknown(no_answer()))
         })
     }
 
@@ -261,16 +259,39 @@ fn whole(text: &Text, notice: &Notice) -> String {
 }
 
 fn judge(cause: &smtp::Error, secrets: &Secrets) -> Delivered {
-    let why = secrets.without(&cause.to_string());
-    if cause.is_timeout() {
-        return Delivered::Unknown(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
-    }
+    let said = cause.status().is_some() || cause.is_client();
+    let why = if said {
+        secrets.without(&cause.to_string())
+    } else {
+        reason(cause)
+    };
     match cause.status().map(u16::from) {
         Some(code) if SLOW_DOWN.contains(&code) => Delivered::SlowDown(None, why),
         // An account, a sender or a receiver that the server does not want; no STARTTLS, or no way to log in.
         _ if cause.is_permanent() || cause.is_client() => Delivered::Broken(why),
         _ => Delivered::Unknown(why),
     }
+}
+
+/// What went wrong before the server said anything of it, in words that name no host.
+fn reason(cause: &smtp::Error) -> String {
+    let mut inner = cause.source();
+    while let Some(error) = inner {
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::TimedOut) => return no_answer(),
+            Some(io::ErrorKind::InvalidData) => {
+                return "it speaks no TLS, or its certificate is not trusted or not its own"
+                    .to_owned();
+            }
+            Some(kind) => return format!("connection failed: {kind}"),
+            None => inner = error.source(),
+        }
+    }
+    "the connection broke, or the answer was none".to_owned()
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", ANSWER_WITHIN.as_secs())
 }
 
 #[cfg(test)]

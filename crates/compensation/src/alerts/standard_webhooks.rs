@@ -35,11 +35,7 @@ impl StandardWebhooks {
     /// # Errors
     /// When one of the secrets is none.
     pub(super) fn new(endpoint: Endpoint, secrets: &Secret) -> Result<Self, BadSecret> {
-        let keys = secrets
-            .expose()
-            .split_whitespace()
-            .map(key)
-            .collect::<Result<_, _>>()?;
+        let keys = keys(secrets)?;
         Ok(Self { endpoint, keys })
     }
 
@@ -81,6 +77,11 @@ fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("ids and base64 are plain text")
 }
 
+/// All that are separated by spaces.
+pub(super) fn keys(secrets: &Secret) -> Result<Vec<Vec<u8>>, BadSecret> {
+    secrets.expose().split_whitespace().map(key).collect()
+}
+
 fn key(secret: &str) -> Result<Vec<u8>, BadSecret> {
     let encoded = secret.strip_prefix(PREFIX).ok_or(BadSecret)?;
     let key = STANDARD.decode(encoded).map_err(|_| BadSecret)?;
@@ -91,7 +92,8 @@ fn key(secret: &str) -> Result<Vec<u8>, BadSecret> {
     }
 }
 
-fn sign(key: &[u8], id: &str, timestamp: i64, body: &[u8]) -> String {
+/// One signature, as it stands among the others.
+pub(super) fn sign(key: &[u8], id: &str, timestamp: i64, body: &[u8]) -> String {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
     hmac.update(format!("{id}.{timestamp}.").as_bytes());
     hmac.update(body);
@@ -131,7 +133,7 @@ fn rfc3339<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> 
 }
 
 /// The same on every try: receivers may compare.
-fn body(notice: &Notice) -> Vec<u8> {
+pub(super) fn body(notice: &Notice) -> Vec<u8> {
     fitted(
         Portion::most(notice, BODY_AT_MOST),
         |room| with_room(notice, room),

@@ -125,7 +125,7 @@ fn hostile_texts_make_no_link_mention_heading_or_picture_anywhere() {
 #[test]
 fn whatever_there_is_to_tell_no_limit_is_exceeded_and_the_link_is_whole() {
     for status in [Status::Resolved, Status::Digest] {
-        for piece in ["\u{1}", "😀", "&", "\n"] {
+        for piece in ["\u{1}", "😀", "&"] {
             let mut notice = longest(status);
             notice.alert.text = piece.repeat(1_048_576 / piece.len());
             let link = notice.alert.link.clone().unwrap();
@@ -189,6 +189,11 @@ fn a_bad_file_is_refused_with_its_name_and_line() {
         (
             "wecom.en.md",
             "a\nb {{ titel }}",
+            "wecom.en.md, line 2: there is no titel",
+        ),
+        (
+            "wecom.en.md",
+            "a\n{% if kind == \"no example's\" %}{{ titel }}{% endif %}",
             "wecom.en.md, line 2: there is no titel",
         ),
         (

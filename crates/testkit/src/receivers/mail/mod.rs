@@ -1,0 +1,308 @@
+//! A mail server for one mailbox, without encryption: it speaks SMTP (RFC 5321) as far as senders of alerts need it, takes a password
+//! where it has one, and reads what it was sent (RFC 5322).
+//!
+//! STARTTLS is neither offered nor known; at an encrypted url the mood [`Mood::Garbage`] is a handshake that fails.
+
+mod message;
+
+use super::{Limits, Mood, Received, Refusal, book::Book, signature::decoded};
+use crate::webhooks::{line, say};
+use message::Message;
+use std::{io, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, BufStream},
+    net::TcpStream,
+    time::sleep,
+};
+
+/// Of a message, in bytes; said at the beginning.
+const SIZE_AT_MOST: usize = 1024 * 1024;
+/// Of a line with its end (RFC 5321, 4.5.3.1.6).
+const LINE_AT_MOST: usize = 1000;
+
+/// A mailbox, with a password or open to everyone.
+#[derive(Debug, Clone, Default)]
+pub struct Mailbox {
+    credentials: Option<(String, String)>,
+    limits: Option<Limits>,
+}
+
+impl Mailbox {
+    /// Takes mail of everyone.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::default()
+    }
+
+    /// Takes mail of whoever says this name and password.
+    #[must_use]
+    pub fn with_password(user: &str, password: &str) -> Self {
+        Self {
+            credentials: Some((user.to_owned(), password.to_owned())),
+            ..Self::default()
+        }
+    }
+
+    /// Takes no more than that.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    fn knows(&self, user: &str, password: &str) -> bool {
+        self.credentials
+            .as_ref()
+            .is_some_and(|(name, word)| name == user && word == password)
+    }
+}
+
+/// What was said of the message so far.
+#[derive(Default)]
+struct Envelope {
+    from: Option<String>,
+    to: Vec<String>,
+}
+
+/// One connection, as many messages as it brings.
+pub(super) async fn converse(stream: TcpStream, mailbox: &Mailbox, book: &Book) {
+    let mut stream = BufStream::new(stream);
+    // A broken connection is the client's matter.
+    let _ = speak(&mut stream, mailbox, book).await;
+}
+
+async fn speak(
+    stream: &mut BufStream<TcpStream>,
+    mailbox: &Mailbox,
+    book: &Book,
+) -> io::Result<()> {
+    answer(stream, "220 fake ESMTP").await?;
+    let mut authenticated = mailbox.credentials.is_none();
+    let mut envelope = Envelope::default();
+    loop {
+        let command = line(stream).await?;
+        let (verb, rest) = command.split_once(' ').unwrap_or((&command, ""));
+        match verb.to_ascii_uppercase().as_str() {
+            "EHLO" => {
+                let auth = mailbox
+                    .credentials
+                    .as_ref()
+                    .map(|_| "250-AUTH PLAIN LOGIN\r\n");
+                let said = format!(
+                    "250-fake\r\n250-8BITMIME\r\n{}250 SIZE {SIZE_AT_MOST}",
+                    auth.unwrap_or_default()
+                );
+                answer(stream, &said).await?;
+            }
+            "HELO" | "NOOP" => answer(stream, "250 fake").await?,
+            "RSET" => {
+                envelope = Envelope::default();
+                answer(stream, "250 2.0.0 forgotten").await?;
+            }
+            "QUIT" => return answer(stream, "221 2.0.0 bye").await,
+            "AUTH" => {
+                authenticated =
+                    authenticate(stream, mailbox, rest).await? && book.mood_now() != Mood::Foreign;
+                if authenticated {
+                    answer(stream, "235 2.7.0 welcome").await?;
+                } else {
+                    if book.mood_now() == Mood::Foreign {
+                        book.mood();
+                    } else {
+                        book.refuse(&Refusal::Foreign("name or password".to_owned()));
+                    }
+                    book.called();
+                    answer(stream, "535 5.7.8 name or password is wrong").await?;
+                }
+            }
+            _ if !authenticated => answer(stream, "530 5.7.0 who are you?").await?,
+            "MAIL" => {
+                envelope = Envelope {
+                    from: address(rest, "FROM:"),
+                    to: Vec::new(),
+                };
+                let said = if envelope.from.is_some() {
+                    "250 2.1.0 ok"
+                } else {
+                    "501 5.1.7 from whom?"
+                };
+                answer(stream, said).await?;
+            }
+            "RCPT" => match address(rest, "TO:") {
+                Some(_) if book.mood_now() == Mood::Gone => {
+                    book.called();
+                    book.mood();
+                    answer(stream, "550 5.1.1 no such mailbox").await?;
+                }
+                Some(to) if envelope.from.is_some() => {
+                    envelope.to.push(to);
+                    answer(stream, "250 2.1.5 ok").await?;
+                }
+                _ => answer(stream, "503 5.5.1 to whom?").await?,
+            },
+            "DATA" if envelope.to.is_empty() => answer(stream, "503 5.5.1 to whom?").await?,
+            "DATA" => {
+                answer(stream, "354 go on, end with a dot").await?;
+                let bytes = data(stream).await?;
+                book.called();
+                let envelope = std::mem::take(&mut envelope);
+                match meet(mailbox, book, &envelope, bytes) {
+                    Met::Said(said) => answer(stream, said).await?,
+                    Met::Dripped => {
+                        for byte in b"250 2.0.0 taken\r\n" {
+                            say(stream, &[*byte]).await?;
+                            sleep(Duration::from_secs(1)).await;
+                        }
+                    }
+                    // Ends with the client.
+                    Met::Nothing => drop(stream.read_u8().await),
+                    Met::Reset => {
+                        let _ = stream.get_ref().set_zero_linger();
+                        return Ok(());
+                    }
+                }
+            }
+            _ => answer(stream, "500 5.5.2 what?").await?,
+        }
+    }
+}
+
+async fn answer(stream: &mut BufStream<TcpStream>, said: &str) -> io::Result<()> {
+    say(stream, format!("{said}\r\n").as_bytes()).await
+}
+
+/// Whether name and password are right, said in one of two ways (RFC 4616; LOGIN is a draft that all know).
+async fn authenticate(
+    stream: &mut BufStream<TcpStream>,
+    mailbox: &Mailbox,
+    rest: &str,
+) -> io::Result<bool> {
+    let (way, first) = rest.split_once(' ').unwrap_or((rest, ""));
+    let mut first = first.to_owned();
+    match way.to_ascii_uppercase().as_str() {
+        "PLAIN" => {
+            if first.is_empty() {
+                answer(stream, "334 ").await?;
+                first = line(stream).await?;
+            }
+            let text = plain(&first);
+            let parts: Vec<_> = text.split('\0').collect();
+            let [_, user, password] = parts[..] else {
+                return Ok(false);
+            };
+            Ok(mailbox.knows(user, password))
+        }
+        "LOGIN" => {
+            if first.is_empty() {
+                answer(stream, "334 VXNlcm5hbWU6").await?;
+                first = line(stream).await?;
+            }
+            answer(stream, "334 UGFzc3dvcmQ6").await?;
+            let second = line(stream).await?;
+            Ok(mailbox.knows(&plain(&first), &plain(&second)))
+        }
+        _ => Ok(false),
+    }
+}
+
+fn plain(encoded: &str) -> String {
+    String::from_utf8(decoded(encoded).unwrap_or_default()).unwrap_or_default()
+}
+
+/// The address of `FROM:<a@b> SIZE=1`.
+fn address(rest: &str, before: &str) -> Option<String> {
+    let (keyword, rest) = rest.split_at_checked(before.len())?;
+    let path = rest.trim_start().strip_prefix('<')?;
+    let (address, _) = path.split_once('>')?;
+    (keyword.eq_ignore_ascii_case(before) && address.contains('@')).then(|| address.to_owned())
+}
+
+/// A message as it came, dots undone. Longer ones are read to their end, and told by their length.
+async fn data(stream: &mut BufStream<TcpStream>) -> io::Result<Vec<u8>> {
+    use tokio::io::AsyncBufReadExt as _;
+    let mut whole = Vec::new();
+    loop {
+        let start = whole.len();
+        if stream.read_until(b'\n', &mut whole).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if whole[start..] == *b".\r\n" {
+            whole.truncate(start);
+            return Ok(whole);
+        }
+        if whole[start] == b'.' {
+            whole.remove(start);
+        }
+        if whole.len() > 4 * SIZE_AT_MOST {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+}
+
+enum Met {
+    Said(&'static str),
+    Dripped,
+    Nothing,
+    Reset,
+}
+
+/// What a message is met with, once all of it is here.
+fn meet(mailbox: &Mailbox, book: &Book, envelope: &Envelope, bytes: Vec<u8>) -> Met {
+    let received = match read(envelope, bytes) {
+        Ok(received) => received,
+        Err(refusal) => {
+            book.refuse(&refusal);
+            return Met::Said(match refusal {
+                Refusal::TooLong(_) => "552 5.3.4 too long",
+                _ => "554 5.6.0 that is no message",
+            });
+        }
+    };
+    let mood = book.mood();
+    if matches!(mood, Mood::Well | Mood::Drips)
+        && let Err(wait) = book.admit(&mailbox.limits.unwrap_or(Limits::NONE))
+    {
+        book.refuse(&Refusal::TooFast(wait));
+        return Met::Said("450 4.7.1 too many messages, try later");
+    }
+    book.receive(received);
+    Met::Said(match mood {
+        Mood::Well => "250 2.0.0 taken",
+        Mood::TooFast => "450 4.7.1 too many messages, try later",
+        Mood::Foreign => "535 5.7.8 not from you",
+        Mood::Gone => "550 5.1.1 no such mailbox",
+        Mood::Wordless => "well",
+        // There is no such thing as a redirect in SMTP.
+        Mood::Busy | Mood::Redirects => "451 4.3.0 try later",
+        Mood::Hangs => return Met::Nothing,
+        Mood::Resets | Mood::Garbage => return Met::Reset,
+        Mood::Drips => return Met::Dripped,
+    })
+}
+
+fn read(envelope: &Envelope, bytes: Vec<u8>) -> Result<Received, Refusal> {
+    super::vendor::within(bytes.len(), SIZE_AT_MOST, "a message")?;
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    for line in lines {
+        if !line.ends_with(b"\r\n") || line[..line.len() - 2].contains(&b'\r') {
+            return Err(Refusal::Malformed(
+                "a line ends with half an end".to_owned(),
+            ));
+        }
+        super::vendor::within(line.len(), LINE_AT_MOST, "a line")?;
+    }
+    let message = Message::parse(&bytes)?;
+    let addressed = message.header("to").unwrap_or_default();
+    if !envelope.to.iter().all(|to| addressed.contains(to.as_str())) {
+        return Err(Refusal::Malformed("To: has not whom it goes to".to_owned()));
+    }
+    Ok(Received {
+        id: message.header("message-id").map(str::to_owned),
+        status: None,
+        title: message.subject(),
+        text: message.texts(),
+        calls_everybody: false,
+        bytes: bytes.len(),
+        body: bytes,
+    })
+}

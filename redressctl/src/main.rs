@@ -1,0 +1,53 @@
+//! `redressctl`: what a person does with Redress from a terminal.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a report is for whoever asked for it"
+)]
+
+use clap::{Parser, Subcommand};
+use redressctl::alerts::verify::{Verify, verify};
+use std::process::ExitCode;
+
+/// Works with Redress from a terminal.
+///
+/// Ends with 0 when all is well, with 1 when it is not, and with 2 when it could not begin.
+#[derive(Parser)]
+#[command(name = "redressctl")]
+struct Options {
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Subcommand)]
+enum Noun {
+    /// Alerts and who receives them
+    #[command(subcommand)]
+    Alerts(Alerts),
+}
+
+#[derive(Subcommand)]
+enum Alerts {
+    /// Try out a receiver of alerts before it is put into the settings
+    ///
+    /// A webhook is sent eleven requests that say that they are tests, right and wrong ones: it must take the right and refuse the wrong.
+    /// Any other kind is sent one message that says that it is a test, after --yes.
+    Verify(Box<Verify>),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Options {
+        noun: Noun::Alerts(Alerts::Verify(asked)),
+    } = Options::parse();
+    match verify(&asked).await {
+        Ok(report) => {
+            print!("{}", report.text);
+            ExitCode::from(u8::from(!report.holds))
+        }
+        Err(error) => {
+            eprintln!("redressctl: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

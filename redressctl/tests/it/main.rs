@@ -1,0 +1,3 @@
+//! The program itself, against receivers on real sockets.
+
+mod alerts;
