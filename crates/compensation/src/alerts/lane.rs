@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Requests under way at once to one receiver.
 const AT_ONCE: u32 = 4;
@@ -162,6 +162,9 @@ impl Lane {
         match what.error() {
             None => {
                 info!(alert.id = %id, channel = %channel, "Delivered {kind} alert {id} to {channel}");
+            }
+            Some(why) if matches!(what, Delivered::Gone(_)) => {
+                error!(alert.id = %id, channel = %channel, "Channel {channel} is off until somebody switches it on, what waits is kept: {why}");
             }
             Some(why) => {
                 warn!(alert.id = %id, channel = %channel, "Alert {id} was not delivered to {channel}, it is tried again: {why}");

@@ -1,9 +1,12 @@
 //! The order of an incident's notices on a channel, every try, and what operators ask for.
 
 use super::{Desk, SOON, alert, ids, quick, states};
-use compensation::alerts::{
-    Alert, Notice, Policy, Severity, Status,
-    outbox::{RedeliverError, State, attempts, insert_notice, redeliver},
+use compensation::{
+    alerts::{
+        Alert, Notice, Policy, Severity, Status,
+        outbox::{RedeliverError, State, attempts, insert_notice, redeliver},
+    },
+    retention::{Keep, Retention},
 };
 use service_kit::settings::ChannelKind;
 use std::time::Duration;
@@ -184,4 +187,49 @@ async fn what_had_no_channel_or_another_one_is_sent_where_it_is_asked_for() {
     }
     assert_eq!((hook.requests().len(), other.requests().len()), (1, 1));
     assert_eq!(states(&desk).await, [("delivered", 2)]);
+}
+
+/// Breaks when tries outlive their notice, or what a digest tells of goes before the digest has arrived.
+#[tokio::test]
+async fn tries_go_with_their_notice_and_what_did_not_arrive_stays() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let (old, young) = (alert("order-1"), alert("order-2"));
+    let courier = desk.courier(quick());
+    for alert in [&old, &young] {
+        desk.write(alert).await;
+        desk.delivered(&courier, alert, "ops").await;
+    }
+    let waits = [alert("order-3"), alert("order-4")];
+    for alert in &waits {
+        desk.write(alert).await;
+    }
+    let [digest, told] = waits.map(|alert| alert.id.simple().to_string());
+    for sql in [
+        format!(
+            "update alert_outbox set state = 'digested', digest_id = x'{digest}' where id = x'{told}'"
+        ),
+        format!(
+            "update alert_outbox set created_at = created_at - interval 2 day where id <> x'{}'",
+            young.id.simple()
+        ),
+    ] {
+        desk.schema.execute(&sql).await;
+    }
+    let day = Duration::from_hours(24);
+    let keep = Keep {
+        settled_work: day,
+        log: day,
+        alerts: day,
+    };
+    let retention = Retention::new(desk.db().clone(), keep);
+    assert_eq!(retention.run_batch().await.unwrap(), 1);
+    assert!(attempts(desk.db(), old.id).await.unwrap().is_empty());
+    assert_eq!(attempts(desk.db(), young.id).await.unwrap().len(), 1);
+    desk.schema
+        .execute("update alert_outbox set state = 'delivered' where state = 'pending'")
+        .await;
+    // The digest has arrived: it goes with what it told of.
+    assert_eq!(retention.run_batch().await.unwrap(), 2);
+    assert_eq!(states(&desk).await, [("delivered", 1)]);
 }

@@ -220,7 +220,7 @@ impl Drop for SelfSigned {
     }
 }
 
-/// Breaks when certificates are not checked: `-www` answers every request with 200.
+/// Breaks when certificates are not checked: then it is not the connection that fails.
 #[tokio::test]
 async fn a_receiver_with_a_certificate_of_its_own_making_gets_nothing() {
     let server = SelfSigned::start();
