@@ -81,6 +81,7 @@ impl Mail {
         let host = url.host_str().ok_or(BadUrl::Malformed)?;
         let checked = address::allowed(&format!("https://{host}/"), targets)?;
         let host = checked
+            .url
             .host_str()
             .ok_or(BadUrl::Malformed)?
             .trim_matches(['[', ']'])

@@ -51,6 +51,6 @@ pub use incidents::Folder;
 pub use notice::{Line, Notice, Status};
 pub use policy::Policy;
 pub use probe::{Attempt, BadProbe, Probe};
-pub use raise::{raise, record};
+pub use raise::{raise, record, record_spooled};
 pub use routes::Routes;
 pub use spool::{Spool, SpoolError};

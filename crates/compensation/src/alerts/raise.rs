@@ -18,7 +18,7 @@ pub async fn record(db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()>
 ///
 /// # Errors
 /// What the database says.
-pub(super) async fn record_spooled(db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
+pub async fn record_spooled(db: &mut MySqlConnection, alert: &Alert) -> sqlx::Result<()> {
     write(db, alert, Some(alert.at)).await
 }
 

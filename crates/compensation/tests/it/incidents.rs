@@ -33,7 +33,7 @@ impl Desk {
                 name: name.to_owned(),
                 kind: ChannelKind::Webhook,
                 url: Secret::new("http://127.0.0.1:9/"),
-                secret: Secret::default(),
+                ..ChannelSettings::default()
             })
             .to_vec();
         settings.alerts.routes = serde_json::from_value::<Vec<AlertRoute>>(routes).unwrap();

@@ -77,6 +77,7 @@ fn settings(kind: ChannelKind, url: &str) -> Settings {
         } else {
             secret.to_owned()
         }),
+        ..ChannelSettings::default()
     }];
     settings
 }

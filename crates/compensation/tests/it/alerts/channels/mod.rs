@@ -16,6 +16,7 @@ enum Class {
     SlowDown,
     Broken,
     Unknown,
+    Gone,
 }
 
 fn class(delivered: &Delivered) -> Class {
@@ -24,6 +25,7 @@ fn class(delivered: &Delivered) -> Class {
         Delivered::SlowDown(..) => Class::SlowDown,
         Delivered::Broken(_) => Class::Broken,
         Delivered::Unknown(_) => Class::Unknown,
+        Delivered::Gone(_) => Class::Gone,
     }
 }
 
