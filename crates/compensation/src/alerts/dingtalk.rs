@@ -92,11 +92,7 @@ impl Channel for DingTalk {
     fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
         Box::pin(async move {
             let url = self.url(Utc::now().timestamp_millis());
-            match self
-                .endpoint
-                .post(url, HeaderMap::new(), body(&notice.alert))
-                .await
-            {
+            match self.endpoint.post(url, HeaderMap::new(), body(&notice.alert)).await {
                 Ok(answer) => self.judge(&answer),
                 Err(no_answer) => no_answer,
             }
