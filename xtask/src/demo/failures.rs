@@ -167,9 +167,9 @@ impl Scene<'_> {
         let step = Step::begin("alerts");
         self.until(&step, |_, arrived| {
             // They failed for one cause: one incident, whose first notice is about one of them.
-            arrived.iter().any(|alert| {
-                alert.kind == "redress.archived" && given_up.contains(&alert.subject)
-            })
+            arrived
+                .iter()
+                .any(|alert| alert.kind == "redress.archived" && given_up.contains(&alert.subject))
         })?;
         step.done(&format!(
             "{} arrived, every signature is right",
