@@ -49,6 +49,7 @@ async fn verify(arguments: &[&str]) -> Ran {
     }
 }
 
+/// Breaks it catches: an old timestamp that is a new one; a sender that signs with one of its secrets only.
 #[tokio::test]
 async fn a_receiver_that_does_as_it_should_passes() {
     let hook = Fake::start(StandardWebhooks::new(SECRET)).await;

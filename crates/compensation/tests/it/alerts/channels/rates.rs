@@ -11,7 +11,8 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(500);
 const TICKS: u32 = 6 * 60;
 
-/// Breaks it catches: a bucket whose burst and refill together are more than a vendor takes in a minute (10 and 18 where 20 are taken).
+/// Breaks it catches: a bucket whose burst and refill together are more than a vendor takes in a minute (10 and 18, or 10 and 14, where
+/// 20 are taken).
 #[tokio::test]
 async fn as_fast_as_its_own_bucket_allows_a_channel_never_meets_its_vendors_limit() {
     for kind in KINDS {
