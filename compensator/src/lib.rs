@@ -61,6 +61,9 @@ use unpaid::UnpaidOrders;
 use watcher::Watch;
 use weekly::WeeklyReport;
 
+/// What this process is called in logs, and among the processes that run.
+pub const NAME: &str = "compensator";
+
 /// How often the figures of what is open are read.
 const FIGURES: Duration = Duration::from_secs(5);
 /// How often the file of tries is brought up to the table.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 use compensator::{
-    Scans, command::Command, fence_watch::Opened, metrics, repair::Repair, servers::Reached,
+    NAME, Scans, command::Command, fence_watch::Opened, metrics, repair::Repair, servers::Reached,
 };
 use ordering::faults::Faults;
 use service_kit::{exit, health, heartbeat::Heartbeat, serve, settings::Settings, stop, telemetry};
@@ -48,14 +48,14 @@ async fn main() -> ExitCode {
         None => run(arguments.config).await,
         Some(Task::Scan { json, scan }) => look(arguments.config, scan, json).await,
     };
-    exit::code("compensator", ended)
+    exit::code(NAME, ended)
 }
 
 /// One scan, once.
 #[expect(clippy::print_stdout, reason = "whoever types the command reads it")]
 async fn look(config: Option<PathBuf>, scan: Command, json: bool) -> anyhow::Result<()> {
     let settings = Settings::load(config.as_deref())?;
-    telemetry::init(&settings.log, "compensator")?;
+    telemetry::init(&settings.log, NAME)?;
     let name = scan.name();
     let findings = scan.run(&settings, &stop::token()?).await?;
     if json {
@@ -69,7 +69,7 @@ async fn look(config: Option<PathBuf>, scan: Command, json: bool) -> anyhow::Res
 async fn run(config: Option<PathBuf>) -> anyhow::Result<()> {
     let settings = Settings::load(config.as_deref())?;
     faults_are_readable(&settings)?;
-    let rendered = telemetry::init(&settings.log, "compensator")?;
+    let rendered = telemetry::init(&settings.log, NAME)?;
     metrics::describe();
     let stop = stop::token()?;
 
@@ -97,12 +97,7 @@ async fn run(config: Option<PathBuf>) -> anyhow::Result<()> {
         let _ = opened.set(scans.opened());
         let schedule = scans.start(&settings.scans).await?;
         let repair = tokio::spawn(repair.run(stop.clone()));
-        let heartbeat = Heartbeat::new(
-            "compensator",
-            &settings.database.mysql,
-            rendered,
-            &metrics::WATCHED,
-        );
+        let heartbeat = Heartbeat::new(NAME, &settings.database.mysql, rendered, &metrics::WATCHED);
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone()));
         stop.cancelled().await;
         schedule.stop(FINISH_WITHIN).await;

@@ -1,12 +1,15 @@
-//! How many orders are decided meanwhile, for the retry budget: what the consumers' offsets say, which move past an order once it is
-//! decided, handed on or buried. One number for all of them, and no statement on a table that buyers write to.
+//! How many orders are decided meanwhile, and how many compensators share the retry budget.
 //!
-//! While Kafka does not tell, nothing is added, and the budget comes down to its floor.
+//! What is decided is what the consumers' offsets say, which move past an order once it is decided, handed on or buried: one number for
+//! all of them, and no statement on a table that buyers write to.
+//!
+//! While Kafka does not tell, nothing is added, and the budget comes down to its floor. While MySQL does not tell, nothing is retried.
 
 use super::Tools;
 use anyhow::Context as _;
 use compensation::budget::WINDOW;
 use service_kit::{
+    heartbeat,
     kafka::{Offsets, committed_offsets},
     settings::Settings,
 };
@@ -15,6 +18,9 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// How often it looks; well below what the budget remembers.
 const EVERY: Duration = Duration::from_secs(4);
+
+/// A process that gave no sign for so long has no part of the budget.
+const SILENT_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Looks at the consumers' offsets.
 pub struct LiveTraffic {
@@ -47,6 +53,8 @@ impl LiveTraffic {
         if seen.as_ref().is_some_and(|(at, _)| at.elapsed() < EVERY) {
             return Ok(0);
         }
+        let running = heartbeat::running(&self.tools.db, crate::NAME, SILENT_AT_MOST).await?;
+        self.tools.pace.shared_by(running);
         let now = committed_offsets(&self.brokers, &self.group, &self.topic)
             .await
             .context("Kafka does not tell how many orders are decided")?;

@@ -56,6 +56,11 @@ impl Pace {
         self.inner().budget.decided(orders, Instant::now());
     }
 
+    /// So many processes share the budget, with this one.
+    pub fn shared_by(&self, processes: u32) {
+        self.inner().budget.shared_by(processes);
+    }
+
     /// How many tries may begin now, together.
     pub fn room(&self, terms: &Terms) -> u32 {
         let (mut inner, now) = (self.inner(), Instant::now());

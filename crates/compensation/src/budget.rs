@@ -14,11 +14,16 @@ pub const WINDOW: Duration = Duration::from_secs(10);
 /// What comes within so long is counted together. Bounds memory.
 const TOGETHER: Duration = Duration::from_millis(100);
 
-/// The budget of one process.
+/// One process's part of the budget.
 #[derive(Debug, Default)]
 pub struct Budget {
     failed: Latest,
+    /// By all who decide; each process that retries is told of all of it.
     decided: Latest,
+    /// By retries of this process.
+    settled: Latest,
+    /// Other processes that have a part, too.
+    others: u32,
     /// Tries under way: each may fail.
     in_hand: u32,
 }
@@ -33,11 +38,20 @@ impl Budget {
         self.decided.add(orders, now);
     }
 
+    /// So many processes share what others decide and the floor, with this one. 0 is as good as 1.
+    pub fn shared_by(&mut self, processes: u32) {
+        self.others = processes.saturating_sub(1);
+    }
+
     /// How many more tries may begin.
     #[must_use]
     pub fn left(&mut self, terms: &BudgetTerms, now: Instant) -> u32 {
-        let decided = self.decided.count(now) as f64;
-        let allowed = decided * terms.share + WINDOW.as_secs_f64() * terms.floor_per_s;
+        let (decided, settled) = (
+            self.decided.count(now) as f64,
+            self.settled.count(now) as f64,
+        );
+        let common = decided * terms.share + WINDOW.as_secs_f64() * terms.floor_per_s;
+        let allowed = common / (f64::from(self.others) + 1.0) + settled * terms.share;
         let taken = self.failed.count(now) + u64::from(self.in_hand);
         whole(allowed)
             .saturating_sub(taken)
@@ -59,7 +73,7 @@ impl Budget {
     /// One of them settled its order.
     pub fn settled(&mut self, now: Instant) {
         self.in_hand = self.in_hand.saturating_sub(1);
-        self.decided.add(1, now);
+        self.settled.add(1, now);
     }
 
     /// One of them was no try.
@@ -130,6 +144,17 @@ mod tests {
         budget.decided(1_000, now);
         assert_eq!(budget.left(&TERMS, now), 220);
         assert_eq!(budget.left(&TERMS, now + WINDOW), 20);
+    }
+
+    /// Breaks when `left` does not divide: three compensators would fail three times as often as the settings allow.
+    #[test]
+    fn three_processes_have_no_more_than_one() {
+        let (mut budget, now) = (Budget::default(), Instant::now());
+        budget.decided(1_000, now);
+        budget.shared_by(3);
+        assert_eq!(budget.left(&TERMS, now), 220 / 3);
+        budget.shared_by(0);
+        assert_eq!(budget.left(&TERMS, now), 220);
     }
 
     /// Breaks when a try that settles is paid for: a backlog that only succeeds would take its time for nothing.

@@ -160,6 +160,22 @@ pub async fn last_seen(
     Ok(row.map(|row| (row.seen_at, micros(row.silent_us))))
 }
 
+/// How many processes of this name gave a sign within so long.
+///
+/// # Errors
+/// What MySQL says.
+pub async fn running(db: &MySqlPool, name: &str, within: Duration) -> sqlx::Result<u32> {
+    let seconds = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
+    let running = sqlx::query_scalar!(
+        "select count(*) from processes where name = ? and seen_at > utc_timestamp(3) - interval ? second",
+        name,
+        seconds
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(u32::try_from(running).unwrap_or(u32::MAX))
+}
+
 /// Removes signs older than a day where the same name has given a newer one.
 ///
 /// # Errors

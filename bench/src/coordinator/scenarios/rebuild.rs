@@ -54,7 +54,10 @@ pub async fn run(stage: &Stage, _budget: Budget) -> anyhow::Result<Row> {
         }
         floors.push(f64::from(SALES) / begun.elapsed().as_secs_f64());
         empty(stage).await?;
-        let alone = rebuild(stage, &small).await?.into_iter().map(|(_, after)| after);
+        let alone = rebuild(stage, &small)
+            .await?
+            .into_iter()
+            .map(|(_, after)| after);
         last_alone.push(alone.max().unwrap_or_default().as_secs_f64() * 1_000.0);
         empty(stage).await?;
         let begun = Instant::now();
