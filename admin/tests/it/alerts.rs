@@ -73,6 +73,7 @@ async fn with_a_channel() -> TestApp {
             kind: ChannelKind::Webhook,
             url: Secret::new("http://127.0.0.1:1/MARKEDPATH"),
             secret: Secret::new("whsec_MARKEDSECRETMARKEDSECRETMARKEDSECRETMARK"),
+            ..ChannelSettings::default()
         }];
     })
     .await

@@ -87,6 +87,9 @@ impl Sent {
             Delivered::Broken(_) => {
                 "It will take nothing until url, secret, keyword or the list of allowed addresses is changed; Redress would try again every ten minutes"
             }
+            Delivered::Gone(_) => {
+                "It says that it is gone for good: Redress would switch it off until an operator switches it on again. Give it its new url"
+            }
             Delivered::Unknown(_) => {
                 "Whether it arrived is not known; Redress would send it again, later and later, for a day. Look at the url, and whether the receiver is up"
             }

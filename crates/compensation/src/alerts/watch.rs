@@ -136,12 +136,7 @@ impl Watch {
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
-        match self
-            .desk
-            .backlog
-            .move_into_outbox(connection)
-            .await
-        {
+        match self.desk.backlog.move_into_outbox(connection).await {
             Ok(0) => Ok(()),
             Ok(moved) => {
                 info!(

@@ -17,8 +17,8 @@ pub use read::{
     Counts, Delivery, Position, Show, State, counts, digested, list, notice, of_notice, of_subject,
 };
 pub(super) use record::{Tried, give_up, give_up_unknown_channels, record, rest};
-pub(super) use write::restore;
 pub use write::insert_notice;
+pub(super) use write::restore;
 
 fn micros(of: std::time::Duration) -> i64 {
     i64::try_from(of.as_micros()).unwrap_or(i64::MAX)

@@ -147,7 +147,8 @@ pub(super) const fn expected(kind: ChannelKind, mood: Mood) -> Class {
             | Mood::Garbage,
             _,
         ) => Class::Unknown,
-        (Mood::Foreign | Mood::Gone, _) => Class::Broken,
+        (Mood::Foreign, _) | (Mood::Gone, Email) => Class::Broken,
+        (Mood::Gone, _) => Class::Gone,
     }
 }
 
