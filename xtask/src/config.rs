@@ -40,6 +40,7 @@ pub fn write(
             &file("alerts"),
             &file("archive.jsonl"),
             &file("compensation.log"),
+            &format!("http://{}", listen.admin),
             rehearsal,
         ),
     ];
@@ -95,7 +96,14 @@ fn places(servers: &Addresses) -> String {
     )
 }
 
-fn failures(spool: &str, archive: &str, attempts: &str, rehearsal: Option<&Rehearsal>) -> String {
+fn failures(
+    spool: &str,
+    archive: &str,
+    attempts: &str,
+    pages: &str,
+    rehearsal: Option<&Rehearsal>,
+) -> String {
+    let pages = quoted(pages);
     let (retries, dead_letters, told, faults) = match rehearsal {
         None => Default::default(),
         Some(rehearsal) => (
@@ -118,6 +126,7 @@ fn failures(spool: &str, archive: &str, attempts: &str, rehearsal: Option<&Rehea
          {dead_letters}\
          alerts:\n\
          \x20 spool: {spool}\n\
+         \x20 pages: {pages}\n\
          {told}\
          {faults}"
     )

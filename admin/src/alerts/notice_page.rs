@@ -159,7 +159,11 @@ fn facts(first: &Delivery, said: Option<&alerts::Notice>) -> Vec<Fact> {
         Fact::at("Raised", first.created_at),
     ];
     if let Some(incident) = first.incident {
-        facts.push(Fact::id("Incident", incident, None));
+        facts.push(Fact::id(
+            "Incident",
+            incident,
+            Some(format!("/incidents/{incident}")),
+        ));
         facts.push(Fact::text("Its notice", first.sequence.to_string()));
     }
     if let Some(said) = said {

@@ -34,7 +34,7 @@ struct Row {
     subject: String,
     delivered: i64,
     undelivered: i64,
-    /// Pending, and never tried though it has a channel: nobody would see that it does not arrive.
+    /// Pending, and never tried though it has a channel that is not switched off: nobody would see that it does not arrive.
     hidden: i64,
 }
 
@@ -48,8 +48,9 @@ impl Alerts {
         let mut told: HashMap<String, Told> = HashMap::new();
         let mut rows = sqlx::query_as::<_, Row>(
             "select id, kind, subject, cast(sum(state = 'delivered') as signed) as delivered,
-                    cast(sum(state <> 'delivered') as signed) as undelivered,
-                    cast(sum(state = 'pending' and attempts = 0 and channel <> '') as signed) as hidden
+                    cast(sum(state in ('pending', 'undelivered')) as signed) as undelivered,
+                    cast(sum(state = 'pending' and attempts = 0 and channel <> ''
+                             and channel not in (select name from alert_channels where off_at is not null)) as signed) as hidden
              from alert_outbox group by id, kind, subject",
         )
         .fetch(&mut *db);
@@ -67,7 +68,8 @@ impl Alerts {
         let mut raised = sqlx::query_as::<_, Raised>(
             "select subject, cast(incident_id is null or exists(
                         select 1 from alert_outbox as notice where notice.incident_id = alerts.incident_id
-                        and notice.state = 'pending' and notice.attempts = 0 and notice.channel <> '') as signed) as hidden
+                        and notice.state = 'pending' and notice.attempts = 0 and notice.channel <> ''
+                        and notice.channel not in (select name from alert_channels where off_at is not null)) as signed) as hidden
              from alerts where kind = 'archived'",
         )
         .fetch(db);

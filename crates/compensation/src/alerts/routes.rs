@@ -4,6 +4,7 @@ use super::Severity;
 use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
 use service_kit::settings::{AlertRoute, Alerts, QuietHours, RouteSeverity};
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// The channel of those who have none: what goes to it is shown as undelivered.
 pub(super) const NOBODY: &str = "";
@@ -15,6 +16,8 @@ pub struct Routes {
     all: Vec<Route>,
     /// Where no other one matches.
     every: Route,
+    /// The address of the admin, without a slash at its end.
+    pages: Option<String>,
     pub(super) group_interval: TimeDelta,
     pub(super) repeat_interval: TimeDelta,
 }
@@ -38,6 +41,7 @@ impl Routes {
         Self {
             all: settings.routes.iter().map(Route::of).collect(),
             every: Route::to_all(channels),
+            pages: Some(settings.pages.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
             group_interval: seconds(settings.group_interval_s),
             repeat_interval: seconds(settings.repeat_interval_s),
         }
@@ -63,6 +67,12 @@ impl Routes {
         });
         telling.extend(more);
         telling
+    }
+
+    /// Where people look at this incident.
+    pub(super) fn page_of(&self, incident: Uuid) -> Option<String> {
+        let pages = self.pages.as_ref()?;
+        Some(format!("{pages}/incidents/{incident}"))
     }
 
     /// The route of this name.
@@ -181,6 +191,7 @@ mod tests {
             });
             serde_json::from_value::<AlertRoute>(route).unwrap()
         };
+        settings.pages = "https://admin.example.com/".to_owned();
         settings.routes = vec![
             route("a", &["urgent"], &[]),
             route("b", &[], &["archived"]),
@@ -202,5 +213,9 @@ mod tests {
         assert_eq!(names(Severity::Info, "system", &[]), "", "the one to all");
         let all = routes.telling(Severity::Info, "system", &BTreeSet::new());
         assert_eq!(all[0].channels, ["a", "z"]);
+        let page = "https://admin.example.com/incidents/00000000-0000-0000-0000-000000000000";
+        assert_eq!(routes.page_of(Uuid::nil()).as_deref(), Some(page));
+        let nowhere = Routes::new(&Alerts::default(), &[]);
+        assert_eq!(nowhere.page_of(Uuid::nil()), None);
     }
 }

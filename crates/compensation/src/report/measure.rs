@@ -173,8 +173,11 @@ async fn count_put_back(db: &MySqlPool, (from, to): Span, times: &mut Buckets) -
 
 async fn alerts(db: &MySqlPool, (from, to): Span) -> sqlx::Result<(u64, u64)> {
     let row = sqlx::query!(
-        r#"select count(*) as raised, cast(coalesce(sum(state = 'undelivered'), 0) as signed) as "undelivered!: i64"
-           from alert_outbox where created_at >= ? and created_at < ?"#,
+        r#"select (select count(*) from alerts where created_at >= ? and created_at < ?) as "raised!: i64",
+                  (select count(*) from alert_outbox where state = 'undelivered' and created_at >= ? and created_at < ?)
+                      as "undelivered!: i64""#,
+        from,
+        to,
         from,
         to
     )

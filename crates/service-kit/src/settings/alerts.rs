@@ -34,6 +34,8 @@ pub struct Alerts {
     pub allow_private: bool,
     /// A folder of files that take the place of built-in texts; empty: there is none.
     pub templates: PathBuf,
+    /// Where operators open the admin: notices lead to their incident's page there. Empty: they lead nowhere.
+    pub pages: String,
     /// Who is told of which incidents. None: every channel of all of them.
     pub routes: Vec<AlertRoute>,
     /// Seconds after which people are told that more of the same happened.
@@ -49,6 +51,7 @@ impl Default for Alerts {
             spool: "data/alerts".into(),
             allow_private: false,
             templates: PathBuf::new(),
+            pages: String::new(),
             routes: Vec::new(),
             group_interval_s: 300,
             repeat_interval_s: 14_400,
@@ -123,6 +126,12 @@ impl Alerts {
     pub(super) fn complaint(&self, environment: Environment) -> Option<String> {
         if self.spool.as_os_str().is_empty() {
             return Some("alerts.spool must not be empty".to_owned());
+        }
+        if !self.pages.is_empty() && !is_page(&self.pages) {
+            return Some(
+                "alerts.pages must be the address of the admin, as https://admin.example.com, or empty"
+                    .to_owned(),
+            );
         }
         for (at, channel) in self.channels.iter().enumerate() {
             let ChannelSettings { name, kind, .. } = channel;
@@ -306,6 +315,15 @@ fn is_address(text: &str) -> bool {
         && !text.contains(char::is_control)
         && parts
             .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains(' '))
+}
+
+/// Something a browser opens.
+fn is_page(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.host().is_some_and(|host| !host.is_empty())
+            && url.query().is_none()
+    })
 }
 
 fn is_name(name: &str) -> bool {

@@ -206,3 +206,15 @@ fn production_encrypts_unless_it_is_told_otherwise() {
     ];
     assert!(read(&yaml, &allowed).is_ok());
 }
+
+#[test]
+fn pages_are_what_a_browser_opens() {
+    for page in ["", "https://admin.example.com", "http://127.0.0.1:8081/"] {
+        let settings = read(&format!("alerts: {{ pages: \"{page}\" }}"), &[]).unwrap();
+        assert_eq!(settings.alerts.pages, page);
+    }
+    for page in ["admin.example.com", "ftp://admin", "https://", "https://a/?b"] {
+        let complaint = read(&format!("alerts: {{ pages: \"{page}\" }}"), &[]).unwrap_err();
+        assert!(complaint.contains("alerts.pages"), "{page}: {complaint}");
+    }
+}

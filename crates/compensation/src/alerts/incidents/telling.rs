@@ -26,7 +26,8 @@ pub(super) async fn settle(
         let alert = told_of(db, it).await?;
         for tell in &said.tells {
             it.notices += 1;
-            let notice = notice(it, &alert, tell);
+            let mut notice = notice(it, &alert, tell);
+            notice.alert.link = routes.page_of(it.id).or(notice.alert.link);
             outbox::insert_notice(db, receivers(&tell.channels), &notice).await?;
         }
     }
