@@ -191,7 +191,7 @@ mod tests {
         );
         assert!(matches!(
             judge(410, "channel_is_archived"),
-            Delivered::Broken(_)
+            Delivered::Gone(_)
         ));
         let seconds = Some(Duration::from_secs(7));
         assert!(

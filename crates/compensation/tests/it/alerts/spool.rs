@@ -125,13 +125,13 @@ async fn people_are_told_once_that_mysql_is_silent_and_once_that_it_answers() {
     stop.cancel();
     running.await.unwrap();
     let texts: Vec<_> = hook.requests().iter().map(Request::text).collect();
-    for (text, (severity, title)) in texts.iter().zip(
-        [("urgent", "does not answer"), ("info", "answers again")]
-            .into_iter()
-            .cycle(),
-    ) {
+    // What ends an incident is as urgent as the incident.
+    for (text, title) in texts
+        .iter()
+        .zip(["does not answer", "answers again"].into_iter().cycle())
+    {
         assert!(
-            text.contains(severity) && text.contains(title) && text.contains("compensator-1"),
+            text.contains("urgent") && text.contains(title) && text.contains("compensator-1"),
             "{text}"
         );
     }
@@ -219,19 +219,21 @@ async fn a_storm_into_the_spool_stays_within_a_third_of_the_rate_and_ends_in_a_d
     let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", unsaid());
     eventually("some are told of", SOON, || async {
         courier.run_once().await.ok()?;
-        (robot.requests().len() >= 3).then_some(())
+        (!robot.requests().is_empty()).then_some(())
     })
     .await;
     for _ in 0..5 {
         courier.run_once().await.unwrap();
     }
-    // A third of 10 at once, and of 18 a minute.
-    let at_most = 10.0 / 3.0 + begun.elapsed().as_secs_f64() * 0.1;
+    // A third of 5 at once, and of 14 a minute.
+    let at_most = 5.0 / 3.0 + begun.elapsed().as_secs_f64() * 14.0 / 180.0;
     let sent = robot.requests().len();
     assert!(sent as f64 <= at_most, "{sent} of {at_most}");
     proxy.open();
+    let folder = Folder::new(desk.db().clone(), &Alerts::default(), &desk.channels);
     eventually("the others are told of", SOON, || async {
         courier.run_once().await.ok()?;
+        folder.run_once().await.ok()?;
         let states = states(&desk).await;
         let told: i64 = states.iter().map(|(_, count)| count).sum();
         let waits = states.iter().any(|(state, _)| *state == "pending");
