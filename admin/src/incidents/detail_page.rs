@@ -244,3 +244,10 @@ impl DeliveryRow {
         }
     }
 }
+
+fn count(alerts: u32) -> String {
+    match alerts {
+        1 => "1 alert".to_owned(),
+        more => format!("{} alerts", grouped(more.into())),
+    }
+}

@@ -88,7 +88,7 @@ impl Row {
         Self {
             link: page_of(incident.id),
             chips: chips(&incident),
-            alerts: count(incident.alerts),
+            alerts: grouped(incident.alerts.into()),
             title: incident.title,
             kind: incident.kind,
             resolution: incident.resolution,
@@ -110,11 +110,4 @@ pub(super) fn chips(incident: &Listed) -> Vec<Chip> {
         Chip::new(severity, outcome_tone(severity)),
         Chip::new(incident.state.as_str(), tone),
     ]
-}
-
-pub(super) fn count(alerts: u32) -> String {
-    match alerts {
-        1 => "1 alert".to_owned(),
-        more => format!("{} alerts", grouped(more.into())),
-    }
 }

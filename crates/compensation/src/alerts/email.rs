@@ -284,7 +284,7 @@ fn reason(cause: &smtp::Error) -> String {
                 return "it speaks no TLS, or its certificate is not trusted or not its own"
                     .to_owned();
             }
-            Some(kind) => return format!("connection failed: {kind}"),
+            Some(kind) => return format!("no connection: {kind}"),
             None => inner = error.source(),
         }
     }

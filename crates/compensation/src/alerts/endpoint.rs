@@ -156,8 +156,8 @@ fn reason(cause: &reqwest::Error) -> String {
         error.downcast_ref::<io::Error>().map(io::Error::kind)
     });
     match kind {
-        Some(kind) => format!("connection failed: {kind}"),
-        None if cause.is_connect() => "connection failed".to_owned(),
+        Some(kind) => format!("no connection: {kind}"),
+        None if cause.is_connect() => "no connection".to_owned(),
         None => "the connection broke before an answer came".to_owned(),
     }
 }
