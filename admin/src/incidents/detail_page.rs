@@ -2,7 +2,7 @@
 
 use super::{
     AlertsQuery, PER_PAGE,
-    list_page::{bad_query, chips, count},
+    list_page::{bad_query, chips},
     page_of, query,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     cursor::CursorPage,
     failure::{ErrorPage, Failure},
     frame,
-    view::{self, Fact, Layout, Moment, Notice, Page},
+    view::{self, Fact, Layout, Moment, Notice, Page, grouped},
     web::{Path, Query},
 };
 use axum::{extract::State, response::Html};
