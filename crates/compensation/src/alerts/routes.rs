@@ -41,7 +41,8 @@ impl Routes {
         Self {
             all: settings.routes.iter().map(Route::of).collect(),
             every: Route::to_all(channels),
-            pages: Some(settings.pages.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
+            pages: Some(settings.pages.trim_end_matches('/').to_owned())
+                .filter(|url| !url.is_empty()),
             group_interval: seconds(settings.group_interval_s),
             repeat_interval: seconds(settings.repeat_interval_s),
         }

@@ -213,7 +213,12 @@ fn pages_are_what_a_browser_opens() {
         let settings = read(&format!("alerts: {{ pages: \"{page}\" }}"), &[]).unwrap();
         assert_eq!(settings.alerts.pages, page);
     }
-    for page in ["admin.example.com", "ftp://admin", "https://", "https://a/?b"] {
+    for page in [
+        "admin.example.com",
+        "ftp://admin",
+        "https://",
+        "https://a/?b",
+    ] {
         let complaint = read(&format!("alerts: {{ pages: \"{page}\" }}"), &[]).unwrap_err();
         assert!(complaint.contains("alerts.pages"), "{page}: {complaint}");
     }
