@@ -157,7 +157,7 @@ mod tests {
             webhook_url: "http://127.0.0.1:1/".to_owned(),
             webhook_secret: "whsec_".to_owned(),
         };
-        let text = |rehearsal| failures("s", "a", "l", rehearsal);
+        let text = |rehearsal| failures("s", "a", "l", "http://127.0.0.1:1", rehearsal);
         assert!(!text(None).contains("faults") && !text(None).contains("retry_delay"));
         assert!(text(Some(&rehearsal)).ends_with("faults: [\"decide:remark=x:2\"]\n"));
     }
