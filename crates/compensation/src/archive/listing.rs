@@ -1,7 +1,7 @@
 //! What was given up, as lists: filtered, newest first, page by page by key, and the whole of it for an export.
 //!
 //! Rows come and go while somebody turns pages, so no page is counted off from the beginning: each begins after the last row of
-//! the one before. What that costs however many rows there are is [`super::walk`]'s matter.
+//! the one before. What that costs however many rows there are is `walk`'s matter.
 
 use super::{
     Kind,

@@ -1,7 +1,7 @@
 //! The table `compensations`: work that failed, until it is settled. Every statement on it is here.
 //!
 //! Due times and claims are by the database's clock. A claim is a token: whoever lost it changes nothing any more. Work is taken in,
-//! claimed and written in batches, each as one value of one statement ([`crate::many`]).
+//! claimed and written in batches, each as one value of one statement (`many`).
 
 mod claims;
 mod intake;

@@ -1,6 +1,6 @@
 //! What a week was like: how much was tried again and how it ended, what was given up and why, how long repair took, who was told.
 //!
-//! A [`Week`] is counted by [`measure`] from what the tables keep, hour by hour and from indexes alone, so that a million tries neither
+//! A [`Week`] is counted by [`measure()`] from what the tables keep, hour by hour and from indexes alone, so that a million tries neither
 //! fill the memory nor hold anybody up. [`make`] stores it once and has people told in the same transaction; whoever comes second finds
 //! it made. It does not correct itself: what is replayed after a week was stored belongs to the week of the replay.
 
