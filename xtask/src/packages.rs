@@ -51,9 +51,15 @@ const MY_PRINT_DEFAULTS: Need = need(
     "the database's first start",
     &["mariadb-client-core", "mariadb-client"],
 );
-pub const POSTGRES: &[Need] = &[
+/// What the tests need besides what runs.
+pub const TESTING: &[Need] = &[
     need("postgres", "tests of the archive", &["postgresql"]),
     need("initdb", "tests of the archive", &["postgresql"]),
+    need(
+        "openssl",
+        "tests of alerts: a server nobody vouches for",
+        &["openssl"],
+    ),
 ];
 pub const REDIS: Need = need("redis-server", "reservations and locks", &["redis-server"]);
 pub const JAVA: Need = need(

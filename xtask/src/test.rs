@@ -17,7 +17,7 @@ pub fn run(workspace: &Workspace, cargo_args: &[String], stop: &Stop) -> anyhow:
     packages::ensure(packages::BUILDING, stop)?;
     packages::ensure(packages::MYSQL, stop)?;
     packages::ensure(&[packages::REDIS], stop)?;
-    packages::ensure(packages::POSTGRES, stop)?;
+    packages::ensure(packages::TESTING, stop)?;
     kafka_jars::ensure_programs(workspace, stop)?;
 
     terminal::heading("Programs");
