@@ -35,7 +35,7 @@ async fn is_open(desk: &Desk, cause: u64) {
     .unwrap();
 }
 
-/// Caught: the incident opened anew by each batch; a notice for each batch; who raises waiting for who folds.
+/// Meant to catch: the incident opened anew by each batch; a notice for each batch; who raises waiting for who folds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_ten_thousand_of_one_cause_is_one_incident_with_a_count() {
     const TASKS: usize = 20;
@@ -110,7 +110,7 @@ async fn ten_thousand_that_wait_are_counted_within_seconds() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-/// Caught: an upsert of alerts that locks the incident, or a gap.
+/// Meant to catch: an upsert of alerts that locks the incident, or a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_raises_waits_for_nobody_who_folds() {
     let desk = Desk::new().await;

@@ -64,7 +64,7 @@ async fn what_is_good_to_know_is_told_once_and_is_over() {
     assert_eq!(desk.incident().await.state, State::Resolved);
 }
 
-/// Caught: news of an end that nobody was waiting for swallowed; the trouble told of after its end.
+/// Meant to catch: news of an end that nobody was waiting for swallowed; the trouble told of after its end.
 #[tokio::test]
 async fn news_that_come_in_the_wrong_order_end_well() {
     let desk = Desk::new().await;

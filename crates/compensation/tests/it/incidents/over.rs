@@ -42,7 +42,7 @@ async fn handled(desk: &Desk, id: Uuid, resolution: &str) {
         .unwrap();
 }
 
-/// Caught: the rows that are open not looked at; each alert counted instead of each row.
+/// Meant to catch: the rows that are open not looked at; each alert counted instead of each row.
 #[tokio::test]
 async fn it_is_over_when_no_row_of_the_cause_is_left_to_do_and_says_how() {
     let desk = Desk::new().await;

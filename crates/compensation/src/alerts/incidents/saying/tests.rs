@@ -219,7 +219,7 @@ fn nobody_acknowledges_and_it_goes_on_along_the_chain() {
     assert_eq!(life.says(), "resolved: ops chat boss");
 }
 
-/// Caught: the acknowledgement not looked at.
+/// Meant to catch: the acknowledgement not looked at.
 #[test]
 fn who_acknowledges_ends_the_chain() {
     let mut life = Life::of(Severity::Urgent, chain());
@@ -228,7 +228,7 @@ fn who_acknowledges_ends_the_chain() {
     assert_eq!(life.within(600), "");
 }
 
-/// Caught: the chain's clocks running on while nobody could know.
+/// Meant to catch: the chain's clocks running on while nobody could know.
 #[test]
 fn a_silence_keeps_the_chain_waiting_too() {
     let mut life = Life::of(Severity::Urgent, chain());
