@@ -1,6 +1,7 @@
 //! Removes what nobody will ask for again: work that was settled long ago, old lines of the log, notices that arrived, incidents that
-//! are over, with their alerts. Found by an index, a few hundred at a time, so that nobody else waits. What is open, was given up or was not delivered is not
-//! touched, and the archive has its own rules.
+//! are over, with their alerts. Found by an index, a few hundred at a time, so that nobody else waits.
+//!
+//! What is open, was given up or was not delivered is not touched, and the archive has its own rules.
 
 use coordinator::statement;
 use sqlx::{MySqlPool, QueryBuilder};
