@@ -154,7 +154,8 @@ async fn a_receiver_that_asked_for_fewer_is_left_alone_by_all_processes() {
     let hook = Receiver::start().await;
     let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
     hook.answer_next_with(429, &[("retry-after", "2")], "");
-    desk.write(&alert("order-1")).await;
+    let first = alert("order-1");
+    desk.write(&first).await;
     let (one, other) = (desk.courier(quick()), desk.courier(quick()));
     let asked = Instant::now();
     one.run_once().await.unwrap();
@@ -164,6 +165,7 @@ async fn a_receiver_that_asked_for_fewer_is_left_alone_by_all_processes() {
     assert_eq!(one.run_once().await.unwrap(), 0);
     desk.delivered(&other, &second, "ops").await;
     assert!(asked.elapsed() >= Duration::from_millis(1900));
+    desk.delivered(&other, &first, "ops").await;
     assert_eq!(hook.requests().len(), 3);
 }
 
