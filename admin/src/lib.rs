@@ -9,6 +9,7 @@ mod alerts;
 mod archives;
 mod assets;
 mod audit;
+mod compensation_log;
 mod compensator_watch;
 mod cookie;
 mod cursor;
@@ -24,11 +25,14 @@ mod missing;
 mod operations;
 mod operators;
 mod password;
+mod permissions;
 mod policy;
 mod replay;
 mod reports;
 mod routes;
+mod sales;
 mod start;
+mod tokens;
 mod transactions;
 mod view;
 mod web;
@@ -42,7 +46,8 @@ use compensation::{
     policy::{Policy, Terms},
 };
 use cookie::Over;
-use identity::log_ins::LogIns;
+use identity::{lock_outs::UnknownNames, log_ins::LogIns};
+use ordering::stock::Stock;
 use service_kit::{
     health::Health,
     mysql,
@@ -67,15 +72,34 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub(crate) db: MySqlPool,
     pub(crate) archive: Store,
-    pub(crate) log_ins: LogIns,
+    /// Where stock is counted. It may be away: what it says is then not known.
+    pub(crate) stock: Option<Stock>,
+    /// Units a sale may hold undecided, as Redis is told.
+    pub(crate) held_max: u32,
+    /// Tries to log in under names that nobody has.
+    pub(crate) unknown_names: UnknownNames,
     /// Tries of those who are not logged in, by address.
     pub(crate) strangers: LogIns,
     pub(crate) session_idle: Duration,
     pub(crate) session_ttl: Duration,
     pub(crate) cookies: Over,
+    /// Whether tries are written into the table.
+    pub(crate) tries_in_table: bool,
     /// The settings' alert channels.
     pub(crate) channels: Vec<String>,
     prepared: AtomicBool,
+}
+
+/// The node where stock is counted, connected to at the first call.
+fn stock(settings: &Settings) -> Option<Stock> {
+    let url = settings.redis.stock.urls.first()?;
+    match service_kit::redis::connect_lazily(url) {
+        Ok(redis) => Some(Stock::new(redis)),
+        Err(cause) => {
+            warn!("What Redis has of a sale is not shown: {cause:#}");
+            None
+        }
+    }
 }
 
 impl Deref for App {
@@ -102,11 +126,14 @@ impl App {
         Self(Arc::new(Parts {
             db,
             archive,
-            log_ins: LogIns::default(),
+            stock: stock(settings),
+            held_max: settings.admission.held_max,
+            unknown_names: UnknownNames::default(),
             strangers: LogIns::default(),
             session_idle: settings.admin.session_idle(),
             session_ttl: settings.admin.session_ttl(),
             cookies: if secure { Over::Https } else { Over::Any },
+            tries_in_table: settings.compensation.log_storage.in_db(),
             channels: alerts::configured(settings),
             prepared: AtomicBool::new(false),
         }))

@@ -6,6 +6,7 @@ use crate::{
     audit::{self, Entry, Outcome},
     cookie, doubt,
     failure::Failure,
+    log_in,
     view::{self, Page},
     web::Form,
 };
@@ -15,13 +16,13 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 use identity::{
+    lock_outs::{self, Try},
     operator_sessions::{self, SessionKind},
     operators::{self, NewPassword, OperatorError},
     passwords,
 };
 use serde::{Deserialize, Serialize};
 use service_kit::settings::Secret;
-use std::time::Instant;
 
 #[derive(Debug, Serialize)]
 struct PasswordPage {
@@ -89,9 +90,9 @@ async fn change(
         return complain("The new password is the old one.");
     }
     // Guessed at from a screen somebody left open.
-    let account = caller.id.to_string();
-    if app.log_ins.begin(&account, Instant::now()).is_err() {
-        let text = "Too many attempts. Try again in a minute.".to_owned();
+    if let Try::Wait(wait) = log_in::begin(app, caller.id).await? {
+        let seconds = wait.as_secs().saturating_add(1);
+        let text = format!("Too many attempts. Try again in {seconds} s.");
         return Ok(Err((StatusCode::TOO_MANY_REQUESTS, text)));
     }
     let found = operators::find_by_name(&app.db, &caller.who.name).await?;
@@ -109,7 +110,7 @@ async fn change(
         audit::record(&app.db, &caller.who, entry).await?;
         return complain("The current password is wrong.");
     }
-    app.log_ins.succeeded(&account);
+    lock_outs::forget(&mut *app.db.acquire().await?, caller.id).await?;
     match NewPassword::chosen(asked.new.expose()).await {
         Ok(password) => Ok(Ok(store(app, caller, &password).await?)),
         Err(OperatorError::Invalid(cause)) => complain(&format!("The new {cause}.")),

@@ -1,13 +1,14 @@
 //! Every route, in one table: who may use it stands in its handler's arguments.
 
 use crate::{
-    App, access, alerts, archives, assets, audit, groups, headers, incidents, log_in, missing,
-    operations, operators, password, policy, replay, reports, transactions,
+    App, access, alerts, archives, assets, audit, compensation_log, groups, headers, incidents,
+    log_in, missing, operations, operators, password, permissions, policy, replay, reports, sales,
+    tokens, transactions,
 };
 use axum::{
     Router, middleware,
     response::Redirect,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use service_kit::{health, telemetry::Metrics};
 
@@ -80,6 +81,12 @@ fn web() -> Router<App> {
             post(incidents::forms::unsilence),
         )
         .route("/incidents/{id}/close", post(incidents::forms::close))
+        .route("/sales", get(sales::list_page::show))
+        .route(
+            "/sales/{id}",
+            get(sales::detail_page::show).post(sales::forms::change),
+        )
+        .route("/compensation-log", get(compensation_log::list_page::show))
         .route("/audit", get(audit::page::show))
         .route("/report", get(reports::page::show))
         .route(
@@ -90,7 +97,14 @@ fn web() -> Router<App> {
         .route("/operators", get(operators::show).post(operators::create))
         .route("/operators/{id}/role", post(operators::set_role))
         .route("/operators/{id}/password", post(operators::reset_password))
+        .route("/operators/{id}/unlock", post(operators::unlock))
         .route("/operators/{id}/remove", post(operators::remove))
+        .route("/permissions", get(permissions::page::show))
+        .route(
+            "/tokens",
+            get(tokens::page::show).post(tokens::forms::create),
+        )
+        .route("/tokens/{id}/end", post(tokens::forms::end))
 }
 
 fn json() -> Router<App> {
@@ -99,6 +113,9 @@ fn json() -> Router<App> {
             "/sessions",
             post(log_in::api::open).delete(log_in::api::end),
         )
+        .route("/me", get(permissions::api::me))
+        .route("/tokens", get(tokens::api::list).post(tokens::api::create))
+        .route("/tokens/{id}", delete(tokens::api::end))
         .route("/archives", get(archives::api::list))
         .route("/archives.csv", get(archives::csv::api))
         .route("/archives/{id}", get(archives::api::get))
@@ -139,6 +156,12 @@ fn json() -> Router<App> {
         .route("/incidents/{id}/silence", post(incidents::api::silence))
         .route("/incidents/{id}/unsilence", post(incidents::api::unsilence))
         .route("/incidents/{id}/close", post(incidents::api::close))
+        .route("/sales", get(sales::api::list))
+        .route(
+            "/sales/{id}",
+            get(sales::api::get).patch(sales::api::change),
+        )
+        .route("/compensation-logs", get(compensation_log::api::list))
         .route("/audit", get(audit::api::list))
         .route("/reports/weekly", get(reports::api::weekly))
         .route(

@@ -12,7 +12,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use identity::operator_sessions::{self, Session, SessionKind};
+use identity::{
+    operator_sessions::{self, SessionKind},
+    operator_tokens,
+    operators::Operator,
+};
 use serde::Deserialize;
 use service_kit::problem::BODY_LIMIT;
 use sha2::{Digest as _, Sha256};
@@ -77,12 +81,14 @@ fn shown(headers: &HeaderMap) -> Option<(SessionKind, String)> {
 }
 
 async fn found(app: &App, kind: SessionKind, secret: &str, address: &str) -> Identity {
-    match operator_sessions::find(&app.db, secret, app.session_idle).await {
-        // A cookie's secret is none as a bearer token: it would need no CSRF token then.
-        Ok(Some(session)) if session.kind == kind => {
-            Identity::Known(Caller::of(session, secret, address))
-        }
-        Ok(_) => Identity::Nobody,
+    let looked_up = if secret.starts_with(operator_tokens::PREFIX) {
+        of_token(app, kind, secret, address).await
+    } else {
+        of_session(app, kind, secret, address).await
+    };
+    match looked_up {
+        Ok(Some(caller)) => Identity::Known(caller),
+        Ok(None) => Identity::Nobody,
         Err(cause) => {
             error!("A log-in could not be looked up: {cause}");
             Identity::Unknown
@@ -90,9 +96,41 @@ async fn found(app: &App, kind: SessionKind, secret: &str, address: &str) -> Ide
     }
 }
 
+/// A cookie's secret is none as a bearer token: it would need no CSRF token then.
+async fn of_session(
+    app: &App,
+    kind: SessionKind,
+    secret: &str,
+    address: &str,
+) -> sqlx::Result<Option<Caller>> {
+    let session = operator_sessions::find(&app.db, secret, app.session_idle).await?;
+    Ok(session
+        .filter(|session| session.kind == kind)
+        .map(|session| Caller {
+            csrf: session.csrf,
+            ..Caller::of(session.operator, kind, secret, address)
+        }))
+}
+
+/// A personal token is none in a cookie, for the same reason.
+async fn of_token(
+    app: &App,
+    kind: SessionKind,
+    secret: &str,
+    address: &str,
+) -> sqlx::Result<Option<Caller>> {
+    if kind != SessionKind::Bearer {
+        return Ok(None);
+    }
+    let token = operator_tokens::find(&app.db, secret).await?;
+    Ok(token.map(|token| Caller {
+        scope: Some(token.scope),
+        ..Caller::of(token.operator, kind, secret, address)
+    }))
+}
+
 impl Caller {
-    fn of(session: Session, secret: &str, address: &str) -> Self {
-        let operator = session.operator;
+    fn of(operator: Operator, kind: SessionKind, secret: &str, address: &str) -> Self {
         Self {
             id: operator.id,
             who: Who {
@@ -102,9 +140,10 @@ impl Caller {
             },
             role: operator.role,
             must_change: operator.must_change,
-            kind: session.kind,
+            kind,
             secret: secret.to_owned(),
-            csrf: session.csrf,
+            csrf: String::new(),
+            scope: None,
         }
     }
 }

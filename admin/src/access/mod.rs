@@ -1,9 +1,11 @@
 //! Who asks, and whether they may. A handler asks for a permission by naming it in its arguments: without one it has no caller, so
 //! what nobody thought of is closed. Whatever is denied to somebody who is logged in is audited.
 
+mod catalogue;
 mod identify;
 mod refusal;
 
+pub(crate) use catalogue::*;
 pub(crate) use identify::identify;
 pub(crate) use refusal::{Reason, Refusal, Surface};
 
@@ -15,7 +17,7 @@ use axum::{
     extract::{FromRequestParts, OriginalUri},
     http::{Uri, request::Parts},
 };
-use identity::{OperatorId, OperatorRole, operator_sessions::SessionKind};
+use identity::{OperatorId, OperatorRole, operator_sessions::SessionKind, operator_tokens::Scope};
 use std::{marker::PhantomData, ops::Deref};
 use tracing::error;
 
@@ -41,6 +43,8 @@ pub(crate) struct Caller {
     /// The secret of this log-in, to end it with.
     pub secret: String,
     pub csrf: String,
+    /// Where it is a personal token: what that may do at most.
+    scope: Option<Scope>,
 }
 
 /// What came of looking for a log-in; put into every request by [`identify()`].
@@ -56,151 +60,6 @@ enum Identity {
 #[derive(Debug, Clone)]
 pub(crate) struct Address(pub String);
 
-/// Something one may or may not do.
-pub(crate) trait Permission {
-    /// Its name, in the audit and on pages.
-    const NAME: &'static str;
-    /// The least role that has it.
-    const ROLE: OperatorRole;
-}
-
-/// Looking at archives, transactions, operations, alerts and the audit.
-#[derive(Debug)]
-pub(crate) struct Look;
-/// Taking the whole list away.
-#[derive(Debug)]
-pub(crate) struct Export;
-/// Having an order tried again.
-#[derive(Debug)]
-pub(crate) struct Replay;
-/// Having archived orders given up for good.
-#[derive(Debug)]
-pub(crate) struct Discard;
-/// Pausing, resuming, cancelling or undoing an operation on many orders.
-#[derive(Debug)]
-pub(crate) struct Steer;
-/// Having an undecided transaction given up.
-#[derive(Debug)]
-pub(crate) struct RollBack;
-/// Letting a stuck transaction go on.
-#[derive(Debug)]
-pub(crate) struct Resume;
-/// Having nobody complete a transaction any more.
-#[derive(Debug)]
-pub(crate) struct Stop;
-/// Having a notice sent on a channel once more.
-#[derive(Debug)]
-pub(crate) struct Redeliver;
-/// Having a test sent on a channel.
-#[derive(Debug)]
-pub(crate) struct TestChannel;
-/// Switching a channel on whose receiver was gone, or ending its rest.
-#[derive(Debug)]
-pub(crate) struct SwitchChannelOn;
-/// Changing when what failed is tried again.
-#[derive(Debug)]
-pub(crate) struct ChangePolicy;
-/// Saying that one looks after an incident.
-#[derive(Debug)]
-pub(crate) struct Acknowledge;
-/// Saying who is to look after an incident.
-#[derive(Debug)]
-pub(crate) struct Assign;
-/// Having nobody told of an incident for a while, and told again.
-#[derive(Debug)]
-pub(crate) struct Silence;
-/// Saying that an incident is over.
-#[derive(Debug)]
-pub(crate) struct CloseIncident;
-/// Making operators.
-#[derive(Debug)]
-pub(crate) struct ManageOperators;
-
-impl Permission for Look {
-    const NAME: &'static str = "archives.look";
-    const ROLE: OperatorRole = OperatorRole::Viewer;
-}
-
-impl Permission for Export {
-    const NAME: &'static str = "archives.export";
-    const ROLE: OperatorRole = OperatorRole::Viewer;
-}
-
-impl Permission for Replay {
-    const NAME: &'static str = "order.replay";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Discard {
-    const NAME: &'static str = "order.discard";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Steer {
-    const NAME: &'static str = "operation.steer";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for RollBack {
-    const NAME: &'static str = "transaction.rollback";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Resume {
-    const NAME: &'static str = "transaction.resume";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Stop {
-    const NAME: &'static str = "transaction.stop";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Redeliver {
-    const NAME: &'static str = "alert.redeliver";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for TestChannel {
-    const NAME: &'static str = "alert_channel.test";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for SwitchChannelOn {
-    const NAME: &'static str = "alert_channel.switch_on";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for ChangePolicy {
-    const NAME: &'static str = "policy.change";
-    const ROLE: OperatorRole = OperatorRole::Admin;
-}
-
-impl Permission for Acknowledge {
-    const NAME: &'static str = "incident.acknowledge";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Assign {
-    const NAME: &'static str = "incident.assign";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for Silence {
-    const NAME: &'static str = "incident.silence";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for CloseIncident {
-    const NAME: &'static str = "incident.close";
-    const ROLE: OperatorRole = OperatorRole::Operator;
-}
-
-impl Permission for ManageOperators {
-    const NAME: &'static str = "operators.manage";
-    const ROLE: OperatorRole = OperatorRole::Admin;
-}
-
 impl Caller {
     /// What the account is now.
     pub const fn role(&self) -> OperatorRole {
@@ -209,7 +68,27 @@ impl Caller {
 
     /// Whether this is allowed, for pages that show what is not.
     pub fn may<P: Permission>(&self) -> bool {
-        self.role >= P::ROLE
+        self.may_by_name(P::NAME, P::ROLE)
+    }
+
+    /// The same of an entry of the catalogue.
+    pub fn may_by_name(&self, name: &str, role: OperatorRole) -> bool {
+        self.role >= role && self.scope.as_ref().is_none_or(|scope| scope.has(name))
+    }
+
+    /// Whether a personal token is shown, and no log-in.
+    pub const fn is_token(&self) -> bool {
+        self.scope.is_some()
+    }
+
+    /// Why `P` is not allowed.
+    fn forbidden<P: Permission>(&self) -> Reason {
+        let (permission, role) = (P::NAME, P::ROLE);
+        if self.role < role {
+            Reason::Forbidden { permission, role }
+        } else {
+            Reason::OutOfScope { permission }
+        }
     }
 }
 
@@ -226,10 +105,7 @@ impl Caller {
         if self.may::<P>() {
             return Ok(());
         }
-        let reason = Reason::Forbidden {
-            permission: P::NAME,
-            role: P::ROLE,
-        };
+        let reason = self.forbidden::<P>();
         denied(app, &self.who, P::NAME, uri.path(), &reason.to_string()).await;
         Err(Refusal::of(reason, uri, &axum::http::Method::POST))
     }
@@ -257,10 +133,7 @@ impl<P: Permission + Send> FromRequestParts<App> for May<P> {
         } else if caller.may::<P>() {
             return Ok(Self(caller, PhantomData));
         } else {
-            Reason::Forbidden {
-                permission: P::NAME,
-                role: P::ROLE,
-            }
+            caller.forbidden::<P>()
         };
         if !matches!(reason, Reason::MustChange) || identify::changes(&parts.method) {
             let path = asked_for(parts).path();

@@ -43,6 +43,11 @@ pub(crate) enum Reason {
         /// The least role that has it.
         role: OperatorRole,
     },
+    /// The operator may; the token that was shown may not.
+    OutOfScope {
+        /// What was missing.
+        permission: &'static str,
+    },
     /// The form's token is missing, or of another log-in.
     Csrf,
     /// The browser says that another site asked for it.
@@ -58,6 +63,9 @@ impl fmt::Display for Reason {
             Self::MustChange => f.write_str("the password has to be changed first"),
             Self::Forbidden { permission, role } => {
                 write!(f, "{permission} needs the role {role}")
+            }
+            Self::OutOfScope { permission } => {
+                write!(f, "{permission} is not in the scope of this token")
             }
             Self::Csrf => f.write_str("the CSRF token is missing or of another log-in"),
             Self::OtherSite => f.write_str("another site asked for this"),
@@ -103,11 +111,12 @@ fn problem(reason: Reason) -> Problem {
         Reason::LogIn => (StatusCode::UNAUTHORIZED, "unauthorized"),
         Reason::MustChange => (StatusCode::FORBIDDEN, "must_change_password"),
         Reason::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+        Reason::OutOfScope { .. } => (StatusCode::FORBIDDEN, "out_of_scope"),
         Reason::Csrf | Reason::OtherSite => (StatusCode::FORBIDDEN, "csrf"),
         Reason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
     let detail = match reason {
-        Reason::LogIn => "send a token from POST /api/v1/sessions".to_owned(),
+        Reason::LogIn => "send a personal token, or one from POST /api/v1/sessions".to_owned(),
         other => other.to_string(),
     };
     Problem::new(status, code, detail)
@@ -122,6 +131,14 @@ fn page(reason: Reason, back: Option<&str>) -> Response {
             "You may not do this",
             format!(
                 "It needs the permission {permission}, which the role {role} has. Ask an admin for it. The try was written into the audit."
+            ),
+        )
+        .into_response(),
+        Reason::OutOfScope { permission } => ErrorPage::new(
+            StatusCode::FORBIDDEN,
+            "This token may not do this",
+            format!(
+                "It needs the permission {permission}, which is not in its scope. The try was written into the audit."
             ),
         )
         .into_response(),

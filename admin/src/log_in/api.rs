@@ -61,6 +61,10 @@ pub(crate) async fn end(
     State(app): State<App>,
     LoggedIn(caller): LoggedIn,
 ) -> Result<StatusCode, Problem> {
+    if caller.is_token() {
+        let detail = "a personal token is no log-in: DELETE /api/v1/tokens/{id} ends it";
+        return Err(Problem::new(StatusCode::CONFLICT, "token", detail));
+    }
     log_out(&app, &caller).await.map_err(failure::database)?;
     Ok(StatusCode::NO_CONTENT)
 }

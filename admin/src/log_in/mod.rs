@@ -10,12 +10,15 @@ use crate::{
     metrics,
 };
 use ::metrics::counter;
+use chrono::Utc;
 use identity::{
+    OperatorId,
+    lock_outs::{self, Try},
     operator_sessions::{self, SessionKind},
     operators::{self, WithPassword},
     passwords::{self, PasswordError},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longer ones belong to nobody, and need not be remembered among failed log-ins.
 const NAME_AT_MOST: usize = 64;
@@ -45,7 +48,7 @@ impl LogInError {
     }
 }
 
-/// Logs in, and gives the secret of the log-in. Five wrong passwords, and the operator's log-ins wait for the end of the minute.
+/// Logs in, and gives the secret of the log-in. After five wrong passwords each further try waits, twice as long as the one before.
 pub(crate) async fn log_in(
     app: &App,
     from: &Who,
@@ -71,26 +74,30 @@ async fn opened(
     } else {
         operators::find_by_name(&app.db, username).await?
     };
-    // One account in every spelling the database takes for it.
-    let account = found
-        .as_ref()
-        .map_or_else(|| username.to_lowercase(), |it| it.operator.id.to_string());
-    app.log_ins
-        .begin(&account, Instant::now())
-        .map_err(LogInError::Throttled)?;
+    let tried = match &found {
+        Some(found) => begin(app, found.operator.id).await?,
+        None => app
+            .unknown_names
+            .begin(&username.to_lowercase(), Utc::now()),
+    };
+    if let Try::Wait(wait) = tried {
+        return Err(LogInError::Throttled(wait));
+    }
     let hash = found.as_ref().map(|found| found.password_hash.as_str());
     // Takes as long for an operator who is not there.
     let right = passwords::verify(password, hash).await?;
     match found {
-        Some(found) if right => {
-            app.log_ins.succeeded(&account);
-            open(app, from, found, kind).await
-        }
+        Some(found) if right => open(app, from, found, kind).await,
         found => {
             wrong(app, from, found).await?;
             Err(LogInError::BadCredentials)
         }
     }
+}
+
+/// Counts a try, also that of somebody logged in who shows the password again.
+pub(crate) async fn begin(app: &App, operator: OperatorId) -> sqlx::Result<Try> {
+    lock_outs::begin(&mut *app.db.acquire().await?, operator).await
 }
 
 async fn open(
@@ -105,6 +112,7 @@ async fn open(
         address: from.address.clone(),
     };
     let mut tx = app.db.begin().await?;
+    lock_outs::forget(&mut tx, found.operator.id).await?;
     let secret = operator_sessions::open(&mut tx, found.operator.id, kind, app.session_ttl).await?;
     let entry = Entry {
         act: "session.open",

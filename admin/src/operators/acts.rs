@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use identity::{
-    OperatorId, OperatorRole,
+    OperatorId, OperatorRole, lock_outs, operator_tokens,
     operators::{self, NewOperator, NewPassword, OperatorError},
 };
 use serde::Deserialize;
@@ -92,7 +92,7 @@ pub(crate) async fn set_role(
     shown(&app, &caller, notice).await
 }
 
-/// Gives a generated password, which is shown once, and ends the operator's log-ins.
+/// Gives a generated password, which is shown once, and ends the operator's log-ins, tokens and wait for the next try.
 pub(crate) async fn reset_password(
     State(app): State<App>,
     caller: May<ManageOperators>,
@@ -120,12 +120,38 @@ pub(crate) async fn reset_password(
         drop(tx);
         return refused(&app, &caller, act, cause).await;
     }
+    operator_tokens::end_all(&mut tx, id).await?;
+    lock_outs::forget(&mut tx, id).await?;
     audited(&mut tx, &caller, &act).await?;
     doubt::commit(tx).await?;
     let notice = Notice::good(format!(
-        "{name} is logged out everywhere. The new password has to be changed at the next log-in and is not shown again:"
+        "{name} is logged out everywhere, and has no tokens any more. The new password has to be changed at the next log-in and is not shown again:"
     ));
     shown(&app, &caller, notice.with_secret(text)).await
+}
+
+/// Lets an operator try to log in at once, who has to wait after wrong passwords.
+pub(crate) async fn unlock(
+    State(app): State<App>,
+    caller: May<ManageOperators>,
+    Path(id): Path<OperatorId>,
+) -> Result<Response, Failure> {
+    let mut tx = app.db.begin().await?;
+    let name = name_of(&mut tx, id).await?;
+    let act = Act {
+        name: "operator.unlock",
+        subject: &name,
+        detail: String::new(),
+    };
+    if !lock_outs::forget(&mut tx, id).await? {
+        drop(tx);
+        let sentence = format!("Nothing was done: {name} does not have to wait.");
+        return said(&app, &caller, act, &sentence).await;
+    }
+    audited(&mut tx, &caller, &act).await?;
+    doubt::commit(tx).await?;
+    let notice = Notice::good(format!("{name} may try again at once."));
+    shown(&app, &caller, notice).await
 }
 
 /// Removes an operator.

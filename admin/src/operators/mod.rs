@@ -3,5 +3,5 @@
 mod acts;
 mod page;
 
-pub(crate) use acts::{create, remove, reset_password, set_role};
+pub(crate) use acts::{create, remove, reset_password, set_role, unlock};
 pub(crate) use page::show;

@@ -8,7 +8,7 @@ use crate::{
     view::{self, Layout, Moment, Notice, Page},
 };
 use axum::{extract::State, response::Html};
-use identity::{OperatorRole, operators};
+use identity::{OperatorRole, lock_outs, operators};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -25,6 +25,8 @@ struct Row {
     role: &'static str,
     oneself: bool,
     must_change: bool,
+    /// How long log-ins wait after wrong passwords.
+    waits_until: Option<Moment>,
     created_at: Moment,
 }
 
@@ -47,6 +49,7 @@ pub(super) async fn with_notice(
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
     let operators = operators::list(&app.db).await?;
+    let waiting = lock_outs::waiting(&mut *app.db.acquire().await?).await?;
     let layout = frame::layout(app, caller, "operators", "Operators").await?;
     let page = OperatorsPage {
         layout: layout.notice(notice),
@@ -54,6 +57,7 @@ pub(super) async fn with_notice(
             .into_iter()
             .map(|operator| Row {
                 oneself: operator.id == caller.id,
+                waits_until: waiting.get(&operator.id).copied().map(Moment::of),
                 id: operator.id.to_string(),
                 username: operator.username,
                 role: operator.role.as_str(),

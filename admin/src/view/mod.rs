@@ -66,9 +66,14 @@ static SOURCES: &[(&str, &str)] = &sources![
     "incidents.html",
     "incident.html",
     "audit.html",
+    "compensation_log.html",
     "operators.html",
+    "permissions.html",
+    "tokens.html",
     "policy.html",
     "report.html",
+    "sales.html",
+    "sale.html",
     "error.html",
 ];
 

@@ -95,6 +95,45 @@ async fn guessing_is_slowed_down_and_written_down() {
     );
 }
 
+/// Breaks when the wait does not grow, or is kept by each process for itself.
+#[tokio::test]
+async fn each_further_wrong_password_waits_twice_as_long_until_an_admin_lets_them_in() {
+    let app = TestApp::start().await;
+    app.operator("ann", OperatorRole::Viewer).await;
+    for _ in 0..5 {
+        assert_eq!(app.log_in_browser("ann", "a wrong one").await.status, 401);
+    }
+    let waits = async || {
+        app.number("select timestampdiff(second, tried_at, waits_until) from operator_lock_outs")
+            .await
+    };
+    assert_eq!(waits().await, 60);
+    // The minute is over.
+    let over = "update operator_lock_outs set waits_until = utc_timestamp(3)";
+    app.schema.execute(over).await;
+    assert_eq!(app.log_in_browser("ann", "a wrong one").await.status, 401);
+    assert_eq!(waits().await, 120);
+    let right = app.log_in_browser("ann", PASSWORD).await;
+    assert_eq!(right.status, 429);
+
+    let admin = app.browser(OperatorRole::Admin).await;
+    let page = admin.get("/operators").await;
+    page.shows("no log-in before");
+    page.shows("/unlock\"");
+    let id = app.id_of("ann").await;
+    let path = format!("/operators/{id}/unlock");
+    admin
+        .submit(&path, &[])
+        .await
+        .shows("ann may try again at once");
+    assert_eq!(admin.submit(&path, &[]).await.status, 409);
+    assert_eq!(app.log_in_browser("ann", PASSWORD).await.status, 303);
+    assert_eq!(
+        app.number("select count(*) from operator_lock_outs").await,
+        0
+    );
+}
+
 #[tokio::test]
 async fn a_script_logs_in_and_out() {
     let app = TestApp::start().await;

@@ -91,6 +91,15 @@ impl TestApp {
         operators::create(&mut db, &new).await.expect("an operator");
     }
 
+    /// The account's id.
+    pub async fn id_of(&self, username: &str) -> uuid::Uuid {
+        sqlx::query_scalar("select id from operators where username = ?")
+            .bind(username)
+            .fetch_one(&self.schema.pool)
+            .await
+            .expect("the operator")
+    }
+
     /// The name of someone with the role, who is made when missing.
     pub async fn someone(&self, role: OperatorRole) -> String {
         let name = match role {

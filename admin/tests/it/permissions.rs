@@ -63,6 +63,10 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/incidents/#/silence", Open::From(Operator)),
     ("POST", "/incidents/#/unsilence", Open::From(Operator)),
     ("POST", "/incidents/#/close", Open::From(Operator)),
+    ("GET", "/sales", Open::From(Viewer)),
+    ("GET", "/sales/+", Open::From(Viewer)),
+    ("POST", "/sales/+", Open::From(Operator)),
+    ("GET", "/compensation-log", Open::From(Viewer)),
     ("GET", "/audit", Open::From(Viewer)),
     ("GET", "/report", Open::From(Viewer)),
     ("GET", "/policy", Open::From(Viewer)),
@@ -72,7 +76,16 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/operators", Open::From(Admin)),
     ("POST", "/operators/+/role", Open::From(Admin)),
     ("POST", "/operators/+/password", Open::From(Admin)),
+    ("POST", "/operators/+/unlock", Open::From(Admin)),
     ("POST", "/operators/+/remove", Open::From(Admin)),
+    ("GET", "/permissions", Open::LoggedIn),
+    ("GET", "/tokens", Open::From(Viewer)),
+    ("POST", "/tokens", Open::From(Viewer)),
+    ("POST", "/tokens/+/end", Open::From(Viewer)),
+    ("GET", "/api/v1/me", Open::LoggedIn),
+    ("GET", "/api/v1/tokens", Open::From(Viewer)),
+    ("POST", "/api/v1/tokens", Open::From(Viewer)),
+    ("DELETE", "/api/v1/tokens/+", Open::From(Viewer)),
     ("POST", "/api/v1/sessions", Open::All),
     ("DELETE", "/api/v1/sessions", Open::LoggedIn),
     ("GET", "/api/v1/archives", Open::From(Viewer)),
@@ -128,6 +141,10 @@ const TABLE: &[(&str, &str, Open)] = &[
         Open::From(Operator),
     ),
     ("POST", "/api/v1/incidents/#/close", Open::From(Operator)),
+    ("GET", "/api/v1/sales", Open::From(Viewer)),
+    ("GET", "/api/v1/sales/+", Open::From(Viewer)),
+    ("PATCH", "/api/v1/sales/+", Open::From(Operator)),
+    ("GET", "/api/v1/compensation-logs", Open::From(Viewer)),
     ("GET", "/api/v1/audit", Open::From(Viewer)),
     ("GET", "/api/v1/reports/weekly", Open::From(Viewer)),
     ("GET", "/api/v1/settings/retry-policy", Open::From(Viewer)),
@@ -145,6 +162,7 @@ fn the_table_has_every_route() {
     let words = ROUTES.matches("get(").count()
         + ROUTES.matches("post(").count()
         + ROUTES.matches("put(").count()
+        + ROUTES.matches("patch(").count()
         + ROUTES.matches("delete(").count();
     assert_eq!(TABLE.len(), words, "a route is missing here, or gone");
 }
@@ -388,7 +406,10 @@ async fn no_get_changes_anything() {
         let mut sums = Vec::new();
         for table in [
             "operators",
+            "sales",
             "operator_sessions",
+            "operator_tokens",
+            "operator_lock_outs",
             "operations",
             "operation_items",
             "failed_order_archives",

@@ -6,7 +6,7 @@
 use crate::{
     OperatorId, OperatorRole,
     credentials::{Invalid, Password, Username},
-    operator_sessions,
+    lock_outs, operator_sessions, operator_tokens,
     passwords::{self, PasswordError},
 };
 use chrono::{DateTime, Utc};
@@ -268,7 +268,7 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Removes an account and ends its log-ins. What it did stays in the audit under its name. Locks all admins.
+/// Removes an account and ends its log-ins and tokens. What it did stays in the audit under its name. Locks all admins.
 ///
 /// # Errors
 /// [`OperatorError::NotFound`], [`OperatorError::LastAdmin`], [`OperatorError::Database`].
@@ -280,6 +280,8 @@ pub async fn remove(db: &mut MySqlConnection, id: OperatorId) -> Result<(), Oper
     if removed.rows_affected() == 0 {
         return Err(OperatorError::NotFound);
     }
+    operator_tokens::end_all(&mut *db, id).await?;
+    lock_outs::forget(&mut *db, id).await?;
     operator_sessions::end_all(db, id).await?;
     Ok(())
 }

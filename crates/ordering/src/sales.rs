@@ -3,9 +3,11 @@
 //! How the terms come to Redis is `stock`'s; units sold are changed by decisions alone.
 
 mod change;
+mod standing;
 
 pub use crate::stock::SaleState;
-pub use change::{Change, ChangeError, change};
+pub use change::{Change, ChangeError, change, change_in};
+pub use standing::{Standing, one, page};
 
 use crate::{
     ids::{ProductId, SaleId, SaleTag},
@@ -108,7 +110,7 @@ pub enum Filter {
 
 impl Filter {
     /// What the statements compare with; nothing means all.
-    const fn phase(self) -> Option<&'static str> {
+    pub(crate) const fn phase(self) -> Option<&'static str> {
         match self {
             Self::All => None,
             Self::Live => Some("live"),

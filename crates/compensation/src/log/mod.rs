@@ -8,6 +8,7 @@ mod cursor;
 mod follower;
 mod lines;
 mod owed;
+pub mod reading;
 
 pub use follower::{LogFile, LogFileError};
 

@@ -41,7 +41,7 @@ pub enum ChangeError {
     Mysql(#[from] sqlx::Error),
 }
 
-/// Changes a sale, and gives it as it is now, with its epoch. Locks its row of `sales`, then the one of `sale_inventory`.
+/// Changes a sale in a transaction of its own. See [`change_in`].
 ///
 /// # Errors
 /// [`ChangeError`]; nothing was changed then.
@@ -51,14 +51,29 @@ pub async fn change(
     change: &Change,
 ) -> Result<(Sale, i64), ChangeError> {
     let mut tx = db.begin().await?;
-    let mut changed = lock_terms(&mut tx, sale)
+    let changed = change_in(&mut tx, sale, change).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Changes a sale in the caller's transaction, and gives it as it is then, with its epoch. Locks its row of `sales`, then the one of
+/// `sale_inventory`, until that ends.
+///
+/// # Errors
+/// [`ChangeError`]; the caller rolls back.
+pub async fn change_in(
+    db: &mut MySqlConnection,
+    sale: SaleId,
+    change: &Change,
+) -> Result<(Sale, i64), ChangeError> {
+    let mut changed = lock_terms(&mut *db, sale)
         .await?
         .ok_or(ChangeError::NotFound)?;
     let inventory = sqlx::query!(
         r#"select sold as "sold: u32", epoch from sale_inventory where sale_id = ? for update"#,
         sale
     )
-    .fetch_one(&mut *tx)
+    .fetch_one(&mut *db)
     .await?;
     change.apply(&mut changed)?;
     if changed.total < inventory.sold {
@@ -66,16 +81,15 @@ pub async fn change(
             sold: inventory.sold,
         });
     }
-    write_terms(&mut tx, &changed).await?;
+    write_terms(&mut *db, &changed).await?;
     sqlx::query!(
         "update sale_inventory set total = ?, available = ? - sold where sale_id = ?",
         changed.total,
         changed.total,
         sale
     )
-    .execute(&mut *tx)
+    .execute(db)
     .await?;
-    tx.commit().await?;
     Ok((changed, inventory.epoch))
 }
 
