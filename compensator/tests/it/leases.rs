@@ -23,7 +23,7 @@ async fn work_is_abandoned_when_the_lease_went_to_another() {
     let schema = testkit::mysql::schema().await;
     let one = Leases::new(schema.pool.clone(), "test");
     let other = Leases::new(schema.pool.clone(), "test");
-    let ttl = Duration::from_millis(600);
+    let ttl = Duration::from_secs(6);
     let lost = one.under("job", ttl, async {
         // As if this holder had slept past its lease.
         schema

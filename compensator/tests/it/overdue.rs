@@ -7,7 +7,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer as _},
     message::OwnedHeaders,
 };
-use service_kit::kafka::{Producer, end_offsets};
+use testkit::kafka::{Publisher, ends};
 
 /// Commits the ends of all partitions for the group that settles orders.
 pub async fn settle_up_to_the_end(world: &World) {
@@ -21,11 +21,7 @@ pub async fn settle_up_to_the_end(world: &World) {
         let mut list = TopicPartitionList::new();
         for partition in 0..8 {
             let (_, end) = consumer
-                .fetch_watermarks(
-                    &topics.orders,
-                    partition,
-                    std::time::Duration::from_secs(10),
-                )
+                .fetch_watermarks(&topics.orders, partition, SOON)
                 .unwrap();
             list.add_partition_offset(&topics.orders, partition, Offset::Offset(end))
                 .unwrap();
@@ -42,19 +38,18 @@ pub async fn settle_up_to_the_end(world: &World) {
 
 /// Orders of others that wait on the topic.
 async fn backlog(world: &World, sale: ordering::SaleId) -> usize {
-    let producer = Producer::new(&world.topics.brokers).unwrap();
+    let publisher = Publisher::of(&world.topics.brokers);
     for _ in 0..20 {
         let order = world.reserve(sale).await;
         let key = order.order_id.to_string();
-        producer
+        publisher
             .send(
                 &world.topics.orders,
                 key.as_bytes(),
                 &order.to_bytes(),
                 OwnedHeaders::new(),
             )
-            .await
-            .unwrap();
+            .await;
     }
     20
 }
@@ -118,9 +113,7 @@ async fn two_compensators_publish_it_once() {
     published.sort();
     orders.sort();
     assert_eq!(published, orders);
-    let ends = end_offsets(&world.topics.brokers, &world.topics.orders)
-        .await
-        .unwrap();
+    let ends = ends(&world.topics.brokers, &world.topics.orders).await;
     assert_eq!(service_kit::kafka::Offsets::default().behind(&ends), 5);
 }
 

@@ -14,8 +14,8 @@ use compensation::{
 use compensator::repair::Repair;
 use ordering::{SaleId, message::OrderMessage};
 use rdkafka::message::{OwnedHeaders, OwnedMessage};
-use service_kit::{kafka::Producer, settings::Settings};
-use testkit::eventually;
+use service_kit::settings::Settings;
+use testkit::{eventually, kafka::Publisher};
 use uuid::Uuid;
 
 impl World {
@@ -59,11 +59,9 @@ impl World {
     }
 
     pub async fn send(&self, topic: &str, key: &str, payload: &[u8], headers: OwnedHeaders) {
-        Producer::new(&self.topics.brokers)
-            .unwrap()
+        Publisher::of(&self.topics.brokers)
             .send(topic, key.as_bytes(), payload, headers)
-            .await
-            .unwrap();
+            .await;
     }
 
     /// The order's stored status, `none` without a row.

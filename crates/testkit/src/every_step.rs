@@ -17,9 +17,9 @@ use std::{
 use tokio::task::JoinSet;
 
 /// Runs whose steps are compared.
-const RECORDINGS: usize = 3;
+const RECORDINGS: usize = 5;
 /// How often a step is tried until it is met.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 
 /// What is played.
 pub trait Scenario: Copy + Display + Send + Sync + 'static {

@@ -20,7 +20,7 @@
 mod books;
 
 use crate::{
-    eventually,
+    eventually, ports,
     webhooks::{self, Request},
 };
 use books::Books;
@@ -42,7 +42,7 @@ use uuid::Uuid;
 /// All there are.
 const OPS: [&str; 5] = ["try", "confirm", "cancel", "action", "compensate"];
 /// How long [`ForeignParticipant::called`] waits.
-const CALLED_WITHIN: Duration = Duration::from_secs(20);
+const CALLED_WITHIN: Duration = Duration::from_mins(1);
 /// More than anybody may read of an answer.
 const TOO_LONG: usize = 65 * 1024;
 
@@ -123,9 +123,10 @@ struct Inside {
 impl ForeignParticipant {
     /// Starts one on a free port, honest and with endless units.
     pub async fn start() -> Self {
-        let listener = listen("127.0.0.1:0".parse().expect("an address")).await;
+        let address = ([127, 0, 0, 1], ports::free()).into();
+        let listener = listen(address).await;
         let this = Self {
-            address: listener.local_addr().expect("an address"),
+            address,
             inside: Arc::default(),
             open: Mutex::default(),
         };

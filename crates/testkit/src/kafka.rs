@@ -1,17 +1,31 @@
-//! Topics of a test's own on the shared Kafka.
+//! Topics of a test's own on the shared Kafka, and what a test asks of it: patiently, for how long a busy broker takes says nothing of
+//! the product.
 
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaResult,
-    message::OwnedMessage,
+    message::{OwnedHeaders, OwnedMessage},
+    metadata::MetadataPartition,
+    producer::{FutureProducer, FutureRecord},
 };
-use service_kit::kafka::{Topic, end_offsets, ensure_topics};
-use std::{sync::Arc, time::Duration};
+use service_kit::kafka::{Offsets, Topic, committed_offsets, end_offsets, ensure_topics};
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{task::spawn_blocking, time::sleep};
 use uuid::Uuid;
 
-/// How long the brokers may take.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// How long the brokers may take in all.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
+/// How long one question may take: then it is asked again.
+const ONE_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The pause before it is.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// The longest a reader waits for one message before it looks at the clock.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// Names nobody else uses.
 #[derive(Debug, Clone)]
@@ -44,26 +58,107 @@ pub async fn topics_of(partitions: i32) -> Topics {
         group: format!("order-consumer-{id}"),
         brokers,
     };
-    ensure_topics(
-        &topics.brokers,
-        &[
-            Topic {
-                name: &topics.orders,
-                partitions,
-            },
-            Topic {
-                name: &topics.compensation,
-                partitions,
-            },
-            Topic {
-                name: &topics.dead_letters,
-                partitions: 1,
-            },
-        ],
-    )
-    .await
-    .expect("the test Kafka makes topics");
+    let wanted = [
+        Topic {
+            name: &topics.orders,
+            partitions,
+        },
+        Topic {
+            name: &topics.compensation,
+            partitions,
+        },
+        Topic {
+            name: &topics.dead_letters,
+            partitions: 1,
+        },
+    ];
+    answered("making topics", || ensure_topics(&topics.brokers, &wanted)).await;
     topics
+}
+
+/// Asks until the brokers answer.
+async fn answered<T, E, F, Fut>(what: &str, mut ask: F) -> T
+where
+    E: Debug,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let until = Instant::now() + ANSWERS_WITHIN;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(cause) => assert!(Instant::now() < until, "{what}: {cause:?}"),
+        }
+        sleep(AGAIN_AFTER).await;
+    }
+}
+
+/// The same of a question that blocks.
+async fn answered_blocking<T: Send + 'static>(
+    what: &str,
+    ask: impl Fn() -> KafkaResult<T> + Clone + Send + 'static,
+) -> T {
+    answered(what, || {
+        let asked = spawn_blocking(ask.clone());
+        async { asked.await.expect("it does not panic") }
+    })
+    .await
+}
+
+/// Where each partition of the topic ends now.
+pub async fn ends(brokers: &str, topic: &str) -> Offsets {
+    answered("the ends of a topic", || end_offsets(brokers, topic)).await
+}
+
+/// How far the group has committed in each partition of the topic.
+pub async fn committed(brokers: &str, group: &str, topic: &str) -> Offsets {
+    answered("a group's offsets", || {
+        committed_offsets(brokers, group, topic)
+    })
+    .await
+}
+
+/// Publishes what a test publishes: each message once, and acknowledged. Cloning shares it.
+#[derive(Clone)]
+pub struct Publisher(FutureProducer);
+
+impl Publisher {
+    /// To these brokers.
+    #[must_use]
+    pub fn of(brokers: &str) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("message.timeout.ms", "120000")
+            .create();
+        Self(producer.expect("a producer"))
+    }
+
+    /// Publishes one message and waits for its acknowledgement. Many at once share requests.
+    pub async fn send(&self, topic: &str, key: &[u8], payload: &[u8], headers: OwnedHeaders) {
+        let record = FutureRecord::to(topic)
+            .key(key)
+            .payload(payload)
+            .headers(headers);
+        let sent = self.0.send(record, ANSWERS_WITHIN).await;
+        sent.expect("the test Kafka takes the message");
+    }
+}
+
+fn client(brokers: &str, group: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer")
+}
+
+fn partitions(client: &BaseConsumer, topic: &str) -> KafkaResult<Vec<i32>> {
+    let metadata = client.fetch_metadata(Some(topic), ONE_ANSWER_WITHIN)?;
+    let partitions = metadata.topics()[0].partitions();
+    Ok(partitions.iter().map(MetadataPartition::id).collect())
 }
 
 /// How far a group has come on some topics, looked at as often as one likes.
@@ -77,14 +172,8 @@ impl Progress {
     /// Of this group; it is not joined.
     #[must_use]
     pub fn of(brokers: &str, group: &str, topics: &[&str]) -> Self {
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .create()
-            .expect("a consumer");
         Self {
-            client: Arc::new(client),
+            client: Arc::new(client(brokers, group)),
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
         }
     }
@@ -92,25 +181,22 @@ impl Progress {
     /// How many messages the group has not committed.
     pub async fn behind(&self) -> i64 {
         let Self { client, topics } = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let behind = topics.iter().map(|topic| behind(&client, topic));
-            behind.sum::<KafkaResult<i64>>().expect("Kafka answers")
+        answered_blocking("a group's progress", move || {
+            topics.iter().map(|topic| behind(&client, topic)).sum()
         })
         .await
-        .expect("it does not panic")
     }
 }
 
 fn behind(client: &BaseConsumer, topic: &str) -> KafkaResult<i64> {
-    let metadata = client.fetch_metadata(Some(topic), ANSWERS_WITHIN)?;
     let mut list = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        list.add_partition(topic, partition.id());
+    for partition in partitions(client, topic)? {
+        list.add_partition(topic, partition);
     }
-    let committed = client.committed_offsets(list, ANSWERS_WITHIN)?;
+    let committed = client.committed_offsets(list, ONE_ANSWER_WITHIN)?;
     let mut behind = 0;
     for element in committed.elements() {
-        let (_, end) = client.fetch_watermarks(topic, element.partition(), ANSWERS_WITHIN)?;
+        let (_, end) = client.fetch_watermarks(topic, element.partition(), ONE_ANSWER_WITHIN)?;
         behind += end - element.offset().to_raw().unwrap_or_default().max(0);
     }
     Ok(behind)
@@ -118,34 +204,34 @@ fn behind(client: &BaseConsumer, topic: &str) -> KafkaResult<i64> {
 
 /// Everything on a topic at this moment, partition by partition.
 pub async fn read_all(brokers: &str, topic: &str) -> Vec<OwnedMessage> {
-    let ends = end_offsets(brokers, topic)
-        .await
-        .expect("the test Kafka answers");
-    let total = service_kit::kafka::Offsets::default().behind(&ends);
-    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &brokers)
-            .set("group.id", "test-reader")
-            .set("enable.auto.commit", "false")
-            .create()
-            .expect("a consumer");
-        let metadata = consumer
-            .fetch_metadata(Some(&topic), Duration::from_secs(10))
-            .expect("metadata");
-        let mut list = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            list.add_partition_offset(&topic, partition.id(), Offset::Beginning)
-                .expect("an offset");
-        }
-        consumer.assign(&list).expect("an assignment");
+    let total = Offsets::default().behind(&ends(brokers, topic).await);
+    let client = Arc::new(client(brokers, "test-reader"));
+    let (asked, name) = (Arc::clone(&client), topic.to_owned());
+    let partitions =
+        answered_blocking("a topic's partitions", move || partitions(&asked, &name)).await;
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("an offset");
+    }
+    spawn_blocking(move || {
+        client.assign(&list).expect("an assignment");
         let mut messages = Vec::new();
+        let mut until = Instant::now() + ANSWERS_WITHIN;
         while i64::try_from(messages.len()).expect("a count") < total {
-            let message = consumer
-                .poll(Duration::from_secs(10))
-                .expect("the rest of the topic arrives")
-                .expect("a message");
-            messages.push(message.detach());
+            // What the client says of a broker that does not answer is no end: it goes on by itself.
+            match client.poll(LOOKS_EVERY) {
+                Some(Ok(message)) => {
+                    messages.push(message.detach());
+                    until = Instant::now() + ANSWERS_WITHIN;
+                }
+                other => assert!(
+                    Instant::now() < until,
+                    "{} of {total} messages arrive: {:?}",
+                    messages.len(),
+                    other.and_then(Result::err)
+                ),
+            }
         }
         messages.sort_by_key(|message| (message.partition(), message.offset()));
         messages

@@ -13,6 +13,9 @@ use tokio::{
     process::{Child, Command},
 };
 
+/// How long one answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
 /// Killed when dropped.
 pub struct Process {
     binary: PathBuf,
@@ -121,7 +124,7 @@ impl Process {
             stream.read_to_string(&mut answer).await.ok()?;
             Some(answer)
         };
-        tokio::time::timeout(Duration::from_secs(2), asking)
+        tokio::time::timeout(ANSWERS_WITHIN, asking)
             .await
             .ok()
             .flatten()

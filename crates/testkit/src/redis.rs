@@ -5,12 +5,17 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use redis::{AsyncConnectionConfig, RedisResult, aio::MultiplexedConnection};
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// How long a server may take to answer after its start.
-const UP_WITHIN: Duration = Duration::from_secs(10);
+const UP_WITHIN: Duration = Duration::from_mins(1);
+/// How long it may take to take a test's connection.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take to answer a test.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A child with an append-only file written every second and nothing evicted. Killed when dropped.
 pub struct RedisServer {
@@ -79,9 +84,8 @@ impl RedisServer {
             .spawn()
             .expect("redis-server is installed: run the tests with `cargo xtask test`");
         self.child = Some(child);
-        let client = redis::Client::open(self.url()).expect("an address");
         eventually("Redis answers", UP_WITHIN, || async {
-            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+            let mut connection = self.connect().await.ok()?;
             redis::cmd("PING")
                 .query_async::<String>(&mut connection)
                 .await
@@ -112,13 +116,18 @@ impl RedisServer {
         kill(Pid::from_raw(pid.try_into().expect("a pid")), signal).expect("it takes signals");
     }
 
-    /// A new connection.
-    pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        redis::Client::open(self.url())
-            .expect("an address")
-            .get_multiplexed_async_connection()
+    /// A new connection, more patient than the product's: who asks here is the test.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        self.connect().await.expect("Redis answers")
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTS_WITHIN))
+            .set_response_timeout(Some(ANSWERS_WITHIN));
+        redis::Client::open(self.url())?
+            .get_multiplexed_async_connection_with_config(&config)
             .await
-            .expect("Redis answers")
     }
 
     /// One command, its answer thrown away.

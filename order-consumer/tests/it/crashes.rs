@@ -1,7 +1,6 @@
 //! The process is killed, or sleeps, with orders in its hands.
 
 use crate::world::{SOON, World};
-use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_every_order_is_settled_once() {
@@ -18,7 +17,7 @@ async fn killed_in_the_middle_every_order_is_settled_once() {
     }
     world.until_all_committed(&world.topics.group).await;
     world.assert_confirmed_once(sale, &orders).await;
-    process.end(Duration::from_secs(20)).await;
+    process.end(SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,6 +38,6 @@ async fn a_sleeper_that_lost_its_partitions_does_no_harm_when_it_wakes() {
     world.until_all_committed(&world.topics.group).await;
     sleeper.ready(SOON).await;
     world.assert_confirmed_once(sale, &orders).await;
-    sleeper.end(Duration::from_secs(20)).await;
-    other.end(Duration::from_secs(20)).await;
+    sleeper.end(SOON).await;
+    other.end(SOON).await;
 }

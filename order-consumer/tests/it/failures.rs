@@ -165,6 +165,21 @@ async fn when_most_orders_fail_alike_intake_pauses_and_goes_on_by_itself() {
     world.open_sale(missing, 1_000).await;
     until_paused(&process, false).await;
     world.until_all_committed(&world.topics.group).await;
+    // On a slow machine some are handed on: those that failed half a second before enough others did, or twice before the sale was
+    // there. They come back as from the compensator.
+    let topics = &world.topics;
+    let handed_on = testkit::kafka::read_all(&topics.brokers, &topics.compensation).await;
+    assert!(
+        handed_on.len() < 40,
+        "{} of 60 were handed on",
+        handed_on.len()
+    );
+    for message in &handed_on {
+        let key = std::str::from_utf8(message.key().unwrap()).unwrap();
+        let payload = message.payload().unwrap();
+        world.publish_raw(key, payload, OwnedHeaders::new()).await;
+    }
+    world.until_all_committed(&topics.group).await;
     world.assert_confirmed_once(missing, &orders).await;
     assert!(world.dead_letters().await.is_empty());
     process.end(SOON).await;

@@ -11,13 +11,15 @@ use ordering::{
     stock::Stock,
 };
 use rdkafka::message::{Message as _, OwnedHeaders, OwnedMessage};
-use service_kit::{
-    kafka::{Offsets, Producer, committed_offsets, end_offsets},
-    settings::Settings,
-};
+use service_kit::{kafka::Offsets, settings::Settings};
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 use testkit::{
-    eventually, kafka::Topics, mysql::Schema, process::Process, proxy::Proxy, redis::RedisServer,
+    eventually,
+    kafka::{Publisher, Topics},
+    mysql::Schema,
+    process::Process,
+    proxy::Proxy,
+    redis::RedisServer,
 };
 use tokio::{
     task::JoinHandle,
@@ -32,7 +34,7 @@ pub struct World {
     pub schema: Schema,
     pub topics: Topics,
     pub redis: RedisServer,
-    pub producer: Producer,
+    pub publisher: Publisher,
 }
 
 /// A consumer inside the test.
@@ -56,12 +58,12 @@ impl World {
     /// On a schema of any server.
     pub async fn open_with(schema: Schema) -> Self {
         let (topics, redis) = tokio::join!(testkit::kafka::topics(), RedisServer::start());
-        let producer = Producer::new(&topics.brokers).unwrap();
+        let publisher = Publisher::of(&topics.brokers);
         let world = Self {
             schema,
             topics,
             redis,
-            producer,
+            publisher,
         };
         world.rebuilder().node().await.unwrap();
         world
@@ -142,10 +144,9 @@ impl World {
     }
 
     pub async fn publish_raw(&self, key: &str, payload: &[u8], headers: OwnedHeaders) {
-        self.producer
+        self.publisher
             .send(&self.topics.orders, key.as_bytes(), payload, headers)
-            .await
-            .unwrap();
+            .await;
     }
 
     /// Publishes `count` new orders of the sale.
@@ -260,15 +261,11 @@ impl World {
     }
 
     pub async fn committed(&self, group: &str) -> Offsets {
-        committed_offsets(&self.topics.brokers, group, &self.topics.orders)
-            .await
-            .unwrap()
+        testkit::kafka::committed(&self.topics.brokers, group, &self.topics.orders).await
     }
 
     pub async fn ends(&self) -> Offsets {
-        end_offsets(&self.topics.brokers, &self.topics.orders)
-            .await
-            .unwrap()
+        testkit::kafka::ends(&self.topics.brokers, &self.topics.orders).await
     }
 
     pub async fn until_all_committed(&self, group: &str) {

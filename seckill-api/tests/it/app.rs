@@ -7,7 +7,6 @@ use reqwest::{Client, Method, RequestBuilder};
 use seckill_api::App;
 use serde_json::{Value, json};
 use service_kit::{
-    kafka::end_offsets,
     settings::{FirstStaff, Secret, Settings},
     telemetry::{self, Metrics},
 };
@@ -79,7 +78,7 @@ impl TestApp {
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .expect("a client"),
-            tokens: Tokens::new(SECRET, Duration::from_mins(1)),
+            tokens: Tokens::new(SECRET, Duration::from_hours(1)),
             settings,
             schema,
             stock,
@@ -210,9 +209,7 @@ impl TestApp {
 
     /// Messages on the topic of orders.
     pub async fn published(&self) -> i64 {
-        let ends = end_offsets(&self.topics.brokers, &self.topics.orders)
-            .await
-            .expect("Kafka answers");
+        let ends = testkit::kafka::ends(&self.topics.brokers, &self.topics.orders).await;
         service_kit::kafka::Offsets::default().behind(&ends)
     }
 }

@@ -1,16 +1,57 @@
 //! What is answered while a server is away, slow or being rebuilt. A 503 always says when to come back, and one that names an
 //! order means that the order may exist.
 
-use crate::app::TestApp;
+use crate::app::{Answer, TestApp};
 use ordering::keys;
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::eventually;
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_mins(1);
 
 fn one() -> Value {
     json!({"quantity": 1})
+}
+
+impl TestApp {
+    /// One that takes no order without a lock.
+    async fn strict() -> Self {
+        Self::start_with(|settings| settings.sale_lock.required = true).await
+    }
+
+    /// Asks a strict one until the lock node answers in time: before, nothing was done.
+    async fn order_locked(&self, sale: &str, token: &str) -> Answer {
+        let body = one();
+        eventually("the lock node answers in time", SOON, || async {
+            let answer = self.order(sale, token, &body, None).await;
+            let is_in_time = answer.status != 503 || answer.text("code") != "unavailable";
+            is_in_time.then_some(answer)
+        })
+        .await
+    }
+
+    /// Waits until somebody's order is locked, or nobody's.
+    async fn until_locked(&self, is_locked: bool) {
+        eventually("the locks are as wanted", SOON, || async {
+            let locks: Vec<String> = redis::cmd("KEYS")
+                .arg("*")
+                .query_async(&mut self.locks.connection().await)
+                .await
+                .ok()?;
+            (locks.is_empty() != is_locked).then_some(())
+        })
+        .await;
+    }
+
+    /// Asks until it is ready, or not.
+    async fn until_ready(&self, status: u16) -> Answer {
+        eventually(&format!("readiness is {status}"), SOON, || async {
+            let answer = self.get("/health/ready", None).await;
+            let says_why = status == 200 || answer.body["checks"]["mysql"] == "ok";
+            (answer.status == status && says_why).then_some(answer)
+        })
+        .await
+    }
 }
 
 #[tokio::test]
@@ -123,7 +164,7 @@ async fn too_many_units_undecided_is_busy() {
 
 #[tokio::test]
 async fn one_request_of_a_buyer_at_a_time_and_other_buyers_never_wait() {
-    let app = TestApp::start().await;
+    let app = TestApp::strict().await;
     let sale = app.sale(10, 5).await;
     let user = identity::UserId::fresh();
     let before = app.state(&sale).await;
@@ -135,35 +176,24 @@ async fn one_request_of_a_buyer_at_a_time_and_other_buyers_never_wait() {
         .query_async(&mut locks)
         .await
         .expect("the lock node answers");
-    app.order(&sale, &app.token_of(user), &one(), None)
+    app.order_locked(&sale, &app.token_of(user))
         .await
         .is_problem(409, "in_progress");
     assert_eq!(app.state(&sale).await, before);
-    assert_eq!(
-        app.order(&sale, &app.buyer(), &one(), None).await.status,
-        202
-    );
+    eventually("another buyer orders", SOON, || async {
+        (app.order_locked(&sale, &app.buyer()).await.status == 202).then_some(())
+    })
+    .await;
     let () = redis::cmd("DEL")
         .arg(&name)
         .query_async(&mut locks)
         .await
         .expect("the lock node answers");
-    assert_eq!(
-        app.order(&sale, &app.token_of(user), &one(), None)
-            .await
-            .status,
-        202
-    );
-    let left: Vec<String> = eventually("the lock is free", SOON, || async {
-        let left: Vec<String> = redis::cmd("KEYS")
-            .arg("*")
-            .query_async(&mut app.locks.connection().await)
-            .await
-            .ok()?;
-        left.is_empty().then_some(left)
+    eventually("the buyer orders", SOON, || async {
+        (app.order_locked(&sale, &app.token_of(user)).await.status == 202).then_some(())
     })
     .await;
-    assert!(left.is_empty());
+    app.until_locked(false).await;
 }
 
 #[tokio::test]
@@ -174,7 +204,7 @@ async fn without_lock_nodes_orders_go_on_unless_the_lock_is_required() {
     let accepted = app.order(&sale, &app.buyer(), &one(), None).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
 
-    let mut strict = TestApp::start_with(|settings| settings.sale_lock.required = true).await;
+    let mut strict = TestApp::strict().await;
     let sale = strict.sale(10, 5).await;
     let before = strict.state(&sale).await;
     strict.locks.kill().await;
@@ -247,53 +277,35 @@ async fn delete_topic(app: &TestApp) {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_leaves_neither_a_lock_nor_half_an_order() {
-    let app = TestApp::start().await;
-    let (sale, user) = (app.sale(10, 5).await, identity::UserId::fresh());
-    let token = app.token_of(user);
-    app.order(&sale, &app.buyer(), &one(), None).await;
+    let app = TestApp::strict().await;
+    let (sale, buyer) = (app.sale(10, 5).await, app.buyer());
+    let first = app.order_locked(&sale, &app.buyer()).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    app.until_locked(false).await;
     app.stock.pause();
-    let request = app
-        .request(
-            reqwest::Method::POST,
-            &format!("/api/v1/sales/{sale}/orders"),
-            Some(&token),
-        )
-        .timeout(Duration::from_millis(300))
-        .json(&one());
-    assert!(request.send().await.is_err(), "the client went away first");
+    tokio::select! {
+        answer = app.order_locked(&sale, &buyer) => panic!("the client went away first: {answer:?}"),
+        () = app.until_locked(true) => {}
+    }
     app.stock.resume();
     eventually("the order is published", SOON, || async {
         (app.published().await == 2).then_some(())
     })
     .await;
-    eventually("the lock is free", SOON, || async {
-        let left: Vec<String> = redis::cmd("KEYS")
-            .arg("*")
-            .query_async(&mut app.locks.connection().await)
-            .await
-            .ok()?;
-        left.is_empty().then_some(())
-    })
-    .await;
+    app.until_locked(false).await;
 }
 
 #[tokio::test]
 async fn a_stop_waits_for_the_orders_under_way() {
-    let app = TestApp::start().await;
+    let app = TestApp::strict().await;
     let sale = app.sale(10, 5).await;
-    app.order(&sale, &app.buyer(), &one(), None).await;
+    let first = app.order_locked(&sale, &app.buyer()).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    app.until_locked(false).await;
     app.stock.pause();
-    let (buyer, body) = (app.buyer(), one());
-    let (answer, ()) = tokio::join!(app.order(&sale, &buyer, &body, None), async {
-        eventually("the order is under way", SOON, || async {
-            let locks: Vec<String> = redis::cmd("KEYS")
-                .arg("*")
-                .query_async(&mut app.locks.connection().await)
-                .await
-                .ok()?;
-            (!locks.is_empty()).then_some(())
-        })
-        .await;
+    let buyer = app.buyer();
+    let (answer, ()) = tokio::join!(app.order_locked(&sale, &buyer), async {
+        app.until_locked(true).await;
         tokio::join!(app.app.drain(), async { app.stock.resume() });
         assert_eq!(
             app.published().await,
@@ -308,22 +320,12 @@ async fn a_stop_waits_for_the_orders_under_way() {
 async fn readiness_names_what_is_away() {
     let mut app = TestApp::start().await;
     assert_eq!(app.get("/health/live", None).await.body["status"], "live");
-    let ready = app.get("/health/ready", None).await;
-    assert_eq!(
-        (ready.status, &ready.body["checks"]["redis_stock"]),
-        (200, &json!("ok")),
-        "{ready:?}"
-    );
-    for name in ["mysql", "kafka"] {
+    let ready = app.until_ready(200).await;
+    for name in ["redis_stock", "mysql", "kafka"] {
         assert_eq!(ready.body["checks"][name], "ok", "{ready:?}");
     }
     app.stock.kill().await;
-    let not_ready = app.get("/health/ready", None).await;
-    assert_eq!(
-        (not_ready.status, &not_ready.body["checks"]["mysql"]),
-        (503, &json!("ok")),
-        "{not_ready:?}"
-    );
+    let not_ready = app.until_ready(503).await;
     assert_ne!(not_ready.body["checks"]["redis_stock"], "ok");
 }
 

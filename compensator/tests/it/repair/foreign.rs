@@ -17,7 +17,7 @@ impl World {
     /// Every order has a coupon; a transaction is stuck after two attempts.
     fn with_coupons(&self, coupons: &ForeignParticipant) -> Settings {
         let more = format!(
-            "participants: [{{ name: coupon, style: tcc, url: \"{}\", sales: all, timeout_ms: 500, breaker_failures: 1000 }}]\n\
+            "participants: [{{ name: coupon, style: tcc, url: \"{}\", sales: all, timeout_ms: 5000, breaker_failures: 1000 }}]\n\
              transaction: {{ retry_policy: {{ max_attempts: 2, first_wait_ms: 50 }} }}\n",
             coupons.url()
         );

@@ -8,17 +8,16 @@ use compensator::schedule::Scan as _;
 use futures::{StreamExt as _, future::join_all, stream};
 use ordering::{OrderOutcome, SaleId, engine::OrderEngine, message::OrderMessage};
 use rdkafka::message::{Header, OwnedHeaders};
-use service_kit::kafka::Producer;
 use std::time::{Duration, Instant};
-use testkit::{eventually, process::Process, proxy::Proxy};
+use testkit::{eventually, kafka::Publisher, process::Process, proxy::Proxy};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 /// So much more memory may be in use while MySQL is away, whatever is sent: 300 messages that the Kafka client reads ahead and as many in
 /// hand, which is 14 MiB here, 4 MiB of one more answer, and a little that a process takes that just lost its sessions.
 const MORE_MEMORY: u64 = 22 << 20;
-/// The promise.
-const DRAINED_WITHIN: Duration = Duration::from_mins(2);
+/// How long buyers can go on beside it: so many orders are reserved for them.
+const BUYING_S: usize = 120;
 /// How long buyers are alone before.
 const AT_REST_S: usize = 6;
 /// Reservations made at once.
@@ -29,6 +28,8 @@ const TICK: Duration = Duration::from_millis(20);
 
 struct Size {
     away: Duration,
+    /// How soon after it is drained.
+    drained_within: Duration,
     a_second: u32,
     /// Of each message, beside its order: a stack trace.
     bytes: usize,
@@ -43,6 +44,8 @@ impl Size {
         if std::env::var("REDRESS_OUTAGE").is_ok_and(|size| size == "full") {
             Self {
                 away: Duration::from_mins(1),
+                // The promise.
+                drained_within: Duration::from_mins(2),
                 a_second: 1_000,
                 bytes: 2 << 10,
                 live_a_second: 200,
@@ -50,12 +53,13 @@ impl Size {
             }
         } else {
             Self {
+                // A debug build, beside other tests, on any machine.
                 away: Duration::from_secs(10),
+                drained_within: Duration::from_mins(5),
                 a_second: 200,
                 bytes: 24 << 10,
                 live_a_second: 20,
-                // A debug build, beside other tests.
-                fine: Duration::from_secs(1),
+                fine: Duration::from_secs(5),
             }
         }
     }
@@ -80,7 +84,7 @@ impl World {
 
     /// Hands all of them on, so many a second.
     async fn hand_on_steadily(&self, orders: &[OrderMessage], size: &Size) {
-        let producer = Producer::new(&self.topics.brokers).unwrap();
+        let publisher = Publisher::of(&self.topics.brokers);
         let stack = "x".repeat(size.bytes);
         let mut ticks = interval(TICK);
         let a_tick = (size.a_second as usize * TICK.as_millis() as usize).div_ceil(1_000);
@@ -92,18 +96,16 @@ impl World {
                     value: Some(&stack),
                 });
                 let key = order.order_id.to_string();
-                producer
+                publisher
                     .send(
                         &self.topics.compensation,
                         key.as_bytes(),
                         &order.to_bytes(),
                         headers,
                     )
-                    .await
+                    .await;
             }));
-            for sent in sent.await {
-                sent.unwrap();
-            }
+            sent.await;
         }
     }
 
@@ -203,16 +205,15 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
     let direct = format!("port: {}", world.schema.settings.port);
     let behind = format!("port: {}", proxy.address().port());
     let yaml = world.yaml_with(&[(&direct, &behind)], "");
-    let process = Process::start(env!("CARGO_BIN_EXE_compensator"), &yaml);
+    let mut process = Process::start(env!("CARGO_BIN_EXE_compensator"), &yaml);
     process.ready(SOON).await;
 
     let failed = world.reserve_many(sale, size.messages()).await;
     let at_rest = size.live_a_second as usize * AT_REST_S;
-    let seconds = usize::try_from(DRAINED_WITHIN.as_secs()).unwrap();
     let (before, meanwhile) = (
         world.reserve_many(bought_in, at_rest).await,
         world
-            .reserve_many(bought_in, size.live_a_second as usize * seconds)
+            .reserve_many(bought_in, size.live_a_second as usize * BUYING_S)
             .await,
     );
     let engine = world.engine();
@@ -259,7 +260,7 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
     proxy.open();
     let stop = CancellationToken::new();
     let buying = tokio::spawn(buy(engine, meanwhile, size.live_a_second, stop.clone()));
-    eventually("all of it is drained", DRAINED_WITHIN, || async {
+    eventually("all of it is drained", size.drained_within, || async {
         let settled = !world.is_any_open().await && world.count(CLOSED).await == failed.len();
         settled.then_some(())
     })

@@ -17,7 +17,7 @@ const BODY: &str = r#"{"order":7,"units":2}"#;
 /// Nobody waits for so long, but where it says so.
 const LONG: Duration = Duration::from_secs(20);
 /// How much later than it has to a busy machine may come to it.
-const SLACK: Duration = Duration::from_millis(400);
+const SLACK: Duration = Duration::from_secs(5);
 
 fn settings(server: &ForeignParticipant) -> HttpSettings {
     HttpSettings {
@@ -144,7 +144,8 @@ async fn every_answer_means_one_thing() {
 async fn a_call_ends_in_time_whoever_hangs() {
     let server = ForeignParticipant::start().await;
     server.always("try", Behaviour::Skip(Then::Hang));
-    let short = Duration::from_millis(200);
+    // Long enough for a request to arrive.
+    let short = Duration::from_secs(1);
     let impatient = HttpParticipant::new(HttpSettings {
         timeout: short,
         ..settings(&server)
@@ -196,7 +197,7 @@ async fn never_more_than_the_limit_and_first_come_first_served() {
 #[tokio::test]
 async fn whoever_gives_up_waiting_takes_nobodys_turn() {
     let server = ForeignParticipant::start().await;
-    server.next("try", Behaviour::After(Duration::from_millis(300)));
+    server.next("try", Behaviour::After(Duration::from_secs(2)));
     let it = HttpParticipant::new(HttpSettings {
         in_flight: 1,
         ..settings(&server)
@@ -230,12 +231,14 @@ async fn one_that_is_dropped_while_it_is_sent_gives_its_turn_back() {
         ..settings(&server)
     })
     .unwrap();
-    let (dropped, next) = tokio::join!(
-        timeout(Duration::from_millis(100), call(&it, Phase::Ask, 1)),
-        call(&it, Phase::Ask, 2)
-    );
-    assert!(dropped.is_err());
-    assert_eq!(next, Reply::Done);
+    let until_it_has_come = async {
+        tokio::select! {
+            reply = call(&it, Phase::Ask, 1) => Some(reply),
+            _ = server.called("try", 1) => None,
+        }
+    };
+    let (answered, next) = tokio::join!(until_it_has_come, call(&it, Phase::Ask, 2));
+    assert_eq!((answered, next), (None, Reply::Done));
 }
 
 #[tokio::test]
@@ -249,25 +252,25 @@ async fn one_that_is_gone_is_left_alone_and_found_again() {
     let back = it.came_back();
     assert_eq!(call(&it, Phase::Ask, 1).await, Reply::Done);
     server.stop().await;
+    let begun = Instant::now();
     for number in 2..5 {
         assert!(!it.is_away());
         let reply = call(&it, Phase::Ask, number).await;
         assert!(matches!(reply, Reply::Unknown(_)), "{reply:?}");
     }
     assert!(it.is_away());
-    let begun = Instant::now();
     for number in 0..100 {
         let called = within(&it, Phase::Ask, number, LONG).await;
+        // The first wait may be over after 400 ms, and then somebody tries.
+        if begun.elapsed() > Duration::from_millis(350) {
+            break;
+        }
         assert!(
             matches!(called.reply, Reply::Away(_, Some(_))),
             "{called:?}"
         );
+        assert_eq!(called.took, Duration::ZERO);
     }
-    assert!(
-        begun.elapsed() < Duration::from_millis(100),
-        "at once, not {:?} for a hundred",
-        begun.elapsed()
-    );
 
     // The next ones that try find nobody, and the wait grows.
     eventually("the third wait", LONG, async || {
@@ -297,7 +300,7 @@ async fn those_who_wait_are_sent_away_with_the_first_who_knows() {
     let server = ForeignParticipant::start().await;
     server.always("try", Behaviour::Skip(Then::Hang));
     let it = HttpParticipant::new(HttpSettings {
-        timeout: Duration::from_millis(200),
+        timeout: Duration::from_secs(1),
         in_flight: 1,
         breaker_failures: 1,
         ..settings(&server)
@@ -305,7 +308,11 @@ async fn those_who_wait_are_sent_away_with_the_first_who_knows() {
     .unwrap();
     let begun = Instant::now();
     let replies = join_all((0..50).map(|number| call(&it, Phase::Ask, number))).await;
-    assert!(begun.elapsed() < Duration::from_millis(200) + SLACK);
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "not each after the other: {:?}",
+        begun.elapsed()
+    );
     assert!(matches!(replies[0], Reply::Unknown(_)));
     for reply in &replies[1..] {
         assert!(matches!(reply, Reply::Away(_, Some(_))), "{reply:?}");
@@ -316,7 +323,7 @@ async fn those_who_wait_are_sent_away_with_the_first_who_knows() {
 #[tokio::test]
 async fn what_the_queue_took_is_not_blamed_on_the_participant() {
     let server = ForeignParticipant::start().await;
-    server.always("try", Behaviour::After(Duration::from_millis(150)));
+    server.always("try", Behaviour::After(Duration::from_secs(2)));
     let it = HttpParticipant::new(HttpSettings {
         in_flight: 1,
         breaker_failures: 1,
@@ -325,7 +332,7 @@ async fn what_the_queue_took_is_not_blamed_on_the_participant() {
     .unwrap();
     let (first, cut_short) = tokio::join!(
         call(&it, Phase::Ask, 1),
-        within(&it, Phase::Ask, 2, Duration::from_millis(250))
+        within(&it, Phase::Ask, 2, Duration::from_millis(3_500))
     );
     assert_eq!(first, Reply::Done);
     assert!(matches!(cut_short.reply, Reply::Unknown(_)));
@@ -336,16 +343,20 @@ async fn what_the_queue_took_is_not_blamed_on_the_participant() {
 async fn whoever_asks_to_be_left_alone_is() {
     let server = ForeignParticipant::start().await;
     let it = participant(&server);
-    let in_two_seconds = || {
-        let date = chrono::Utc::now() + Duration::from_secs(2);
+    let in_three_seconds = || {
+        let date = chrono::Utc::now() + Duration::from_secs(3);
         date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
     for (number, status, wait) in [
-        (0, 429, "1".to_owned()),
-        (10, 503, "1".to_owned()),
-        (20, 503, in_two_seconds()),
+        (0, 429, "2".to_owned()),
+        (10, 503, "2".to_owned()),
+        (20, 503, String::new()),
     ] {
-        let wait = if number == 20 { in_two_seconds() } else { wait };
+        let wait = if number == 20 {
+            in_three_seconds()
+        } else {
+            wait
+        };
         server.next("confirm", Behaviour::Busy(status, wait));
         assert_eq!(call(&it, Phase::Ask, number).await, Reply::Done);
         let begun = Instant::now();
@@ -356,7 +367,7 @@ async fn whoever_asks_to_be_left_alone_is() {
             }
             other => panic!("{other:?}"),
         };
-        assert!((0..=2_000).contains(&told.as_millis()), "{told:?}");
+        assert!((0..=3_000).contains(&told.as_millis()), "{told:?}");
         assert!(it.is_away());
         let reply = call(&it, Phase::Ask, number + 1).await;
         assert!(
@@ -381,7 +392,7 @@ async fn credentials_travel_and_are_never_shown() {
     let url = server.url().replace("http://", "http://hush:secret@") + "?key=hidden";
     let with = HttpSettings {
         url,
-        timeout: Duration::from_millis(200),
+        timeout: Duration::from_secs(1),
         ..settings(&server)
     };
     let it = HttpParticipant::new(with.clone()).unwrap();

@@ -92,7 +92,7 @@ impl Desk {
 
     /// Waits until it has begun to be slow.
     pub async fn was_slow(&self) {
-        testkit::eventually("it is slow", Duration::from_secs(10), async || {
+        testkit::eventually("it is slow", Duration::from_mins(1), async || {
             (*self.slow.lock().unwrap() > 0).then_some(())
         })
         .await;
@@ -281,7 +281,7 @@ impl Theatre {
         self.engine.submit(visit).await.unwrap();
         testkit::eventually(
             "the engine asks everybody",
-            Duration::from_secs(10),
+            Duration::from_mins(1),
             || async {
                 (self.cloakroom.was_asked_of(gid) && self.bar.was_asked_of(gid)).then_some(())
             },

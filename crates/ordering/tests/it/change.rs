@@ -100,7 +100,7 @@ async fn a_total_below_what_is_sold_or_a_window_that_is_none_changes_nothing() {
     let sale = shop.sale(5, 5).await;
     let order = shop.reserve(sale, UserId::fresh(), 3).await;
     shop.submit(order).await.unwrap();
-    shop.settled().await;
+    shop.until_finished().await;
     let before = (shop.terms_of(sale).await, shop.inventory(sale).await);
     let db = &shop.schema.pool;
 

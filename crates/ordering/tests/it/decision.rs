@@ -177,7 +177,7 @@ async fn where_retention_removed_a_transaction_its_order_is_the_barrier() {
     let sale = shop.sale(10, 1).await;
     let message = shop.order(sale, UserId::fresh(), 1);
     shop.submit(message.clone()).await.unwrap();
-    shop.settled().await;
+    shop.until_finished().await;
     shop.execute("delete from transactions").await;
     assert_eq!(shop.submit(message).await, Ok(OrderOutcome::Confirmed));
     assert_eq!(shop.inventory(sale).await, (9, 1));
@@ -249,7 +249,6 @@ async fn orders_are_decided_without_redis_and_completed_when_it_is_back() {
     assert_eq!(shop.unfinished().await, 1);
     shop.redis.restart().await;
     shop.rebuild().await;
-    shop.recover().await;
-    assert_eq!(shop.unfinished().await, 0);
+    shop.until_finished().await;
     assert_eq!(shop.levels(sale).await, (8, 0, 2));
 }

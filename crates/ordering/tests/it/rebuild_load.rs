@@ -118,6 +118,10 @@ async fn a_sale_that_cannot_be_rebuilt_keeps_no_other_closed() {
     // Somebody holds its row longer than anyone waits for a row.
     let (locked, others) = (sales[3], [&sales[..3], &sales[4..]].concat());
     let mut holder = shop.schema.pool.begin().await.unwrap();
+    sqlx::query("set session wait_timeout = 600")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
     sqlx::query("select epoch from sale_inventory where sale_id = ? for update")
         .bind(locked)
         .execute(&mut *holder)
@@ -178,7 +182,7 @@ async fn small_sales_open_while_the_large_ones_are_still_read() {
     let opening = tokio::spawn(async move { rebuilder.node().await });
     testkit::eventually(
         "the small sales are open while the large ones stand still",
-        Duration::from_secs(20),
+        Duration::from_mins(1),
         || async { (opened.lock().unwrap().len() == small.len()).then_some(()) },
     )
     .await;

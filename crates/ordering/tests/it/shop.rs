@@ -207,16 +207,6 @@ impl Shop {
         while recovery.run_batch().await.unwrap().finished > 0 {}
     }
 
-    /// Waits until no transaction is unfinished.
-    pub async fn settled(&self) {
-        testkit::eventually(
-            "every transaction is finished",
-            Duration::from_secs(20),
-            || async { (self.unfinished().await == 0).then_some(()) },
-        )
-        .await;
-    }
-
     pub async fn execute(&self, sql: &str) {
         self.schema.execute(sql).await;
     }
@@ -262,7 +252,7 @@ impl Shop {
 
     /// After a restart: the first calls may still meet the old connection.
     pub async fn reconnected(&self) {
-        testkit::eventually("Redis answers again", Duration::from_secs(10), || async {
+        testkit::eventually("Redis answers again", Duration::from_mins(1), || async {
             self.stock.levels(SaleId::fresh()).await.ok()
         })
         .await;
@@ -271,7 +261,7 @@ impl Shop {
     /// Nothing is left to do: an engine does what it can at once and leaves the rest, a call to Redis that went unanswered on a busy
     /// machine, say, to recovery.
     pub async fn until_finished(&self) {
-        let within = Duration::from_secs(30);
+        let within = Duration::from_mins(1);
         testkit::eventually("every transaction is finished", within, || async {
             self.recover().await;
             (self.unfinished().await == 0).then_some(())

@@ -160,8 +160,9 @@ async fn a_hundred_thousand_are_selected_in_pieces() {
             "100,000 selected in {took:?}, the longest piece {longest:?}; a page {page:?}, a turn {begin:?}"
         );
     }
-    assert!(took < Duration::from_mins(1), "{took:?}");
-    assert!(page < Duration::from_millis(200), "{page:?}");
+    // Bounds for any machine, however busy; the figures themselves are printed.
+    assert!(took < Duration::from_mins(5), "{took:?}");
+    assert!(page < Duration::from_secs(2), "{page:?}");
 }
 
 /// A row that this build cannot read does not keep the others from their turns.

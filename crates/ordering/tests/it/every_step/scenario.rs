@@ -227,7 +227,7 @@ async fn cancellation(stage: &Stage, engine: &OrderEngine) -> (SaleId, Vec<Ask>)
     let order = stage.shop.reserve(sale, UserId::fresh(), 2).await;
     let placed = engine.submit(order.clone()).await;
     assert_eq!(placed, Ok(OrderOutcome::Confirmed));
-    stage.shop.settled().await;
+    stage.shop.until_finished().await;
     (sale, vec![Ask::Cancel(order)])
 }
 

@@ -17,7 +17,7 @@ use testkit::{
 };
 
 /// How long recovery may take for all that is left.
-const RECOVERS_WITHIN: Duration = Duration::from_secs(20);
+const RECOVERS_WITHIN: Duration = Duration::from_mins(1);
 
 pub struct Stage {
     pub shop: Shop,
