@@ -81,7 +81,7 @@ checks! {
     ArchivedIsTold = 4, "whatever was archived has its alert";
     /// Each alert.
     AlertShown = 4, "every alert is delivered, or shown as undelivered";
-    /// Each order on the compensation topic and among the dead letters.
+    /// Each order on the compensation topic and among the dead letters, and the message of each that was taken in.
     HandedOnKept = 4, "every order that was handed on was taken in";
     /// Each transaction that was given up, while the dead letters are complete.
     GivenUpIsDeadLetter = 4, "every order that was given up was a dead letter";

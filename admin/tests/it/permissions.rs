@@ -417,6 +417,7 @@ async fn no_get_changes_anything() {
             "transactions",
             "transaction_branches",
             "compensations",
+            "compensation_messages",
             "audit_log",
             "settings",
             "weekly_reports",

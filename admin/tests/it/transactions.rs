@@ -476,7 +476,7 @@ async fn undecided(app: &TestApp, state: &'static str) -> (Known, Value) {
 
 async fn compensation(app: &TestApp, known: &Known) -> (String, Vec<u8>, Option<String>, bool) {
     sqlx::query_as(
-        "select state, payload, last_error, claim is null from compensations where gid = ?",
+        "select state, payload, last_error, not is_claimed from compensations join compensation_messages on id = message_id where gid = ?",
     )
     .bind(known.gid)
     .fetch_one(&app.schema.pool)

@@ -49,6 +49,7 @@ struct Compensation {
     generation: i32,
     state: String,
     history: String,
+    has_message: bool,
 }
 
 /// The latest generation of an order, and how often the order was given up.
@@ -111,7 +112,7 @@ impl Failures {
         }
     }
 
-    /// Each is settled, or given up and held; and a later generation goes on where the one before it ended.
+    /// Each has its message, and is settled, or given up and held; and a later generation goes on where the one before it ended.
     async fn walk_compensations(
         &mut self,
         db: &mut MySqlConnection,
@@ -119,7 +120,8 @@ impl Failures {
     ) -> sqlx::Result<HashMap<Uuid, Latest>> {
         let mut latest: HashMap<Uuid, Latest> = HashMap::new();
         let mut rows = sqlx::query_as::<_, Compensation>(
-            "select gid, order_id, generation, state, history from compensations order by order_id, generation",
+            "select gid, order_id, generation, state, history, exists(select 1 from compensation_messages where id = message_id) as has_message
+             from compensations order by order_id, generation",
         )
         .fetch(db);
         while let Some(row) = rows.try_next().await? {
@@ -133,6 +135,12 @@ impl Failures {
                     )
                 },
             );
+            tally.note(Check::HandedOnKept, row.has_message, || {
+                format!(
+                    "order {}, transaction {}: it was taken in, and its message is gone",
+                    row.order_id, row.gid
+                )
+            });
             let left = match row.state.as_str() {
                 "archived" => Left::Archived,
                 "held" => Left::Held,

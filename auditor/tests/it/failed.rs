@@ -107,14 +107,15 @@ impl World {
         tries: &[Try],
     ) {
         self.sql(&format!(
-            "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers,
-                history, created_at)
-             values ({}, 'order', {}, {generation}, {}, {}, '{state}', 1, now(3), '{{}}', '[]', '{}', now(3))",
-            hex(gid),
+            "insert into compensation_messages (id, payload, headers) values ({gid}, '{{}}', '[]');
+             insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id, history,
+                created_at)
+             values ({gid}, 'order', {}, {generation}, {}, {}, '{state}', 1, now(3), {gid}, '{}', now(3))",
             hex(order),
             hex(SALE),
             hex(FRED),
-            history(tries)
+            history(tries),
+            gid = hex(gid)
         ))
         .await;
     }

@@ -183,6 +183,19 @@ async fn a_try_that_is_missing_in_the_table_of_tries_is_seen() {
     world.violates(&[Check::OneHistory]).await;
 }
 
+/// Breaks when work is looked at without its message.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_lost_its_message_is_seen() {
+    let world = World::clean().await;
+    world
+        .sql(&format!(
+            "delete from compensation_messages where id = {}",
+            hex(BERTS)
+        ))
+        .await;
+    world.violates(&[Check::HandedOnKept]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_still_waits_to_be_tried_is_seen_and_waited_for_in_vain() {
     let world = World::clean().await;

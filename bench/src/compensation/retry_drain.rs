@@ -56,7 +56,11 @@ pub async fn run(stage: &Stage) -> anyhow::Result<Row> {
 }
 
 async fn forget(stage: &Stage) -> sqlx::Result<()> {
-    for table in ["compensations", "compensation_logs"] {
+    for table in [
+        "compensations",
+        "compensation_messages",
+        "compensation_logs",
+    ] {
         sqlx::query(sqlx::AssertSqlSafe(format!("truncate table {table}")))
             .execute(&stage.db)
             .await?;
@@ -68,16 +72,17 @@ async fn forget(stage: &Stage) -> sqlx::Result<()> {
 async fn backlog(stage: &Stage) -> anyhow::Result<Vec<OrderMessage>> {
     forget(stage).await?;
     let orders = stage.reserved(SALES, ORDERS).await?.concat();
-    let mut db = stage.db.acquire().await?;
     for orders in orders.chunks(ROWS) {
         let works: Vec<NewWork> = orders.iter().map(failed_once).collect();
+        let mut tx = stage.db.begin().await?;
         ensure!(
-            queue::enqueue_all(&mut db, &works).await?,
+            queue::enqueue_all(&mut tx, &works).await?,
             "the queue is not empty"
         );
+        tx.commit().await?;
     }
-    sqlx::query("analyze table compensations")
-        .execute(&mut *db)
+    sqlx::query("analyze table compensations, compensation_messages")
+        .execute(&stage.db)
         .await?;
     Ok(orders)
 }
@@ -207,11 +212,11 @@ async fn claim(floor: &mut Floor) -> anyhow::Result<Vec<Uuid>> {
     let db = floor.db();
     db.execute("start transaction").await?;
     let rows = sqlx::query(
-        "select gid, order_id, generation, sale_id, user_id, attempts, payload, headers, history, last_error, published_at, given_up \
+        "select gid, order_id, generation, sale_id, user_id, attempts, message_id, history, last_error, published_at, given_up \
          from compensations as due force index (compensations_by_turn) where state = ? and is_replay = 0 and due_at <= utc_timestamp(3) \
          and not exists (select 1 from compensations as other force index (compensations_by_order) where other.order_id = due.order_id \
          and other.gid <> due.gid and other.state in ('scheduled', 'dead', 'archiving') and (other.generation < due.generation \
-         or (other.claim is not null and other.due_at > utc_timestamp(3)))) order by due_at limit ? for update skip locked",
+         or (other.is_claimed and other.due_at > utc_timestamp(3)))) order by due_at limit ? for update skip locked",
     )
     .bind("scheduled")
     .bind(ROWS as u64)
@@ -226,8 +231,19 @@ async fn claim(floor: &mut Floor) -> anyhow::Result<Vec<Uuid>> {
          force index (primary) on held.gid = unhex(found.gid) set held.claim = ?, held.due_at = utc_timestamp(3) + interval 20 second",
     )
     .bind(json!(gids.iter().map(hex).collect::<Vec<_>>()).to_string())
-    .bind(Uuid::nil())
+    .bind(Uuid::max())
     .execute(&mut *db)
+    .await?;
+    let messages = rows
+        .iter()
+        .map(|row| row.try_get("message_id"))
+        .collect::<sqlx::Result<Vec<Uuid>>>()?;
+    sqlx::query(
+        "select came.payload, came.headers from json_table(?, '$[*]' columns (id char(32) path '$')) as asked \
+         straight_join compensation_messages as came force index (primary) on came.id = unhex(asked.id)",
+    )
+    .bind(json!(messages.iter().map(hex).collect::<Vec<_>>()).to_string())
+    .fetch_all(&mut *db)
     .await?;
     db.execute("commit").await?;
     Ok(gids)
@@ -252,11 +268,11 @@ async fn close(
     sqlx::query(
         "update json_table(?, '$[*]' columns (gid char(32) path '$.gid', history longtext character set utf8mb4 path '$.history')) \
          as ended straight_join compensations as held force index (primary) on held.gid = unhex(ended.gid) and held.claim = ? \
-         set held.state = 'closed', held.attempts = held.attempts + 1, held.due_at = utc_timestamp(3), held.claim = null, \
+         set held.state = 'closed', held.attempts = held.attempts + 1, held.due_at = utc_timestamp(3), held.claim = default, \
          held.history = ended.history, held.outcome = 'confirmed', held.closed_at = utc_timestamp(3)",
     )
     .bind(&rows)
-    .bind(Uuid::nil())
+    .bind(Uuid::max())
     .execute(&mut *db)
     .await?;
     sqlx::query(

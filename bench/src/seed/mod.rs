@@ -107,7 +107,12 @@ pub async fn fill(
         waiting::fill(db, wanted, &causes, now, &show)
     )?;
     show("analysing the tables");
-    for table in ["failed_order_archives", "failure_groups", "compensations"] {
+    for table in [
+        "failed_order_archives",
+        "failure_groups",
+        "compensations",
+        "compensation_messages",
+    ] {
         sqlx::query(sqlx::AssertSqlSafe(format!("analyze table {table}")))
             .execute(db)
             .await?;

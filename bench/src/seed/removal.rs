@@ -49,11 +49,9 @@ pub async fn remove(db: &MySqlPool, show: impl Fn(&str)) -> sqlx::Result<(u64, u
     .execute(db)
     .await?;
     let mut waiting = 0;
-    for (table, counts) in [("compensations", true), ("compensation_logs", false)] {
-        for kind in [Kind::Waiting, Kind::Archived] {
-            let removed = all_of(db, table, kind).await?;
-            waiting += if counts { removed } else { 0 };
-        }
+    for kind in [Kind::Waiting, Kind::Archived] {
+        waiting += all_work(db, kind).await?;
+        all_tries(db, kind).await?;
     }
     show(&format!("{waiting} rows of work removed"));
     Ok((archived, waiting))
@@ -111,23 +109,62 @@ async fn some_archived(db: &MySqlPool, from: Uuid, to: Uuid) -> sqlx::Result<u64
     Ok(rows.len() as u64)
 }
 
-/// Of all marked orders of the kind.
-async fn all_of(db: &MySqlPool, table: &str, kind: Kind) -> sqlx::Result<u64> {
+/// Work of all marked orders of the kind, each with its message; how much.
+async fn all_work(db: &MySqlPool, kind: Kind) -> sqlx::Result<u64> {
     let (lowest, highest) = marks::all(kind);
-    let text =
-        format!("delete from {table} where order_id between ? and ? order by order_id limit ?");
     let mut removed = 0;
     loop {
-        let some = sqlx::query(sqlx::AssertSqlSafe(text.clone()))
-            .bind(lowest)
-            .bind(highest)
-            .bind(u32::try_from(ROWS_A_TRANSACTION).unwrap_or(u32::MAX))
-            .execute(db)
-            .await?
-            .rows_affected();
-        if some == 0 {
+        let mut tx = db.begin().await?;
+        let some: Vec<(Uuid, Uuid)> = sqlx::query_as(
+            "select gid, message_id from compensations where order_id between ? and ? order by order_id limit ? for update",
+        )
+        .bind(lowest)
+        .bind(highest)
+        .bind(u32::try_from(ROWS_A_TRANSACTION).unwrap_or(u32::MAX))
+        .fetch_all(&mut *tx)
+        .await?;
+        if some.is_empty() {
             return Ok(removed);
         }
-        removed += some;
+        let (gids, messages): (Vec<Uuid>, Vec<Uuid>) = some.into_iter().unzip();
+        for (text, ids) in [
+            (
+                "delete came from json_table(?, '$[*]' columns (id char(32) path '$')) as old \
+                 straight_join compensation_messages as came force index (primary) on came.id = unhex(old.id)",
+                &messages,
+            ),
+            (
+                "delete held from json_table(?, '$[*]' columns (id char(32) path '$')) as old \
+                 straight_join compensations as held force index (primary) on held.gid = unhex(old.id)",
+                &gids,
+            ),
+        ] {
+            sqlx::query(text).bind(json(ids)).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        removed += gids.len() as u64;
+    }
+}
+
+fn json(ids: &[Uuid]) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
+    serde_json::json!(ids).to_string()
+}
+
+/// What is in the log of tries of all marked orders of the kind.
+async fn all_tries(db: &MySqlPool, kind: Kind) -> sqlx::Result<()> {
+    let (lowest, highest) = marks::all(kind);
+    loop {
+        let some = sqlx::query(
+            "delete from compensation_logs where order_id between ? and ? order by order_id limit ?",
+        )
+        .bind(lowest)
+        .bind(highest)
+        .bind(u32::try_from(ROWS_A_TRANSACTION).unwrap_or(u32::MAX))
+        .execute(db)
+        .await?;
+        if some.rows_affected() == 0 {
+            return Ok(());
+        }
     }
 }

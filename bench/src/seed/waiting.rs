@@ -55,21 +55,11 @@ pub async fn fill(
 
 async fn insert(db: &mut MySqlConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut query = QueryBuilder::<MySql>::new(
-        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers, \
-         history, last_error, published_at, created_at) ",
+        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id, history, \
+         last_error, published_at, created_at) ",
     );
     query.push_values(rows, |mut values, row| {
         let Row { message, .. } = row;
-        let headers = Headers(vec![
-            (
-                "kafka_dlt-exception-message".to_owned(),
-                Some(row.error.clone().into_bytes()),
-            ),
-            (
-                "redress-step".to_owned(),
-                Some(row.known.step.as_bytes().to_vec()),
-            ),
-        ]);
         values
             .push_bind(message.gid.as_uuid())
             .push("'order'")
@@ -80,13 +70,45 @@ async fn insert(db: &mut MySqlConnection, rows: &[Row<'_>]) -> sqlx::Result<()> 
             .push_bind(row.state)
             .push_bind(row.history.tries())
             .push_bind(row.due_at)
-            .push_bind(message.to_bytes())
-            .push_bind(headers.to_json())
+            .push_bind(message.gid.as_uuid())
             .push_bind(row.history.to_json())
             .push_bind(&row.error)
             .push_bind(row.published_at)
             .push_bind(row.created_at);
     });
+    query.build().execute(&mut *db).await?;
+    insert_messages(db, rows).await
+}
+
+/// Each under its transaction's id, which bears its mark.
+async fn insert_messages(db: &mut MySqlConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
+    let mut query =
+        QueryBuilder::<MySql>::new("insert into compensation_messages (id, payload, headers) ");
+    query.push_values(
+        rows,
+        |mut values,
+         Row {
+             message,
+             known,
+             error,
+             ..
+         }| {
+            let headers = Headers(vec![
+                (
+                    "kafka_dlt-exception-message".to_owned(),
+                    Some(error.clone().into_bytes()),
+                ),
+                (
+                    "redress-step".to_owned(),
+                    Some(known.step.as_bytes().to_vec()),
+                ),
+            ]);
+            values
+                .push_bind(message.gid.as_uuid())
+                .push_bind(message.to_bytes())
+                .push_bind(headers.to_json());
+        },
+    );
     query.build().execute(db).await.map(drop)
 }
 

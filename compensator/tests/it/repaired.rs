@@ -99,7 +99,7 @@ impl World {
     /// Makes everything that waits due.
     pub async fn let_time_pass(&self) {
         self.schema
-            .execute("update compensations set due_at = utc_timestamp(3) - interval 1 second where claim is null")
+            .execute("update compensations set due_at = utc_timestamp(3) - interval 1 second where not is_claimed")
             .await;
     }
 
@@ -282,8 +282,9 @@ impl World {
             history,
             error: Some("it failed".to_owned()),
         };
-        let mut db = self.schema.pool.acquire().await.unwrap();
-        queue::enqueue(&mut db, &work).await.unwrap();
+        let mut tx = self.schema.pool.begin().await.unwrap();
+        queue::enqueue(&mut tx, &work).await.unwrap();
+        tx.commit().await.unwrap();
     }
 }
 

@@ -78,9 +78,10 @@ async fn settled_work_old_tries_and_alerts_that_arrived_are_forgotten_and_nothin
             world
                 .schema
                 .execute(&format!(
-                    "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers,
+                    "insert into compensation_messages (id, payload, headers) values ({id}, '', '[]');
+                     insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id,
                             history, created_at, closed_at)
-                     values ({id}, 'order', {id}, 0, {id}, {id}, '{state}', 1, utc_timestamp(3) - interval {days} day, '', '[]', '[]',
+                     values ({id}, 'order', {id}, 0, {id}, {id}, '{state}', 1, utc_timestamp(3) - interval {days} day, {id}, '[]',
                              utc_timestamp(3) - interval {days} day, utc_timestamp(3) - interval {days} day)"
                 ))
                 .await;
@@ -121,6 +122,13 @@ async fn settled_work_old_tries_and_alerts_that_arrived_are_forgotten_and_nothin
             .unwrap()
     };
     assert_eq!(left("select count(*) from compensations").await, 11);
+    assert_eq!(left("select count(*) from compensation_messages").await, 11);
+    assert_eq!(
+        left("select count(*) from compensations join compensation_messages on id = message_id")
+            .await,
+        11,
+        "each has its message"
+    );
     assert_eq!(
         left("select count(*) from compensations where state = 'closed'").await,
         1

@@ -69,10 +69,10 @@ async fn closed(world: &World, id: u32, generation: u32, moment: DateTime<Utc>, 
     world
         .schema
         .execute(&format!(
-            "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers,
+            "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id,
                     history, outcome, created_at, closed_at)
-             values (unhex(lpad(hex({id}), 32, '0')), 'order', unhex(lpad(hex({id}), 32, '0')), {generation}, '', '', 'closed', 2, {}, '',
-                     '[]', '[]', 'confirmed', {}, {})",
+             values (unhex(lpad(hex({id}), 32, '0')), 'order', unhex(lpad(hex({id}), 32, '0')), {generation}, '', '', 'closed', 2, {},
+                     '', '[]', 'confirmed', {}, {})",
             at(moment),
             at(moment - TimeDelta::milliseconds(ms)),
             at(moment)

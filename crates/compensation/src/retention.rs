@@ -1,8 +1,9 @@
-//! Removes what nobody will ask for again: work that was settled long ago, old lines of the log, notices that arrived, incidents that
-//! are over, with their alerts. Found by an index, a few hundred at a time, so that nobody else waits.
+//! Removes what nobody will ask for again: work that was settled long ago, with its messages, old lines of the log, notices that arrived,
+//! incidents that are over, with their alerts. Found by an index, a few hundred at a time, so that nobody else waits.
 //!
 //! What is open, was given up or was not delivered is not touched, and the archive has its own rules.
 
+use crate::queue::{self, seconds};
 use coordinator::statement;
 use sqlx::{MySqlPool, QueryBuilder};
 use std::time::Duration;
@@ -43,24 +44,9 @@ impl Retention {
     /// # Errors
     /// What the database says. What was removed stays removed.
     pub async fn run_batch(&self) -> sqlx::Result<u64> {
-        let of_work = self.settled_work().await? + self.log().await?;
+        let settled = queue::remove_closed(&self.db, self.keep.settled_work, BATCH).await?;
+        let of_work = settled + self.log().await?;
         Ok(of_work + self.alerts().await? + self.incidents().await?)
-    }
-
-    async fn settled_work(&self) -> sqlx::Result<u64> {
-        let keep_s = seconds(self.keep.settled_work);
-        // A row was due last shortly before it was closed, so that the index by which lanes go finds it here too.
-        sqlx::query!(
-            "delete from compensations
-             where state = 'closed' and due_at < utc_timestamp(3) - interval ? second and closed_at < utc_timestamp(3) - interval ? second
-             order by due_at limit ?",
-            keep_s,
-            keep_s,
-            BATCH
-        )
-        .execute(&self.db)
-        .await
-        .map(|done| done.rows_affected())
     }
 
     async fn log(&self) -> sqlx::Result<u64> {
@@ -142,8 +128,4 @@ impl Retention {
         }
         Ok(removed)
     }
-}
-
-fn seconds(time: Duration) -> i64 {
-    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }

@@ -171,11 +171,11 @@ async fn an_order_an_operator_rolls_back_is_archived_with_its_units_and_its_coup
         history: History::default(),
         error: Some("rolled back by an operator".to_owned()),
     };
-    let mut db = world.schema.pool.acquire().await.unwrap();
-    assert!(queue::enqueue(&mut db, &work).await.unwrap());
-    let stands = queue::give_up(&mut db, work.gid).await.unwrap();
+    let mut tx = world.schema.pool.begin().await.unwrap();
+    assert!(queue::enqueue(&mut tx, &work).await.unwrap());
+    let stands = queue::give_up(&mut tx, work.gid).await.unwrap();
     assert_eq!(stands, Some(State::Archiving));
-    drop(db);
+    tx.commit().await.unwrap();
     let repair = world.repair(&settings).await;
     world.drive(&repair).await;
     assert_eq!(world.status(&order).await, "failed");

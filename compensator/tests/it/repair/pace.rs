@@ -314,7 +314,7 @@ async fn no_more_tries_fail_than_the_budget_allows_and_tries_that_succeed_are_fr
     }
     // Nothing that waits is claimed meanwhile.
     let claimed = world
-        .number("select count(*) from compensations where claim is not null")
+        .number("select count(*) from compensations where is_claimed")
         .await;
     assert_eq!(claimed, 0);
     let repair = world.repair(&small("")).await;

@@ -1,6 +1,10 @@
 //! Due work is claimed by one worker at a time, and given back untried.
 
-use super::{Claimed, micros, unreadable};
+use super::{
+    Claimed,
+    messages::{self, Message},
+    micros, unreadable,
+};
 use crate::{attempt::History, headers::Headers, many, state::State};
 use serde::Serialize;
 use sqlx::{MySql, MySqlPool, Transaction};
@@ -26,7 +30,8 @@ pub enum Turn {
 /// Of one order only one piece is in hand at a time, and the oldest generation first.
 ///
 /// # Errors
-/// What the database says. Work whose stored texts cannot be read is left out and told of: a newer build may read them.
+/// What the database says. Work whose stored texts cannot be read is left out and told of: a newer build may read them. Without its
+/// message it is too.
 pub async fn claim_due(
     db: &MySqlPool,
     state: State,
@@ -37,13 +42,13 @@ pub async fn claim_due(
     let due = sqlx::query_as!(
         Row,
         r#"select gid as "gid: _", order_id as "order_id: _", generation as "generation: u32", sale_id as "sale_id: _",
-                  user_id as "user_id: _", attempts as "attempts: u32", payload, headers, history, last_error,
+                  user_id as "user_id: _", attempts as "attempts: u32", message_id as "message_id: _", history, last_error,
                   published_at is not null as "published: bool", given_up as "given_up: bool"
            from compensations as due force index (compensations_by_due) where state = ? and due_at <= utc_timestamp(3)
              and not exists (
                select 1 from compensations as other force index (compensations_by_order)
                where other.order_id = due.order_id and other.gid <> due.gid and other.state in ('scheduled', 'dead', 'archiving')
-                 and (other.generation < due.generation or (other.claim is not null and other.due_at > utc_timestamp(3))))
+                 and (other.generation < due.generation or (other.is_claimed and other.due_at > utc_timestamp(3))))
            order by due_at limit ? for update skip locked"#,
         state.as_str(),
         limit
@@ -68,13 +73,13 @@ pub async fn claim_turn(
     let due = sqlx::query_as!(
         Row,
         r#"select gid as "gid: _", order_id as "order_id: _", generation as "generation: u32", sale_id as "sale_id: _",
-                  user_id as "user_id: _", attempts as "attempts: u32", payload, headers, history, last_error,
+                  user_id as "user_id: _", attempts as "attempts: u32", message_id as "message_id: _", history, last_error,
                   published_at is not null as "published: bool", given_up as "given_up: bool"
            from compensations as due force index (compensations_by_turn) where state = ? and is_replay = ? and due_at <= utc_timestamp(3)
              and not exists (
                select 1 from compensations as other force index (compensations_by_order)
                where other.order_id = due.order_id and other.gid <> due.gid and other.state in ('scheduled', 'dead', 'archiving')
-                 and (other.generation < due.generation or (other.claim is not null and other.due_at > utc_timestamp(3))))
+                 and (other.generation < due.generation or (other.is_claimed and other.due_at > utc_timestamp(3))))
            order by due_at limit ? for update skip locked"#,
         state.as_str(),
         turn == Turn::Replay,
@@ -85,7 +90,7 @@ pub async fn claim_turn(
     hold(db, tx, due, state, lease).await
 }
 
-/// Holds what was found, commits, and gives those back that another worker holds a piece of the same order beside.
+/// Holds what was found, reads its messages, commits, and gives those back that another worker holds a piece of the same order beside.
 async fn hold(
     db: &MySqlPool,
     mut tx: Transaction<'_, MySql>,
@@ -109,11 +114,16 @@ async fn hold(
     )
     .execute(&mut *tx)
     .await?;
+    let mut messages = messages::read(&mut tx, due.iter().map(|row| row.message_id)).await?;
     tx.commit().await?;
     let in_hand_elsewhere = beside_others(db, &gids).await?;
     let readable = |row: Row| {
         let gid = row.gid;
-        let claimed = row.claimed(state, claim);
+        let Some(message) = messages.remove(&row.message_id) else {
+            error!(%gid, "The message of {gid} is not in compensation_messages, it is left where it is");
+            return None;
+        };
+        let claimed = row.claimed(message, state, claim);
         if let Err(cause) = &claimed {
             error!(%gid, "The stored history or headers of {gid} cannot be read, it is left where it is: {cause}");
         }
@@ -136,7 +146,7 @@ async fn beside_others(db: &MySqlPool, gids: &str) -> sqlx::Result<HashSet<Uuid>
            straight_join compensations as mine force index (primary) on mine.gid = unhex(held.gid)
            join compensations as other force index (compensations_by_order) on other.order_id = mine.order_id
              and other.gid <> mine.gid and other.state in ('scheduled', 'dead', 'archiving')
-             and (other.generation < mine.generation or (other.claim is not null and other.due_at > utc_timestamp(3)))"#,
+             and (other.generation < mine.generation or (other.is_claimed and other.due_at > utc_timestamp(3)))"#,
         gids
     )
     .fetch_all(db)
@@ -182,7 +192,7 @@ async fn give_back(
            as untried
          straight_join compensations as held force index (primary)
            on held.gid = unhex(untried.gid) and held.claim = unhex(untried.claim)
-         set held.claim = null, held.due_at = utc_timestamp(3) + interval floor(? * (1 + ? * rand())) microsecond",
+         set held.claim = default, held.due_at = utc_timestamp(3) + interval floor(? * (1 + ? * rand())) microsecond",
         many::rows(works.iter().map(Claimed::token)),
         micros(after),
         spread
@@ -199,8 +209,7 @@ struct Row {
     sale_id: Uuid,
     user_id: Uuid,
     attempts: u32,
-    payload: Vec<u8>,
-    headers: String,
+    message_id: Uuid,
     history: String,
     last_error: Option<String>,
     published: bool,
@@ -208,7 +217,7 @@ struct Row {
 }
 
 impl Row {
-    fn claimed(self, state: State, claim: Uuid) -> sqlx::Result<Claimed> {
+    fn claimed(self, message: Message, state: State, claim: Uuid) -> sqlx::Result<Claimed> {
         Ok(Claimed {
             gid: self.gid,
             order_id: self.order_id,
@@ -217,8 +226,8 @@ impl Row {
             user_id: self.user_id,
             state,
             attempts: self.attempts,
-            payload: self.payload,
-            headers: Headers::from_json(&self.headers).map_err(unreadable)?,
+            payload: message.payload,
+            headers: Headers::from_json(&message.headers).map_err(unreadable)?,
             history: History::from_json(&self.history).map_err(unreadable)?,
             error: self.last_error,
             published: self.published,

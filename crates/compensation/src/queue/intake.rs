@@ -1,23 +1,23 @@
-//! Work comes in, once a transaction.
+//! Work comes in once, with its message; both in the transaction of whoever takes it in, so that neither is there without the other.
 
-use super::{NewWork, micros, short};
+use super::{NewWork, messages, micros, short};
 use crate::many;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, mysql::MySqlQueryResult};
 use uuid::Uuid;
 
-/// Takes work in. `false`: it is known (the same gid, or the same generation of the same order), and stays as it is. Of several at
-/// once one takes it in, the others wait for its end.
+/// Takes work in, in the caller's transaction. `false`: it is known (the same gid, or the same generation of the same order), and stays
+/// as it is. Of several at once one takes it in, the others wait for its end.
 ///
 /// # Errors
-/// What the database says.
+/// What the database says; the caller rolls back.
 pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<bool> {
     // Not `on duplicate key update`: that does not tell who took it in.
+    let message_id = Uuid::now_v7();
     let inserted = sqlx::query!(
-        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers, \
-         history, last_error, created_at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, ?, ?, ?, ?, utc_timestamp(3))",
+        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id, history, \
+         last_error, created_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, ?, ?, ?, utc_timestamp(3))",
         work.gid,
         work.kind,
         work.order_id,
@@ -27,13 +27,22 @@ pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<b
         work.state.as_str(),
         work.attempts,
         micros(work.due_after),
-        work.payload,
-        work.headers.to_json(),
+        message_id,
         work.history.to_json(),
         work.error.as_deref().map(short)
     )
-    .execute(db)
+    .execute(&mut *db)
     .await;
+    // What is known has its message, and needs no other.
+    let is_new = told_apart(inserted)?;
+    if is_new {
+        messages::write(db, message_id, work).await?;
+    }
+    Ok(is_new)
+}
+
+/// Whether it was written, or is known.
+fn told_apart(inserted: sqlx::Result<MySqlQueryResult>) -> sqlx::Result<bool> {
     match inserted {
         Ok(_) => Ok(true),
         Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
@@ -41,38 +50,38 @@ pub async fn enqueue(db: &mut MySqlConnection, work: &NewWork) -> sqlx::Result<b
     }
 }
 
-/// Takes all of it in by one statement. `false`: one of them is known, or is there twice, and nothing was taken in; the transaction goes
-/// on, and who is to be told which takes them in [one by one](enqueue).
+/// Takes all of it in, by a statement for each table, in the caller's transaction. `false`: one of them is known, or is there twice, and
+/// nothing was taken in; the transaction goes on, and who is to be told which takes them in [one by one](enqueue).
 ///
 /// # Errors
-/// What the database says; then too nothing was taken in.
+/// What the database says; the caller rolls back.
 pub async fn enqueue_all(db: &mut MySqlConnection, works: &[NewWork]) -> sqlx::Result<bool> {
     if works.is_empty() {
         return Ok(true);
     }
+    let works: Vec<(Uuid, &NewWork)> = works.iter().map(|work| (Uuid::now_v7(), work)).collect();
     let inserted = sqlx::query!(
-        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers, \
-         history, last_error, created_at)
+        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id, history, \
+         last_error, created_at)
          select unhex(taken.gid), taken.kind, unhex(taken.order_id), taken.generation, unhex(taken.sale_id), unhex(taken.user_id),
-                taken.state, taken.attempts, utc_timestamp(3) + interval taken.due_after_us microsecond, from_base64(taken.payload),
-                taken.headers, taken.history, taken.last_error, utc_timestamp(3)
+                taken.state, taken.attempts, utc_timestamp(3) + interval taken.due_after_us microsecond, unhex(taken.message_id),
+                taken.history, taken.last_error, utc_timestamp(3)
          from json_table(?, '$[*]' columns (
            gid char(32) path '$.gid' error on error, kind varchar(255) path '$.kind' error on error,
            order_id char(32) path '$.order_id' error on error, generation bigint path '$.generation' error on error,
            sale_id char(32) path '$.sale_id' error on error, user_id char(32) path '$.user_id' error on error,
            state varchar(255) path '$.state' error on error, attempts bigint path '$.attempts' error on error,
-           due_after_us bigint path '$.due_after_us' error on error, payload longtext character set utf8mb4 path '$.payload' error on error,
-           headers longtext character set utf8mb4 path '$.headers' error on error, history longtext character set utf8mb4 path '$.history' error on error,
-           last_error longtext character set utf8mb4 path '$.last_error' error on error)) as taken",
-        many::rows(works.iter().map(row))
+           due_after_us bigint path '$.due_after_us' error on error, message_id char(32) path '$.message_id' error on error,
+           history longtext character set utf8mb4 path '$.history' error on error, last_error longtext character set utf8mb4 path '$.last_error' error on error)) as taken",
+        many::rows(works.iter().copied().map(row))
     )
-    .execute(db)
+    .execute(&mut *db)
     .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
-        Err(cause) => Err(cause),
+    let all_are_new = told_apart(inserted)?;
+    if all_are_new {
+        messages::write_all(db, works.into_iter()).await?;
     }
+    Ok(all_are_new)
 }
 
 /// The longest last.
@@ -87,13 +96,12 @@ struct Row<'a> {
     state: &'a str,
     attempts: u32,
     due_after_us: i64,
+    message_id: String,
     last_error: Option<String>,
-    payload: String,
     history: String,
-    headers: String,
 }
 
-fn row(work: &NewWork) -> Row<'_> {
+fn row((message_id, work): (Uuid, &NewWork)) -> Row<'_> {
     Row {
         gid: many::id(work.gid),
         kind: work.kind,
@@ -105,9 +113,8 @@ fn row(work: &NewWork) -> Row<'_> {
         attempts: work.attempts,
         due_after_us: micros(work.due_after),
         last_error: work.error.as_deref().map(short),
-        payload: STANDARD.encode(&work.payload),
+        message_id: many::id(message_id),
         history: work.history.to_json(),
-        headers: work.headers.to_json(),
     }
 }
 

@@ -1,16 +1,19 @@
-//! The table `compensations`: work that failed, until it is settled. Every statement on it is here.
+//! The table `compensations`: work that failed, until it is settled. Every statement on it is here, and on the messages it is about, which
+//! lie in a table of their own (`messages`).
 //!
 //! Due times and claims are by the database's clock. A claim is a token: whoever lost it changes nothing any more. Work is taken in,
 //! claimed and written in batches, each as one value of one statement (`many`).
 
 mod claims;
 mod intake;
+mod messages;
 mod reading;
 mod results;
 mod wishes;
 
 pub use claims::{Turn, claim_due, claim_turn, put_all_back, put_all_off, put_back};
 pub use intake::{enqueue, enqueue_all, is_known};
+pub use messages::remove_closed;
 pub use reading::{backlog, open_among, open_of_sale, state_of};
 pub use results::{Ended, Outcome, all_published, settle, settle_all};
 pub use wishes::{close_held, give_up, replay_held};
@@ -105,6 +108,10 @@ fn illegal(cause: IllegalMove) -> sqlx::Error {
 /// As much of an error as its column takes.
 pub(crate) fn short(error: &str) -> String {
     error.chars().take(ERROR_AT_MOST).collect()
+}
+
+pub(crate) fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn micros(time: Duration) -> i64 {

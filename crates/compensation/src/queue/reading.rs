@@ -52,8 +52,10 @@ pub async fn open_of_sale(
     limit: u32,
 ) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
     let rows = sqlx::query!(
-        r#"select gid as "gid: Uuid", payload from compensations
-           where sale_id = ? and state in ('scheduled', 'dead', 'archiving', 'held') and gid > ? order by gid limit ?"#,
+        r#"select open.gid as "gid: Uuid", came.payload
+           from (select gid, message_id from compensations
+                 where sale_id = ? and state in ('scheduled', 'dead', 'archiving', 'held') and gid > ? order by gid limit ?) as open
+           join compensation_messages as came on came.id = open.message_id order by open.gid"#,
         sale,
         after,
         limit

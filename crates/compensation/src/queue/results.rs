@@ -102,7 +102,7 @@ pub async fn settle_all(db: &mut MySqlConnection, ended: &[Ended<'_>]) -> sqlx::
            is_open int path '$.is_open' error on error)) as ended
          straight_join compensations as held force index (primary) on held.gid = unhex(ended.gid) and held.claim = unhex(ended.claim)
          set held.state = ended.state, held.attempts = ended.attempts,
-             held.due_at = utc_timestamp(3) + interval ended.after_us microsecond, held.claim = null, held.history = ended.history,
+             held.due_at = utc_timestamp(3) + interval ended.after_us microsecond, held.claim = default, held.history = ended.history,
              held.last_error = coalesce(ended.error, held.last_error), held.outcome = ended.outcome,
              held.closed_at = if(ended.is_open, null, utc_timestamp(3))",
         many::rows(rows)

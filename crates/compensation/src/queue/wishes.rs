@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub async fn replay_held(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bool> {
     let state = State::Held.on(Event::Replayed).map_err(illegal)?;
     let written = sqlx::query!(
-        "update compensations set state = ?, attempts = 0, due_at = utc_timestamp(3), claim = null where gid = ? and state = 'held'",
+        "update compensations set state = ?, attempts = 0, due_at = utc_timestamp(3), claim = default where gid = ? and state = 'held'",
         state.as_str(),
         gid
     )
@@ -28,7 +28,7 @@ pub async fn replay_held(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<bo
 pub async fn close_held(db: &mut MySqlConnection, gid: Uuid, outcome: &str) -> sqlx::Result<()> {
     let state = State::Held.on(Event::Settled).map_err(illegal)?;
     sqlx::query!(
-        "update compensations set state = ?, outcome = ?, closed_at = utc_timestamp(3), claim = null where gid = ? and state = 'held'",
+        "update compensations set state = ?, outcome = ?, closed_at = utc_timestamp(3), claim = default where gid = ? and state = 'held'",
         state.as_str(),
         outcome,
         gid
@@ -53,7 +53,7 @@ pub async fn give_up(db: &mut MySqlConnection, gid: Uuid) -> sqlx::Result<Option
     };
     // Also the claim of who is just putting it away, and would hold its units: it finds the wish when it begins anew.
     sqlx::query!(
-        "update compensations set state = ?, given_up = 1, due_at = utc_timestamp(3), claim = null where gid = ?",
+        "update compensations set state = ?, given_up = 1, due_at = utc_timestamp(3), claim = default where gid = ?",
         becomes.as_str(),
         gid
     )

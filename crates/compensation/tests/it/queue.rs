@@ -1,5 +1,7 @@
 //! The retry queue on a real server: one row a piece of work, one holder at a time, due by the database's clock.
 
+mod messages;
+
 use compensation::{
     attempt::History,
     headers::Headers,
@@ -33,9 +35,10 @@ fn work(gid: Uuid) -> NewWork {
 }
 
 async fn enqueue(db: &MySqlPool, work: &NewWork) -> bool {
-    queue::enqueue(&mut db.acquire().await.unwrap(), work)
-        .await
-        .unwrap()
+    let mut tx = db.begin().await.unwrap();
+    let is_new = queue::enqueue(&mut tx, work).await.unwrap();
+    tx.commit().await.unwrap();
+    is_new
 }
 
 async fn claim(schema: &Schema, lease: Duration) -> Vec<Claimed> {
@@ -295,7 +298,7 @@ async fn what_is_put_off_is_due_later_as_it_was() {
         .await
         .unwrap();
     let put_off: (i64, i64) = sqlx::query_as(
-        "select cast(sum(claim is null and attempts = 1) as int), cast(sum(claim is null and due_at > utc_timestamp(3) + interval 90 second
+        "select cast(sum(not is_claimed and attempts = 1) as int), cast(sum(not is_claimed and due_at > utc_timestamp(3) + interval 90 second
                 and due_at < utc_timestamp(3) + interval 201 second) as int) from compensations",
     )
     .fetch_one(&schema.pool)
@@ -317,7 +320,7 @@ async fn what_is_put_off_is_due_later_as_it_was() {
 
 /// What is stored of all work, oldest order first: state, tries, whether it is claimed.
 async fn stored(schema: &Schema) -> Vec<(String, i32, bool)> {
-    sqlx::query_as("select state, attempts, claim is not null from compensations order by order_id")
+    sqlx::query_as("select state, attempts, is_claimed from compensations order by order_id")
         .fetch_all(&schema.pool)
         .await
         .unwrap()
@@ -365,17 +368,13 @@ async fn many_are_taken_in_together_and_come_back_as_they_were_whatever_is_in_th
             ..work(Uuid::now_v7())
         })
         .collect();
-    let mut db = schema.pool.acquire().await.unwrap();
-    assert!(queue::enqueue_all(&mut db, &new).await.unwrap());
+    let mut tx = schema.pool.begin().await.unwrap();
+    assert!(queue::enqueue_all(&mut tx, &new).await.unwrap());
     // One that is known keeps all others out, and is told apart one by one.
     let again = [work(Uuid::now_v7()), new[7].clone()];
-    assert!(!queue::enqueue_all(&mut db, &again).await.unwrap());
-    let there: i64 = sqlx::query_scalar("select count(*) from compensations")
-        .fetch_one(&schema.pool)
-        .await
-        .unwrap();
-    assert_eq!(there, 300);
-    drop(db);
+    assert!(!queue::enqueue_all(&mut tx, &again).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(messages::rows(&schema).await, (300, 300, 300));
     let claimed = queue::claim_turn(&schema.pool, State::Scheduled, Turn::Own, LEASE, 500)
         .await
         .unwrap();

@@ -78,10 +78,11 @@ async fn it_is_over_when_no_row_of_the_cause_is_left_to_do_and_says_how() {
 async fn dead_letter(desk: &Desk) -> Uuid {
     let order = Uuid::now_v7();
     sqlx::query(
-        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, payload, headers, \
+        "insert into compensations (gid, kind, order_id, generation, sale_id, user_id, state, attempts, due_at, message_id, \
          history, created_at)
-         values (?, 'order', ?, 0, ?, ?, 'dead', 4, utc_timestamp(3), '', '[]', '[]', utc_timestamp(3))",
+         values (?, 'order', ?, 0, ?, ?, 'dead', 4, utc_timestamp(3), ?, '[]', utc_timestamp(3))",
     )
+    .bind(order)
     .bind(order)
     .bind(order)
     .bind(order)
