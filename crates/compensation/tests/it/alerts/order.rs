@@ -3,7 +3,7 @@
 use super::{Desk, SOON, alert, ids, quick, states};
 use compensation::{
     alerts::{
-        Alert, Notice, Policy, Severity, Status,
+        Alert, Notice, Severity, Status,
         outbox::{RedeliverError, State, attempts, insert_notice, redeliver},
     },
     retention::{Keep, Retention},
@@ -42,11 +42,7 @@ async fn nothing_of_an_incident_overtakes_what_is_under_way() {
     );
     hook.hang();
     write(&desk, &firing).await;
-    let short = || Policy {
-        lease: Duration::from_millis(500),
-        ..quick()
-    };
-    let killed = desk.courier(short());
+    let killed = desk.courier(quick());
     let killed = tokio::spawn(async move { killed.run_once().await });
     eventually("it is under way", SOON, || async {
         (hook.requests().len() == 1).then_some(())
@@ -55,10 +51,14 @@ async fn nothing_of_an_incident_overtakes_what_is_under_way() {
     write(&desk, &changed).await;
     write(&desk, &resolved).await;
     hook.answer_with(200, &[], "");
-    let other = desk.courier(short());
+    let other = desk.courier(quick());
     assert_eq!(other.run_once().await.unwrap(), 0, "it waits for the first");
     killed.abort();
     assert!(killed.await.unwrap_err().is_cancelled());
+    // Its lease ends.
+    desk.schema
+        .execute("update alert_outbox set due_at = utc_timestamp(3) where claim is not null")
+        .await;
     desk.delivered(&other, &resolved.alert, "ops").await;
     assert_eq!(
         ids(&hook),
