@@ -2,14 +2,15 @@
 
 use super::{Desk, SOON, alert, assert_signed, quick, states};
 use compensation::alerts::{
-    Alert, Courier, Folder, Notice, Policy,
-    outbox::{Delivery, State, attempts, insert_notice, of_subject},
+    Alert, Courier, Folder, Notice, Policy, Severity,
+    outbox::{Delivery, State, attempts, insert_notice, of_subject, standings},
     raise,
 };
 use service_kit::settings::{Alerts, ChannelKind};
 use sqlx::{MySqlPool, mysql::MySqlPoolOptions};
 use std::{
     collections::HashSet,
+    fs::File,
     time::{Duration, Instant},
 };
 use testkit::{
@@ -273,6 +274,143 @@ fn attentive() -> Policy {
         silence: Duration::from_millis(100),
         ..quick()
     }
+}
+
+/// Breaks when the news that it answers is written down before what waited in the spool: nobody would know what has ended.
+#[tokio::test]
+async fn that_mysql_answers_is_said_after_what_was_said_of_its_silence() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let (proxy, db) = behind_a_proxy(&desk).await;
+    let folder = desk.folder.path().join("alerts");
+    std::fs::create_dir(&folder).unwrap();
+    let busy = File::create(folder.join("lock")).unwrap();
+    busy.try_lock().expect("nobody works on the spool");
+    proxy.cut();
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", attentive());
+    eventually("it is in the spool", SOON, || async {
+        let _ = courier.run_once().await;
+        (std::fs::read_dir(&folder).unwrap().count() == 2).then_some(())
+    })
+    .await;
+    proxy.open();
+    let raised = "select title from alerts order by created_at, id";
+    for _ in 0..3 {
+        let _ = courier.run_once().await;
+    }
+    let titles: Vec<String> = sqlx::query_scalar(raised)
+        .fetch_all(desk.db())
+        .await
+        .unwrap();
+    assert_eq!(titles, [""; 0], "another process has the spool");
+    drop(busy);
+    let titles = eventually("both are raised", SOON, || async {
+        let _ = courier.run_once().await;
+        let titles: Vec<String> = sqlx::query_scalar(raised)
+            .fetch_all(desk.db())
+            .await
+            .unwrap();
+        (titles.len() == 2).then_some(titles)
+    })
+    .await;
+    assert_eq!(titles, ["MySQL does not answer", "MySQL answers again"]);
+}
+
+/// Breaks when it is known only to the process that told of it: its incident would stand for ever.
+#[tokio::test]
+async fn who_died_after_telling_of_a_silence_has_its_end_told_by_the_next_one() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let folder = Folder::new(desk.db().clone(), &Alerts::default(), &desk.channels);
+    let mut left = alert("mysql");
+    left.kind = "system".to_owned();
+    raise(desk.db(), &desk.spool(), &left).await.unwrap();
+    folder.run_once().await.unwrap();
+    for _ in 0..3 {
+        desk.courier(quick()).run_once().await.unwrap();
+        folder.run_once().await.unwrap();
+    }
+    let all: Vec<(String, bool)> =
+        sqlx::query_as("select title, state = 'resolved' from incidents")
+            .fetch_all(desk.db())
+            .await
+            .unwrap();
+    assert_eq!(all, [("Work was given up".to_owned(), true)], "and once");
+}
+
+/// Breaks when the key is the alert's, or the incident's: what was opened from the spool is never closed.
+#[tokio::test]
+async fn what_was_opened_from_the_spool_is_closed_by_its_incidents_end() {
+    let pager = Receiver::start().await;
+    pager.answer_with(202, &[], "");
+    let desk = Desk::with(&[("pager", ChannelKind::Pagerduty, &pager)]).await;
+    let (proxy, db) = behind_a_proxy(&desk).await;
+    proxy.cut();
+    let trouble = Alert::new("system", Severity::Urgent, "archive", "It is away");
+    desk.spool().put(&trouble).await.unwrap();
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", quick());
+    eventually("it is opened", SOON, || async {
+        let _ = courier.run_once().await;
+        (pager.requests().len() == 1).then_some(())
+    })
+    .await;
+    proxy.open();
+    desk_moved(&desk, &courier, &trouble, "pager").await;
+    let end = Alert::new("system", Severity::Info, "archive", "It is back").resolves();
+    raise(desk.db(), &desk.spool(), &end).await.unwrap();
+    let folder = Folder::new(desk.db().clone(), &Alerts::default(), &desk.channels);
+    folder.run_once().await.unwrap();
+    eventually("it is closed", SOON, || async {
+        let _ = courier.run_once().await;
+        (pager.requests().len() == 2).then_some(())
+    })
+    .await;
+    let events: Vec<serde_json::Value> = pager
+        .requests()
+        .iter()
+        .map(|it| serde_json::from_slice(&it.body).unwrap())
+        .collect();
+    let actions = [&events[0]["event_action"], &events[1]["event_action"]];
+    assert_eq!(actions, ["trigger", "resolve"]);
+    assert_eq!(events[0]["dedup_key"], events[1]["dedup_key"]);
+}
+
+/// Breaks when what the receiver said is forgotten with the spool: it would be asked again by every process.
+#[tokio::test]
+async fn that_a_receiver_is_gone_is_known_to_all_when_mysql_is_back() {
+    let hook = Receiver::start().await;
+    hook.answer_with(410, &[], "");
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let (proxy, db) = behind_a_proxy(&desk).await;
+    proxy.cut();
+    let first = alert("order-1");
+    desk.spool().put(&first).await.unwrap();
+    let courier = Courier::with_policy(db, &desk.channels, desk.spool(), "test", quick());
+    eventually("it is asked", SOON, || async {
+        let _ = courier.run_once().await;
+        (hook.requests().len() == 1).then_some(())
+    })
+    .await;
+    proxy.open();
+    desk_moved(&desk, &courier, &first, "ops").await;
+    desk.write(&alert("order-2")).await;
+    desk.schema
+        .execute("update alert_outbox set due_at = utc_timestamp(3)")
+        .await;
+    let other = desk.courier(quick());
+    for _ in 0..3 {
+        courier.run_once().await.unwrap();
+        other.run_once().await.unwrap();
+    }
+    assert_eq!(hook.requests().len(), 1, "it is left alone");
+    let [standing] = &standings(desk.db()).await.unwrap()[..] else {
+        panic!("one channel")
+    };
+    let why = standing.off_why.as_deref().unwrap_or_default();
+    assert!(
+        standing.off_at.is_some() && why.contains("410"),
+        "{standing:?}"
+    );
 }
 
 async fn behind_a_proxy(desk: &Desk) -> (Proxy, MySqlPool) {
