@@ -1,21 +1,27 @@
 //! Notices that no compensator runs. Nobody else would: it is the compensator that retries, watches and tells people.
 //!
-//! While none gives a sign of life the admin delivers alerts itself, this one first of all. Several admins tell once, for the alert's id
-//! is made of the last sign. It leaves the work alone: what waits is safe, and goes on when a compensator runs again.
+//! While none gives a sign of life the admin delivers alerts itself, this one first of all, each channel at its own pace. Several admins
+//! tell once, for the alert's id is made of the last sign. It leaves the work alone: what waits is safe, and goes on when a compensator
+//! runs again. One that begins tells that one runs, too, for an admin that died before it could.
 
 use anyhow::Context as _;
-use compensation::alerts::{Alert, Channels, Courier, Folder, Severity, Spool, raise};
+use compensation::alerts::{Alert, Channels, Courier, Folder, Severity, Spool, incidents, raise};
 use service_kit::{heartbeat, settings::Settings};
 use sqlx::MySqlPool;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, error, info};
 
 /// As it signs.
 const COMPENSATOR: &str = "compensator";
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
+/// The group of what is told.
+const GROUP: &str = "system/compensator";
 
 /// See the module.
 pub struct CompensatorWatch {
@@ -29,6 +35,15 @@ pub struct CompensatorWatch {
     answered: Instant,
     /// The occasion people were told of.
     told: Option<String>,
+    /// Whether what an admin before this one told of was looked for.
+    knows_the_past: bool,
+    delivering: Option<Delivering>,
+}
+
+/// The delivery of alerts, until it is dropped or ended.
+struct Delivering {
+    stop: DropGuard,
+    work: JoinHandle<()>,
 }
 
 impl CompensatorWatch {
@@ -46,6 +61,8 @@ impl CompensatorWatch {
             started: Instant::now(),
             answered: Instant::now(),
             told: None,
+            knows_the_past: false,
+            delivering: None,
             spool,
             db,
         })
@@ -59,9 +76,10 @@ impl CompensatorWatch {
             }
             stop.run_until_cancelled(sleep(EVERY)).await;
         }
+        self.deliver_no_more().await;
     }
 
-    /// One look. Whether a compensator gave a sign lately.
+    /// One look. Whether a compensator gave a sign lately; while none does, alerts are delivered beside.
     ///
     /// # Errors
     /// When MySQL does not tell, or nobody can be told.
@@ -69,7 +87,7 @@ impl CompensatorWatch {
         let seen = match heartbeat::last_seen(&self.db, COMPENSATOR).await {
             Ok(seen) => seen,
             Err(cause) => {
-                self.deliver_unless_one_may().await;
+                self.deliver_unless_one_may();
                 return Err(cause).context("MySQL does not tell of signs of life");
             }
         };
@@ -80,7 +98,9 @@ impl CompensatorWatch {
         };
         if silent <= self.patience {
             self.tell_that_one_runs(&occasion).await?;
-            self.courier.release().await;
+            self.deliver_no_more().await;
+            // What this process could not write down while MySQL was away.
+            self.courier.hand_over().await;
             return Ok(true);
         }
         if self.told.is_none() {
@@ -103,39 +123,61 @@ impl CompensatorWatch {
             raise(&self.db, &self.spool, &alert).await?;
             self.told = Some(occasion);
         }
-        self.deliver().await;
+        self.deliver();
         Ok(false)
     }
 
     /// Where MySQL has been silent for longer than a compensator may be, nobody knows whether one runs. One that does has the spool.
-    async fn deliver_unless_one_may(&self) {
+    fn deliver_unless_one_may(&mut self) {
         if self.answered.elapsed() > self.patience {
-            self.deliver().await;
+            self.deliver();
         }
     }
 
-    async fn deliver(&self) {
-        // Without incidents what is in the outbox and the spool goes out all the same.
-        if let Err(cause) = self.folder.run_once().await {
-            warn!("Incidents wait: {cause:#}");
+    /// In a task of its own, each channel at its own pace: a receiver that hangs keeps neither the others nor the next look waiting.
+    fn deliver(&mut self) {
+        let runs = |it: &Delivering| !it.work.is_finished();
+        if self.delivering.as_ref().is_some_and(runs) {
+            return;
         }
-        if let Err(cause) = self.courier.run_once().await {
-            warn!("Alerts wait: {cause:#}");
+        let stop = CancellationToken::new();
+        let (folder, courier, token) = (self.folder.clone(), self.courier.clone(), stop.clone());
+        // Without incidents what is in the outbox and the spool goes out all the same.
+        let work = tokio::spawn(async move {
+            tokio::join!(folder.run(token.clone()), courier.run(token));
+        });
+        let stop = stop.drop_guard();
+        self.delivering = Some(Delivering { stop, work });
+    }
+
+    /// What is being sent is finished first, and the spool is the compensator's again.
+    async fn deliver_no_more(&mut self) {
+        let Some(Delivering { stop, work }) = self.delivering.take() else {
+            return;
+        };
+        drop(stop);
+        if let Err(cause) = work.await {
+            error!("The delivery of alerts did not end well: {cause}");
         }
     }
 
     async fn tell_that_one_runs(&mut self, occasion: &str) -> anyhow::Result<()> {
-        let Some(since) = self.told.take() else {
-            return Ok(());
+        let runs = Alert::new("system", Severity::Info, COMPENSATOR, "A compensator runs")
+            .text("What waited goes on by itself.")
+            .fact("seen", occasion);
+        let alert = match &self.told {
+            Some(since) => runs
+                .fact("silent since", since)
+                .once(&format!("over since {since}")),
+            None if !self.knows_the_past && incidents::stands(&self.db, GROUP).await? => runs,
+            None => {
+                self.knows_the_past = true;
+                return Ok(());
+            }
         };
         info!("A compensator runs again");
-        let alert = Alert::new("system", Severity::Info, COMPENSATOR, "A compensator runs")
-            .text("What waited goes on by itself.")
-            .fact("silent since", &since)
-            .fact("seen", occasion)
-            .once(&format!("over since {since}"))
-            .resolves();
-        raise(&self.db, &self.spool, &alert).await?;
+        raise(&self.db, &self.spool, &alert.resolves()).await?;
+        (self.told, self.knows_the_past) = (None, true);
         Ok(())
     }
 }

@@ -1,24 +1,25 @@
 //! Has people told when the place where the archive keeps messages does not answer, and when it does again.
 //!
-//! What is to be given up waits meanwhile, and none of its tries is used up; messages that are no orders go into the table.
+//! What is to be given up waits meanwhile, and none of its tries is used up; messages that are no orders go into the table. Several
+//! processes that see it tell of one incident. One that begins tells that it is over, too, for one that died before it could.
 
 use crate::{findings::Findings, schedule::Scan};
 use anyhow::bail;
-use chrono::Utc;
 use compensation::{
-    alerts::{Alert, Severity, Spool, raise},
+    alerts::{Alert, Severity, Spool, incidents, raise},
     archive::{Store, StoreError},
 };
 use sqlx::MySqlPool;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How long it may be away before people are told: a restart is shorter.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Of several processes that notice it within the same five minutes one tells.
-const SAME_OUTAGE_S: i64 = 300;
 /// What the alerts are about.
 const SUBJECT: &str = "archive";
+/// Their group.
+const GROUP: &str = "system/archive";
 
 /// See the module.
 pub struct ArchiveWatch {
@@ -27,11 +28,13 @@ pub struct ArchiveWatch {
     spool: Spool,
     patience: Duration,
     away: Option<Away>,
+    /// Whether what a process before this one told of was looked for.
+    knows_the_past: bool,
 }
 
 struct Away {
     since: Instant,
-    occasion: String,
+    occasion: Uuid,
     told: bool,
 }
 
@@ -45,6 +48,7 @@ impl ArchiveWatch {
             spool,
             patience: PATIENCE,
             away: None,
+            knows_the_past: false,
         }
     }
 
@@ -58,7 +62,7 @@ impl ArchiveWatch {
         let storage = self.store.keeps_in();
         let away = self.away.get_or_insert_with(|| Away {
             since: Instant::now(),
-            occasion: format!("{storage} {}", Utc::now().timestamp() / SAME_OUTAGE_S),
+            occasion: Uuid::now_v7(),
             told: false,
         });
         if away.told || away.since.elapsed() < self.patience {
@@ -76,15 +80,19 @@ impl ArchiveWatch {
     }
 
     async fn tell_that_it_is_back(&mut self) -> anyhow::Result<()> {
-        let Some(away) = self.away.take().filter(|away| away.told) else {
-            return Ok(());
+        let back = Alert::new("system", Severity::Info, SUBJECT, "The archive is back").resolves();
+        let alert = match &self.away {
+            Some(away) if away.told => back
+                .fact("away for", format!("{} s", away.since.elapsed().as_secs()))
+                .once(&format!("{}: back", away.occasion)),
+            _ if !self.knows_the_past && incidents::stands(&self.db, GROUP).await? => back,
+            _ => {
+                (self.away, self.knows_the_past) = (None, true);
+                return Ok(());
+            }
         };
-        let seconds = away.since.elapsed().as_secs();
-        let alert = Alert::new("system", Severity::Info, SUBJECT, "The archive is back")
-            .fact("away for", format!("{seconds} s"))
-            .once(&format!("{}: back", away.occasion))
-            .resolves();
         raise(&self.db, &self.spool, &alert).await?;
+        (self.away, self.knows_the_past) = (None, true);
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
-//! Keeps the file of tries as whole as the table, and has people told when one of the two is behind.
+//! Keeps the file of tries as whole as the table, and has people told when one of the two is behind. One that begins tells that it is
+//! over, too, for one that died before it could.
 
 use crate::{findings::Findings, schedule::Scan};
 use compensation::{
-    alerts::{Alert, Severity, Spool, raise},
+    alerts::{Alert, Severity, Spool, incidents, raise},
     log::LogFile,
 };
 use sqlx::MySqlPool;
@@ -12,6 +13,10 @@ use uuid::Uuid;
 
 /// How long a side may be behind before people are told: a restart of MySQL is shorter.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the alerts are about.
+const SUBJECT: &str = "compensation log";
+/// Their group.
+const GROUP: &str = "system/compensation log";
 
 /// See the module.
 pub struct LogInBoth {
@@ -21,6 +26,8 @@ pub struct LogInBoth {
     spool: Spool,
     patience: Duration,
     behind: Option<Behind>,
+    /// Whether what a process before this one told of was looked for.
+    knows_the_past: bool,
 }
 
 struct Behind {
@@ -39,6 +46,7 @@ impl LogInBoth {
             spool,
             patience: PATIENCE,
             behind: None,
+            knows_the_past: false,
         }
     }
 
@@ -60,7 +68,7 @@ impl LogInBoth {
         let alert = Alert::new(
             "system",
             Severity::Warning,
-            "compensation log",
+            SUBJECT,
             "The log of tries is behind",
         )
         .text("Tries go on, and nothing of them is lost: the other side has them, and this one catches up by itself once it can.")
@@ -72,19 +80,22 @@ impl LogInBoth {
     }
 
     async fn tell_that_it_is_over(&mut self) -> anyhow::Result<()> {
-        let Some(behind) = self.behind.take_if(|behind| behind.told) else {
-            self.behind = None;
-            return Ok(());
-        };
         let title = "The log of tries has caught up";
-        let alert = Alert::new("system", Severity::Info, "compensation log", title)
-            .fact(
-                "behind for",
-                format!("{} s", behind.since.elapsed().as_secs()),
-            )
-            .once(&format!("{}: over", behind.occasion))
-            .resolves();
+        let over = Alert::new("system", Severity::Info, SUBJECT, title).resolves();
+        let alert = match &self.behind {
+            Some(behind) if behind.told => {
+                let seconds = behind.since.elapsed().as_secs();
+                over.fact("behind for", format!("{seconds} s"))
+                    .once(&format!("{}: over", behind.occasion))
+            }
+            _ if !self.knows_the_past && incidents::stands(&self.db, GROUP).await? => over,
+            _ => {
+                (self.behind, self.knows_the_past) = (None, true);
+                return Ok(());
+            }
+        };
         raise(&self.db, &self.spool, &alert).await?;
+        (self.behind, self.knows_the_past) = (None, true);
         Ok(())
     }
 }
@@ -94,6 +105,8 @@ impl Scan for LogInBoth {
 
     async fn run_once(&mut self) -> anyhow::Result<Findings> {
         let Some(file) = &mut self.file else {
+            // It may have been wanted before.
+            self.tell_that_it_is_over().await?;
             return Ok(Findings::nothing());
         };
         match file.catch_up().await {

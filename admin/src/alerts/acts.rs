@@ -28,6 +28,7 @@ impl From<RedeliverError> for ActError {
         match refused {
             RedeliverError::NotFound => Self::NotFound,
             RedeliverError::InHand => Self::Refused("in_hand"),
+            RedeliverError::Over => Self::Refused("over"),
             RedeliverError::Database(cause) => Self::Database(cause),
         }
     }
@@ -56,6 +57,7 @@ pub(crate) fn configured(settings: &Settings) -> Vec<String> {
 pub(super) fn refusal(code: &str) -> &'static str {
     match code {
         "in_hand" => "It is being sent right now: look what became of it first.",
+        "over" => "What it tells of is over: have its end sent instead.",
         "unknown_channel" => "The settings have no channel of this name.",
         "not_off" => "The channel is on, and does not rest.",
         _ => "It cannot be done.",

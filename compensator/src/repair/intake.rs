@@ -86,6 +86,7 @@ impl Intake {
             error!("Nothing that failed is taken in, the topics' names are refused: {cause}");
             return;
         }
+        let mut standstill = Standstill::default();
         let mut batches = self.consumer.stream().ready_chunks(BATCH);
         while let Some(Some(batch)) = stop.run_until_cancelled(batches.next()).await {
             let mut messages = Vec::with_capacity(batch.len());
@@ -95,7 +96,6 @@ impl Intake {
                     Err(cause) => debug!("Kafka client: {cause}"),
                 }
             }
-            let mut standstill = Standstill::default();
             while let Err(cause) = self.take_all(&messages).await {
                 standstill.note(&self.tools, &cause).await;
                 if stop.run_until_cancelled(sleep(AGAIN_AFTER)).await.is_none() {

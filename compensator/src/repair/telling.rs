@@ -66,7 +66,7 @@ pub(super) fn archived(work: &Claimed, cause: Fingerprint, held: bool) -> Alert 
     .group(&incidents::archived_group(cause))
 }
 
-/// An order could not even be given up.
+/// An order could not even be given up. Those that fail alike are one incident.
 pub(super) fn cannot_archive(work: &Claimed, error: &str) -> Alert {
     of_order(
         Alert::new(
@@ -80,6 +80,7 @@ pub(super) fn cannot_archive(work: &Claimed, error: &str) -> Alert {
     )
     .text("It is tried again by itself, at growing intervals.")
     .once(&work.gid.to_string())
+    .group(&group_of("archive_failed", error))
 }
 
 /// A message that is no order was archived, for this cause.
@@ -96,7 +97,8 @@ pub(super) fn no_order(id: Uuid, cause: Fingerprint, place: &str) -> Alert {
     .group(&incidents::archived_group(cause))
 }
 
-/// A transaction is stuck and was archived under `id`. Raised anew each time: the caller's transaction keeps it from being doubled.
+/// A transaction is stuck and was archived under `id`. Raised anew each time: the caller's transaction keeps it from being doubled. Those
+/// that got stuck alike are one incident.
 pub(super) fn stuck(id: Uuid, known: &StuckTransaction) -> Alert {
     let title = format!("Transaction {} is stuck", known.gid);
     let alert = Alert::new(
@@ -117,7 +119,19 @@ pub(super) fn stuck(id: Uuid, known: &StuckTransaction) -> Alert {
             format!("{}: {} {error}", one.participant, one.state).trim_end(),
         )
     });
-    alert.text("What was decided stays decided, and is not done everywhere. Mend what fails, and resume the transaction in the admin.")
+    let first = known
+        .uncompensated
+        .iter()
+        .find_map(|one| one.last_error.as_deref());
+    let error = known.last_error.as_deref().or(first).unwrap_or_default();
+    alert
+        .text("What was decided stays decided, and is not done everywhere. Mend what fails, and resume the transaction in the admin.")
+        .group(&group_of("transaction_stuck", error))
+}
+
+/// The group of alerts of this kind about what failed alike.
+fn group_of(kind: &str, error: &str) -> String {
+    format!("{kind}/{}", Cause::of("", None, error).fingerprint())
 }
 
 fn of_order(alert: Alert, work: &Claimed, error: &str) -> Alert {
@@ -146,6 +160,31 @@ pub(super) fn shown(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Breaks when each has a group of its own: ten thousand of one cause are ten thousand incidents, each of them urgent.
+    #[test]
+    fn transactions_that_got_stuck_alike_are_one_incident() {
+        let group = |error: Option<&str>| {
+            let known = StuckTransaction {
+                gid: Uuid::now_v7(),
+                kind: "order".to_owned(),
+                label: Uuid::nil(),
+                state: "stuck_committing".to_owned(),
+                direction: "commit".to_owned(),
+                epoch: 1,
+                reason: None,
+                attempts: 9,
+                last_error: error.map(str::to_owned),
+                uncompensated: Vec::new(),
+            };
+            stuck(Uuid::now_v7(), &known).group_key()
+        };
+        let away = |ms| group(Some(&format!("stock does not answer within {ms} ms")));
+        assert_eq!(away(100), away(250));
+        assert_ne!(away(100), group(Some("loyalty refuses it")));
+        assert_ne!(away(100), group(None));
+        assert!(away(100).starts_with("transaction_stuck/"));
+    }
 
     #[test]
     fn an_error_leaves_the_house_without_what_it_quotes() {

@@ -1,5 +1,6 @@
 //! The scans and the repair on real servers: `cargo xtask test` starts them.
 
+mod archive_watch;
 mod command;
 mod commits;
 mod comparison;

@@ -47,6 +47,11 @@ impl Channel for Alertmanager {
             }
         })
     }
+
+    /// Each incident's end has to arrive.
+    fn digests(&self) -> bool {
+        false
+    }
 }
 
 type Labels<'a> = BTreeMap<&'static str, &'a str>;
@@ -94,7 +99,7 @@ fn with_room(receiver: &str, notice: &Notice, room: usize) -> Vec<u8> {
     let portion = Portion::of(notice, room);
     let (description, count) = (description(&portion), notice.count.to_string());
     // The same however often it is told: a digest or a test is an incident of its own.
-    let incident = notice.incident.unwrap_or(alert.id).to_string();
+    let incident = notice.key().to_string();
     let (status, ends_at) = if is_over(notice) {
         ("resolved", moment(notice.last_at.max(alert.at)))
     } else {

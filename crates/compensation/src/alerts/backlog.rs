@@ -1,7 +1,7 @@
 //! The work on the spool: what is due is sent straight from it while MySQL takes nothing, and goes into the outbox afterwards.
 //!
-//! Each alert is told of alone there, the severest first, as its channel's bucket gives; a digest is made of the others once they are in
-//! the outbox.
+//! Each alert is told of alone there, the severest first, as its channel's bucket gives, and of a group one after another: that something
+//! is over comes after that it began. A digest is made of the others once they are in the outbox.
 //!
 //! Only the process that holds the folder's lock does it. Files are read once and kept in memory; what was done is written into
 //! the file before anything else is done.
@@ -73,7 +73,7 @@ impl Backlog {
     }
 
     /// Takes up to `limit` alerts that the channel has not been told of and that are due, the severest and of those the oldest first, for
-    /// `lease`.
+    /// `lease`. Of a group the oldest alone, and none while one is being sent.
     pub(super) async fn take_due(
         &self,
         channel: &str,
@@ -83,14 +83,9 @@ impl Backlog {
         let mut work = self.refreshed().await?;
         let now = Utc::now();
         let mut due: Vec<_> = work
-            .entries
-            .values()
+            .first_of_each_group(channel)
+            .into_iter()
             .filter(|entry| is_due(entry.progress.get(channel), now))
-            .filter(|entry| {
-                !work
-                    .in_hand
-                    .contains_key(&(entry.alert.id, channel.to_owned()))
-            })
             .collect();
         due.sort_unstable_by_key(|entry| {
             let alert = &entry.alert;
@@ -180,6 +175,12 @@ impl Backlog {
         Ok(ids.len())
     }
 
+    /// Whether the spool no longer holds the alert, whoever moved it.
+    pub(super) async fn has_moved(&self, id: Uuid) -> anyhow::Result<bool> {
+        let there = self.spool.on_disk(move |spool| spool.has(id)).await;
+        Ok(!there.context("the spool cannot be read")?)
+    }
+
     /// What is there now; nothing where another process works on it.
     async fn refreshed(&self) -> anyhow::Result<tokio::sync::MutexGuard<'_, Work>> {
         let mut work = self.work.lock().await;
@@ -197,6 +198,28 @@ impl Backlog {
         work.entries
             .extend(new.into_iter().map(|entry| (entry.alert.id, entry)));
         Ok(work)
+    }
+}
+
+impl Work {
+    /// Of each group the oldest alert that the channel has not been told of, unless one of the group is being sent.
+    fn first_of_each_group(&self, channel: &str) -> Vec<&Entry> {
+        let told = |entry: &&Entry| {
+            let progress = entry.progress.get(channel);
+            progress.is_some_and(|progress| progress.delivered_at.is_some())
+        };
+        let mut first: HashMap<String, &Entry> = HashMap::new();
+        for entry in self.entries.values().filter(|entry| !told(entry)) {
+            let first = first.entry(entry.alert.group_key()).or_insert(entry);
+            if (entry.alert.at, entry.alert.id) < (first.alert.at, first.alert.id) {
+                *first = entry;
+            }
+        }
+        let sending = self.in_hand.keys().filter(|(_, of)| of == channel);
+        for entry in sending.filter_map(|(id, _)| self.entries.get(id)) {
+            first.remove(&entry.alert.group_key());
+        }
+        first.into_values().collect()
     }
 }
 
@@ -253,5 +276,46 @@ mod tests {
         assert_eq!((due(&other).await, due(&one).await), (1, 0));
         other.release().await;
         assert_eq!(due(&one).await, 1);
+    }
+
+    /// Breaks when every alert goes as soon as it is due: "it is back" arrives before "it is away", and stays there last.
+    #[tokio::test]
+    async fn of_a_group_one_goes_after_another_the_oldest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = Backlog::new(Spool::new(folder.path()));
+        let began = Alert::new("system", Severity::Warning, "queue", "It is long");
+        let over = Alert::new("system", Severity::Info, "queue", "It is short").resolves();
+        let over = Alert {
+            at: began.at + chrono::TimeDelta::seconds(1),
+            ..over
+        };
+        let other = Alert::new("system", Severity::Info, "other", "Other");
+        for alert in [&over, &began, &other] {
+            work.spool().put(alert).await.unwrap();
+        }
+        let minute = Duration::from_mins(1);
+        let take = async || {
+            let due = work.take_due("ops", 10, minute).await.unwrap();
+            due.iter().map(|due| due.alert.id).collect::<Vec<_>>()
+        };
+        assert_eq!(take().await, [began.id, other.id]);
+        assert!(take().await.is_empty(), "the first is being sent");
+        let ended = async |alert: &Alert, what: Delivered, wait| {
+            work.record(alert.id, "ops", &what, Duration::ZERO, wait)
+                .await
+                .unwrap();
+        };
+        let failed = || Delivered::Unknown("no".to_owned());
+        ended(&began, failed(), minute).await;
+        assert!(take().await.is_empty(), "nothing overtakes the first");
+        ended(&began, failed(), Duration::ZERO).await;
+        assert_eq!(take().await, [began.id]);
+        ended(&began, Delivered::Sent, Duration::ZERO).await;
+        assert_eq!(take().await, [over.id]);
+        assert_eq!(
+            work.take_due("chat", 10, minute).await.unwrap().len(),
+            2,
+            "another channel has its own order"
+        );
     }
 }

@@ -70,4 +70,10 @@ pub trait Channel: Send + Sync {
     fn rate(&self) -> Rate {
         Rate::DEFAULT
     }
+
+    /// Whether one message may stand for many incidents. Where it may not, each is told of by itself, and what there is no room for
+    /// waits: a receiver that closes by an incident's end what its beginning opened has to get that end.
+    fn digests(&self) -> bool {
+        true
+    }
 }

@@ -9,6 +9,7 @@ use super::{
     endpoint::Endpoint,
     feishu::Feishu,
     pagerduty::PagerDuty,
+    routes,
     slack::Slack,
     standard_webhooks::{BadSecret, StandardWebhooks},
     texts::{BadTemplate, Family, Texts},
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub struct Channels {
     names: Vec<String>,
     channels: Vec<Arc<dyn Channel>>,
+    /// Where operators look.
+    pages: Option<String>,
 }
 
 /// A channel that cannot be made. One line, without url or secret.
@@ -62,7 +65,10 @@ impl Channels {
             what: "alerts.templates".to_owned(),
             why: why.into(),
         })?;
-        let mut all = Self::default();
+        let mut all = Self {
+            pages: routes::pages(&settings.alerts),
+            ..Self::default()
+        };
         for channel in &settings.alerts.channels {
             all.add(channel, targets, &texts)?;
         }
@@ -99,6 +105,11 @@ impl Channels {
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Where operators look, without a slash at its end; `None`: nobody said so, and what is sent leads nowhere.
+    pub(super) fn pages(&self) -> Option<&str> {
+        self.pages.as_deref()
     }
 
     /// Every receiver with its name.

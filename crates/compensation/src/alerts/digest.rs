@@ -89,6 +89,7 @@ mod tests {
         Waiting {
             id: Uuid::now_v7(),
             incident: None,
+            thread: None,
             sequence: 0,
             severity,
             status: Status::Firing,

@@ -11,12 +11,14 @@ use super::{
     metrics::ALERTS_TOTAL,
     outbox::{self, Claimed, Looked, Terms, Tried},
 };
-use anyhow::Context as _;
-use futures::future::join_all;
+use anyhow::{Context as _, anyhow};
+use futures::{FutureExt as _, future::join_all};
 use metrics::counter;
 use sqlx::MySqlPool;
 use std::{
+    borrow::Cow,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -40,6 +42,8 @@ pub(super) struct Desk {
     pub(super) db: MySqlPool,
     pub(super) backlog: Backlog,
     pub(super) policy: Policy,
+    /// Where operators look, without a slash at its end.
+    pub(super) pages: Option<String>,
     /// Whether MySQL takes alerts; while it does not the spool is sent from.
     pub(super) mysql_takes: AtomicBool,
 }
@@ -83,8 +87,14 @@ impl Lane {
         }
     }
 
-    /// Sends all that is due and that there is room for, and stops when the receiver fails; how many were tried.
+    /// Sends all that is due and that there is room for, and stops when the receiver fails; how many were tried. A panic is an error like
+    /// others: it would end the channel's deliveries, and nobody would know.
     pub(super) async fn turn(&self) -> anyhow::Result<usize> {
+        let turn = AssertUnwindSafe(self.send_all()).catch_unwind().await;
+        turn.unwrap_or_else(|_| Err(anyhow!("channel {} panicked: see above", self.name)))
+    }
+
+    async fn send_all(&self) -> anyhow::Result<usize> {
         let mut tried = 0;
         loop {
             let sent = if self.desk.mysql_takes.load(Ordering::Relaxed) {
@@ -100,15 +110,23 @@ impl Lane {
     }
 
     async fn send_from_outbox(&self) -> anyhow::Result<usize> {
+        // What the receiver said to this process alone holds, until all processes know of it.
+        if self.apart().rests() {
+            return Ok(0);
+        }
         let terms = Terms {
             rate: self.channel.rate(),
             at_once: AT_ONCE,
             lease: self.desk.policy.lease,
+            digests: self.channel.digests(),
         };
         let claiming = outbox::claim_due(&self.desk.db, &self.name, terms);
-        let Looked { claimed, off } = answered(claiming)
+        let Some(Looked { claimed, off }) = answered(claiming)
             .await
-            .context("no alerts can be claimed")?;
+            .context("no alerts can be claimed")?
+        else {
+            return Ok(0);
+        };
         self.apart().is_off = off.is_some();
         if let Some(why) = off {
             self.give_up_while_off(&why).await;
@@ -153,8 +171,12 @@ impl Lane {
     }
 
     async fn send(&self, notice: &Notice) -> (Delivered, Duration) {
+        let notice = &self.linked(notice);
         let begun = Instant::now();
-        let what = self.channel.deliver(notice).await;
+        let delivering = AssertUnwindSafe(async { self.channel.deliver(notice).await });
+        let what = delivering.catch_unwind().await.unwrap_or_else(|_| {
+            Delivered::Unknown("this program panicked over it: see its log".to_owned())
+        });
         let took = begun.elapsed();
         counter!(ALERTS_TOTAL, "channel" => self.name.clone(), "outcome" => what.outcome())
             .increment(1);
@@ -171,6 +193,18 @@ impl Lane {
             }
         }
         (what, took)
+    }
+
+    /// What leads nowhere by itself (a digest, a test, what goes from the spool) leads to its own page.
+    fn linked<'a>(&self, notice: &'a Notice) -> Cow<'a, Notice> {
+        match &self.desk.pages {
+            Some(pages) if notice.alert.link.is_none() => {
+                let mut linked = notice.clone();
+                linked.alert.link = Some(format!("{pages}/alerts/{}", notice.id()));
+                Cow::Owned(linked)
+            }
+            _ => Cow::Borrowed(notice),
+        }
     }
 
     async fn record(&self, it: &Claimed, what: &Delivered, took: Duration) -> anyhow::Result<()> {
@@ -248,6 +282,10 @@ impl Lane {
 }
 
 impl Apart {
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| until > Instant::now())
+    }
+
     /// How many may be sent now; `None`: none. A receiver that failed is tried with one alert.
     fn room(&mut self, rate: super::Rate) -> Option<u32> {
         let now = Instant::now();
@@ -294,4 +332,77 @@ pub(super) async fn answered<T>(
     Ok(timeout(MYSQL_ANSWERS_WITHIN, asking)
         .await
         .context("MySQL does not answer")??)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::alerts::{Alert, Severity, Spool};
+    use futures::future::BoxFuture;
+    use sqlx::mysql::MySqlPoolOptions;
+
+    /// Keeps what it is told, or panics over it.
+    #[derive(Default)]
+    pub struct Told {
+        pub notices: Mutex<Vec<Notice>>,
+        pub panics: AtomicBool,
+    }
+
+    impl Channel for Told {
+        fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
+            locked(&self.notices).push(notice.clone());
+            assert!(!self.panics.load(Ordering::Relaxed), "as it was told to");
+            Box::pin(async { Delivered::Sent })
+        }
+    }
+
+    /// A desk whose MySQL never answers.
+    pub fn desk(folder: &std::path::Path) -> Arc<Desk> {
+        let nowhere = "mysql://nobody@127.0.0.1:9/none";
+        Arc::new(Desk {
+            db: MySqlPoolOptions::new().connect_lazy(nowhere).unwrap(),
+            backlog: Backlog::new(Spool::new(folder)),
+            policy: Policy {
+                silence: Duration::from_hours(1),
+                ..Policy::default()
+            },
+            pages: Some("https://admin.example".to_owned()),
+            mysql_takes: AtomicBool::new(false),
+        })
+    }
+
+    /// Breaks when a panic is not caught where it happens: then the try is written down nowhere, and comes again at once.
+    #[tokio::test]
+    async fn a_channel_that_panics_has_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, channel) = (desk(folder.path()), Arc::new(Told::default()));
+        let alert = Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer");
+        desk.backlog.spool().put(&alert).await.unwrap();
+        channel.panics.store(true, Ordering::Relaxed);
+        let lane = Lane::new("ops", channel.clone(), desk.clone());
+        assert_eq!(lane.turn().await.unwrap(), 1);
+        let entry = desk.backlog.spool().read(alert.id).unwrap().unwrap();
+        let error = entry.progress["ops"].last_error.as_deref().unwrap();
+        assert!(error.contains("panicked"), "{error}");
+        assert_eq!(lane.turn().await.unwrap(), 0, "it rests");
+    }
+
+    /// Breaks when what has no page of its own goes out without any.
+    #[tokio::test]
+    async fn what_goes_from_the_spool_leads_to_its_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, channel) = (desk(folder.path()), Arc::new(Told::default()));
+        let lost = Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer");
+        let order = Alert::new("archived", Severity::Warning, "7", "Order 7 was given up")
+            .link("https://admin.example/archives/7");
+        for alert in [&lost, &order] {
+            desk.backlog.spool().put(alert).await.unwrap();
+        }
+        let lane = Lane::new("ops", channel.clone(), desk);
+        assert_eq!(lane.turn().await.unwrap(), 2);
+        let told = locked(&channel.notices);
+        let links: Vec<_> = told.iter().filter_map(|it| it.alert.link.clone()).collect();
+        let own = format!("https://admin.example/alerts/{}", lost.id);
+        assert_eq!(links, [own, order.link.unwrap()]);
+    }
 }

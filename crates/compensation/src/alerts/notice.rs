@@ -3,6 +3,7 @@
 use super::{Alert, Severity};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// Why people are told now.
@@ -101,11 +102,15 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// An alert that is told of alone.
+    /// An alert that is told of alone: that something fires, or is over.
     #[must_use]
     pub fn of(alert: Alert) -> Self {
         Self {
-            status: Status::Firing,
+            status: if alert.resolves {
+                Status::Resolved
+            } else {
+                Status::Firing
+            },
             incident: None,
             sequence: 0,
             count: 1,
@@ -122,5 +127,63 @@ impl Notice {
     #[must_use]
     pub const fn id(&self) -> Uuid {
         self.alert.id
+    }
+
+    /// What a receiver opens and closes by: the same for all notices of a group and severity, also for those that are sent while MySQL
+    /// takes nothing and nobody knows of which incident they will be. A test or a digest is one of its own.
+    #[must_use]
+    pub fn key(&self) -> Uuid {
+        self.thread().unwrap_or(self.alert.id)
+    }
+
+    /// The same of what is of a group.
+    pub(super) fn thread(&self) -> Option<Uuid> {
+        if matches!(self.status, Status::Digest | Status::Test) {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        hash.update(b"thread ");
+        hash.update(self.alert.severity.as_str());
+        hash.update(b" ");
+        hash.update(self.alert.group_key());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.finalize()[..16]);
+        Some(uuid::Builder::from_custom_bytes(id).into_uuid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Breaks when the key is the alert's, or the incident's: what was told of from the spool would stay open for ever, and with it
+    /// what others told of the same from theirs.
+    #[test]
+    fn what_was_sent_from_the_spool_has_the_key_of_its_incidents_end() {
+        let alert = || Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer");
+        let (first, other) = (Notice::of(alert()), Notice::of(alert()));
+        let end = Alert {
+            severity: Severity::Urgent,
+            ..Alert::new("system", Severity::Info, "mysql", "MySQL answers again").resolves()
+        };
+        let end = Notice {
+            incident: Some(Uuid::now_v7()),
+            sequence: 2,
+            ..Notice::of(end)
+        };
+        assert_eq!(end.status, Status::Resolved);
+        assert_eq!([first.key(), other.key()], [end.key(); 2]);
+        let milder = Notice::of(Alert {
+            severity: Severity::Warning,
+            ..alert()
+        });
+        assert_ne!(milder.key(), first.key(), "an incident of its own");
+        for status in [Status::Digest, Status::Test] {
+            let alone = Notice {
+                status,
+                ..Notice::of(alert())
+            };
+            assert_eq!(alone.key(), alone.id());
+        }
     }
 }

@@ -55,6 +55,11 @@ impl Channel for PagerDuty {
             }
         })
     }
+
+    /// Each incident's end has to arrive.
+    fn digests(&self) -> bool {
+        false
+    }
 }
 
 /// 202 alone is success.
@@ -120,7 +125,7 @@ fn with_room(summary: &str, notice: &Notice, routing_key: &str, room: usize) -> 
         } else {
             "trigger"
         },
-        dedup_key: notice.incident.unwrap_or(alert.id),
+        dedup_key: notice.key(),
         payload: Payload {
             summary,
             source: SOURCE,
@@ -190,7 +195,10 @@ mod tests {
         );
         assert_eq!(fired["event_action"], "trigger");
         assert_eq!(over["event_action"], "resolve");
-        assert_eq!(fired["dedup_key"], "01890000-0000-7000-8000-000000000002");
+        assert_eq!(
+            fired["dedup_key"],
+            example(Status::Firing).key().to_string()
+        );
         assert_eq!(fired["dedup_key"], over["dedup_key"]);
         assert_eq!(fired["routing_key"], "KEY");
         assert_eq!(

@@ -1,12 +1,14 @@
 //! What of all that waits on a channel is sent now, what a digest tells of, and what a later notice says as well. Pure.
 //!
 //! Order: of an incident nothing is sent while something of it is under way, and of several that wait only the last is sent: it says
-//! status and count, so it says all of it. What ended before anybody could be told of it is told of all the same, by its end. Only where
+//! status and count, so it says all of it. Of incidents of one thread, which a receiver may take for one, the earlier goes first: its end
+//! would close what the later one opened. One that fails again and again is not waited for. What ended before anybody could be told of it is told of all the same, by its end. Only where
 //! nothing of it was even tried on this channel, it was not urgent, and its beginning is old news by now, neither is sent; both are
 //! shown as superseded with the reason.
 //!
 //! Room: where more is due than the bucket gives, or more than a few waited while the receiver was away, urgent first notices go alone
 //! while there are tokens, and a digest tells of everything else. What an operator asked for and digests themselves always go alone.
+//! Where the channel makes no digests everything goes alone, as there are tokens, and the rest waits.
 
 use super::{Severity, Status};
 use std::{
@@ -19,12 +21,16 @@ use uuid::Uuid;
 const FEW: usize = 5;
 /// What is over, was not urgent and began before this is told to nobody who was not told that it began.
 pub(super) const OLD_NEWS: Duration = Duration::from_mins(10);
+/// What was tried so often in vain keeps no later incident waiting.
+const TRIES_WAITED_FOR: u32 = 3;
 
 /// A notice that is pending on the channel.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
     pub(super) id: Uuid,
     pub(super) incident: Option<Uuid>,
+    /// What its like share, of whichever incident: [`super::Notice::key`].
+    pub(super) thread: Option<Uuid>,
     pub(super) sequence: u32,
     pub(super) severity: Severity,
     pub(super) status: Status,
@@ -46,6 +52,8 @@ pub(super) struct Room {
     pub(super) tokens: u32,
     /// Requests one courier sends at once.
     pub(super) at_once: u32,
+    /// Whether a digest may stand for many.
+    pub(super) digests: bool,
     pub(super) receiver: Receiver,
 }
 
@@ -102,6 +110,10 @@ pub(super) fn plan(waiting: &[Waiting], room: Room, unseen: &HashSet<Uuid>) -> P
         }
         Receiver::Failing => {
             due.truncate(1);
+            plan.alone = due;
+        }
+        _ if !room.digests => {
+            due.truncate(tokens.min(at_once));
             plan.alone = due;
         }
         Receiver::Returned if due.len() > FEW => squeeze(waiting, &free, &due, room, &mut plan),
@@ -187,11 +199,33 @@ fn in_order(waiting: &[Waiting], unseen: &HashSet<Uuid>, plan: &mut Plan) -> Vec
     for gone in plan.superseded.iter().chain(&plan.over) {
         kept.remove(gone);
     }
+    wait_for_earlier_ones(waiting, &mut kept);
     plan.superseded.sort_unstable();
     plan.over.sort_unstable();
     let mut kept: Vec<usize> = kept.into_iter().collect();
     kept.sort_unstable();
     kept
+}
+
+/// Keeps back what is of an incident while an earlier one of its thread is still to be told of. Their ids are in the order in which they
+/// were opened.
+fn wait_for_earlier_ones(waiting: &[Waiting], kept: &mut HashSet<usize>) {
+    let place = |it: &Waiting| it.thread.zip(it.incident);
+    let mut first: HashMap<Uuid, Uuid> = HashMap::new();
+    for (at, it) in waiting.iter().enumerate() {
+        let goes_soon = kept.contains(&at) && it.attempts < TRIES_WAITED_FOR;
+        if let Some((thread, incident)) = place(it).filter(|_| it.in_hand || goes_soon) {
+            let first = first.entry(thread).or_insert(incident);
+            *first = incident.min(*first);
+        }
+    }
+    kept.retain(|at| {
+        let it = &waiting[*at];
+        it.asked
+            || place(it).is_none_or(|(thread, incident)| {
+                first.get(&thread).is_none_or(|first| incident <= *first)
+            })
+    });
 }
 
 /// Each incident's notices, by their sequence.
@@ -228,6 +262,7 @@ mod tests {
         Waiting {
             id: Uuid::from_u128(incident * 1000 + u128::from(sequence)),
             incident: (incident > 0).then(|| Uuid::from_u128(incident)),
+            thread: None,
             sequence,
             severity: Severity::Warning,
             status,
@@ -256,6 +291,7 @@ mod tests {
         Room {
             tokens,
             at_once: 4,
+            digests: true,
             receiver,
         }
     }
@@ -279,6 +315,58 @@ mod tests {
         let waiting = [vec![under_way], later.to_vec(), many(2)[1..].to_vec()].concat();
         let plan = planned(&waiting, 30, Receiver::Well);
         assert_eq!((plan.superseded, plan.alone), (vec![2], vec![3]));
+    }
+
+    /// Breaks when each incident goes by itself: its receiver is told that the second is over, which stands.
+    #[test]
+    fn of_incidents_that_a_receiver_takes_for_one_the_earlier_is_told_of_first() {
+        let thread = Some(Uuid::from_u128(9));
+        let of = |incident, status| Waiting {
+            thread,
+            ..notice(incident, 2, status)
+        };
+        let (end, second) = (of(1, Status::Resolved), of(2, Status::Firing));
+        let urgent = Waiting {
+            severity: Severity::Urgent,
+            ..second.clone()
+        };
+        let waiting = [urgent, end.clone(), notice(3, 1, Status::Firing)];
+        assert_eq!(planned(&waiting, 30, Receiver::Well).alone, [1, 2]);
+        let under_way = Waiting {
+            in_hand: true,
+            due: false,
+            ..end.clone()
+        };
+        let waiting = [under_way, second.clone()];
+        assert_eq!(planned(&waiting, 30, Receiver::Well).alone, [0; 0]);
+        let in_vain = Waiting {
+            due: false,
+            attempts: TRIES_WAITED_FOR,
+            ..end
+        };
+        let waiting = [in_vain, second];
+        assert_eq!(planned(&waiting, 30, Receiver::Well).alone, [1]);
+    }
+
+    /// Breaks when a digest is made for a receiver that closes by an incident's end what its beginning opened.
+    #[test]
+    fn where_no_digest_may_stand_for_many_they_go_one_by_one_and_the_rest_waits() {
+        let mut waiting = many(6);
+        waiting.push(urgent(7));
+        for receiver in [Receiver::Well, Receiver::Returned] {
+            let alone = |tokens| {
+                let room = Room {
+                    digests: false,
+                    ..with(tokens, receiver)
+                };
+                let plan = plan(&waiting, room, &HashSet::new());
+                assert_eq!((plan.digest, plan.superseded), (vec![], vec![]));
+                plan.alone
+            };
+            assert_eq!(alone(2), [6, 0]);
+            assert_eq!(alone(30), [6, 0, 1, 2]);
+            assert_eq!(alone(0), [0; 0]);
+        }
     }
 
     #[test]

@@ -41,8 +41,7 @@ impl Routes {
         Self {
             all: settings.routes.iter().map(Route::of).collect(),
             every: Route::to_all(channels),
-            pages: Some(settings.pages.trim_end_matches('/').to_owned())
-                .filter(|url| !url.is_empty()),
+            pages: pages(settings),
             group_interval: seconds(settings.group_interval_s),
             repeat_interval: seconds(settings.repeat_interval_s),
         }
@@ -137,6 +136,12 @@ impl Route {
             + TimeDelta::nanoseconds(there.nanosecond().into());
         Some(now - begun + TimeDelta::minutes(quiet_for - since))
     }
+}
+
+/// `alerts.pages` without a slash at its end, where it is set.
+pub(super) fn pages(settings: &Alerts) -> Option<String> {
+    let pages = settings.pages.trim_end_matches('/').to_owned();
+    Some(pages).filter(|url| !url.is_empty())
 }
 
 const fn severity(of: RouteSeverity) -> Severity {

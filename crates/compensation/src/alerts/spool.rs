@@ -148,6 +148,11 @@ impl Spool {
         Ok(ids)
     }
 
+    /// Whether the alert is in it.
+    pub(super) fn has(&self, id: Uuid) -> io::Result<bool> {
+        self.path(id).try_exists()
+    }
+
     /// `None` where the file is gone, or holds no alert: then it is put aside for a person to look at.
     pub(super) fn read(&self, id: Uuid) -> io::Result<Option<Entry>> {
         let path = self.path(id);

@@ -3,6 +3,7 @@
 use super::{
     Alert, Severity,
     backlog::NotMoved,
+    incidents,
     lane::{Desk, answered},
     metrics::{ALERTS_UNDELIVERED, ALERTS_WAITING},
     outbox, raise,
@@ -12,11 +13,13 @@ use chrono::{DateTime, Utc};
 use metrics::gauge;
 use sqlx::{Connection as _, MySqlConnection};
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 /// A server that has not answered a ping by then does not answer.
 const PING_WITHIN: Duration = Duration::from_secs(1);
@@ -24,6 +27,9 @@ const PING_WITHIN: Duration = Duration::from_secs(1);
 const UNKNOWN_CHANNELS_EVERY: Duration = Duration::from_mins(1);
 /// How often it is counted what waits and what was given up.
 const COUNTED_EVERY: Duration = Duration::from_secs(15);
+/// What is told of MySQL is about this.
+const KIND: &str = "system";
+const SUBJECT: &str = "mysql";
 
 /// Looks at MySQL over a connection of its own: a pool whose connections are all busy says nothing about the server.
 pub(super) struct Watch {
@@ -32,10 +38,14 @@ pub(super) struct Watch {
     worker: String,
     connection: Option<MySqlConnection>,
     answered_at: Instant,
-    /// Since when it has been silent, once people were told so.
-    told: Option<DateTime<Utc>>,
+    /// Since when it has been silent, once people were told so, and the alert that says it.
+    told: Option<(DateTime<Utc>, Uuid)>,
+    /// Whether what a process before this one told of was looked for.
+    knows_the_past: bool,
     unknown_channels_at: Instant,
     counted_at: Option<Instant>,
+    /// Channels that were counted.
+    counted: BTreeSet<String>,
 }
 
 impl Watch {
@@ -48,12 +58,15 @@ impl Watch {
             connection: None,
             answered_at: now,
             told: None,
+            knows_the_past: false,
             unknown_channels_at: now,
             counted_at: None,
+            counted: BTreeSet::new(),
         }
     }
 
-    /// One look: moves the spool's alerts into the outbox when MySQL takes them, tells people when it has been silent too long.
+    /// One look: moves the spool's alerts into the outbox when MySQL takes them, tells people when it has been silent too long, and that
+    /// it answers again once what it was told of is moved: the other way round the end would come before its beginning.
     pub(super) async fn look(&mut self) -> anyhow::Result<()> {
         if let Err(cause) = self.ping().await {
             self.connection = None;
@@ -63,20 +76,26 @@ impl Watch {
             return self.tell_of_silence().await;
         }
         self.answered_at = Instant::now();
-        self.tell_that_it_answers().await?;
-        let moved = self.move_spooled().await;
+        let moved = self.move_spooled().await.map(drop);
         // A spool that gives nothing keeps no alert in the outbox.
         let takes = !matches!(moved, Err(NotMoved::Database(_)));
         self.desk.mysql_takes.store(takes, Ordering::Relaxed);
         if takes {
             self.give_up_unknown_channels().await?;
             self.count().await?;
+            self.tell_that_it_answers().await?;
         }
         Ok(moved?)
     }
 
-    /// Lets another process have the spool.
-    pub(super) async fn release(&self) {
+    /// Moves all that MySQL takes, and lets another process have the spool.
+    pub(super) async fn hand_over(&mut self) {
+        if self.ping().await.is_ok() {
+            self.answered_at = Instant::now();
+            while matches!(self.move_spooled().await, Ok(1..)) {}
+        } else {
+            self.connection = None;
+        }
         self.desk.backlog.release().await;
     }
 
@@ -103,7 +122,7 @@ impl Watch {
         }
         let since = Utc::now() - silent;
         error!("MySQL has not answered for {} s", silent.as_secs());
-        let alert = Alert::new("system", Severity::Urgent, "mysql", "MySQL does not answer")
+        let alert = Alert::new(KIND, Severity::Urgent, SUBJECT, "MySQL does not answer")
             .text("Nothing is decided until it answers again; what was accepted waits.")
             .fact("silent since", since.to_rfc3339())
             .fact("seen by", &self.worker);
@@ -113,37 +132,48 @@ impl Watch {
             .put(&alert)
             .await
             .context("nobody can be told that MySQL does not answer")?;
-        self.told = Some(since);
+        self.told = Some((since, alert.id));
         Ok(())
     }
 
     async fn tell_that_it_answers(&mut self) -> anyhow::Result<()> {
-        let Some(since) = self.told else {
-            return Ok(());
-        };
-        info!("MySQL answers again");
-        let alert = Alert::new("system", Severity::Info, "mysql", "MySQL answers again")
+        let answers = Alert::new(KIND, Severity::Info, SUBJECT, "MySQL answers again")
             .text("What waited goes on by itself.")
-            .fact("silent since", since.to_rfc3339())
             .fact("seen by", &self.worker)
             .resolves();
+        let alert = match self.told {
+            Some((_, id)) if !self.desk.backlog.has_moved(id).await? => return Ok(()),
+            Some((since, _)) => answers.fact("silent since", since.to_rfc3339()),
+            None if !self.knows_the_past && self.was_told_before().await? => answers,
+            None => {
+                self.knows_the_past = true;
+                return Ok(());
+            }
+        };
+        info!("MySQL answers again");
         raise(&self.desk.db, self.desk.backlog.spool(), &alert).await?;
-        self.told = None;
+        (self.told, self.knows_the_past) = (None, true);
         Ok(())
     }
 
-    async fn move_spooled(&mut self) -> Result<(), NotMoved> {
+    /// Whoever told people that it is silent may have died since.
+    async fn was_told_before(&self) -> anyhow::Result<bool> {
+        let group = format!("{KIND}/{SUBJECT}");
+        answered(incidents::stands(&self.desk.db, &group)).await
+    }
+
+    async fn move_spooled(&mut self) -> Result<usize, NotMoved> {
         let Some(connection) = &mut self.connection else {
-            return Ok(());
+            return Ok(0);
         };
         match self.desk.backlog.move_into_outbox(connection).await {
-            Ok(0) => Ok(()),
+            Ok(0) => Ok(0),
             Ok(moved) => {
                 info!(
                     count = moved,
                     "Moved {moved} spooled alerts into the outbox"
                 );
-                Ok(())
+                Ok(moved)
             }
             Err(cause) => {
                 // It may have broken in the middle of a transaction.
@@ -177,9 +207,12 @@ impl Watch {
         }
         self.counted_at = Some(Instant::now());
         let mut counts = answered(outbox::counts_by_channel(&self.desk.db)).await?;
-        for channel in self.channels.iter().map(String::as_str).chain([""]) {
+        // Also those that nobody has any longer.
+        let mine = self.channels.iter().map(String::as_str).chain([""]);
+        for channel in mine.chain(self.counted.iter().map(String::as_str)) {
             counts.entry(channel.to_owned()).or_default();
         }
+        self.counted = counts.keys().cloned().collect();
         for (channel, (waiting, undelivered)) in counts {
             gauge!(ALERTS_WAITING, "channel" => channel.clone()).set(waiting as f64);
             gauge!(ALERTS_UNDELIVERED, "channel" => channel).set(undelivered as f64);

@@ -142,7 +142,7 @@ pub async fn act(db: &mut MySqlConnection, id: Uuid, act: &Act, by: &str) -> Res
         Act::Unsilence => unsilence(db, id).await?,
         Act::Close { reason } => {
             let how = format!("closed by {by}: {}", reason.trim());
-            close(db, id, &how).await?;
+            close(db, id, &how, by).await?;
         }
     }
     Ok(Done::Now(state))
@@ -238,11 +238,13 @@ async fn unsilence(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<()> {
     .map(drop)
 }
 
-async fn close(db: &mut MySqlConnection, id: Uuid, how: &str) -> sqlx::Result<()> {
+async fn close(db: &mut MySqlConnection, id: Uuid, how: &str, by: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "update incidents set state = 'resolved', resolution = left(?, 500), resolved_at = utc_timestamp(3), notify_at = utc_timestamp(3)
+        "update incidents set state = 'resolved', resolution = left(?, 500), resolved_at = utc_timestamp(3), notify_at = utc_timestamp(3),
+                              closed_by = left(?, 64)
          where id = ?",
         how,
+        by,
         id
     )
     .execute(db)

@@ -5,10 +5,10 @@
 //! known to nobody who raises. Groups are locked in the order of their keys.
 
 use super::{
-    ledger::{self, Incident},
+    ledger::{self, Incident, Over},
     saying::Told,
     state::{Event, IllegalMove},
-    telling,
+    telling::{self, Spooled},
 };
 use crate::alerts::{Routes, Severity};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -39,6 +39,19 @@ struct Group {
     counted: HashMap<Uuid, Vec<Uuid>>,
 }
 
+/// By what it is decided whether something only just ended.
+#[derive(Debug, Clone, Copy)]
+struct When {
+    now: DateTime<Utc>,
+    group_interval: TimeDelta,
+}
+
+impl When {
+    fn a_moment_ago(self) -> DateTime<Utc> {
+        self.now - self.group_interval
+    }
+}
+
 /// Counts up to 500 alerts, the oldest first; how many.
 pub(super) async fn fold(
     db: &MySqlPool,
@@ -61,6 +74,12 @@ pub(super) async fn fold(
         return Ok(0);
     }
     let now = ledger::now(&mut tx, ahead).await?;
+    let when = When {
+        now,
+        group_interval: routes.group_interval,
+    };
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let spooled = telling::spooled(&mut tx, &ids).await?;
     let mut groups: BTreeMap<&str, Vec<&Raised>> = BTreeMap::new();
     for row in &rows {
         groups.entry(&row.group_key).or_default().push(row);
@@ -71,7 +90,8 @@ pub(super) async fn fold(
             counted: HashMap::new(),
         };
         for alert in alerts {
-            group.take(&mut tx, alert, now).await?;
+            let spooled = spooled.get(&alert.id).map_or(&[][..], Vec::as_slice);
+            group.take(&mut tx, alert, when, spooled).await?;
         }
         for incident in &mut group.incidents {
             if incident.is_new || group.counted.contains_key(&incident.id) || incident.over {
@@ -91,58 +111,156 @@ impl Group {
         &mut self,
         db: &mut MySqlConnection,
         alert: &Raised,
-        now: DateTime<Utc>,
+        when: When,
+        spooled: &[Spooled],
     ) -> anyhow::Result<()> {
-        if alert.resolves
-            && let Some(ended) = self.end(alert, now)?
-        {
-            self.count_in(ended, alert);
-            return Ok(());
-        }
-        if let Some(id) = self.more(alert, now)? {
-            self.count_in(id, alert);
-            return Ok(());
-        }
-        let ended = ledger::last_ended(db, &alert.group_key).await?;
-        if let Some((late_for, ended_at)) = ended
-            && !alert.resolves
-            && alert.created_at < ended_at
-        {
-            // It waited somewhere while the news that it is over did not.
-            ledger::count_late(db, late_for, 1).await?;
-            self.count_in(late_for, alert);
-            return Ok(());
-        }
-        let mut new = Incident::opened_by(alert);
-        telling::adopt(db, &mut new, now).await?;
-        self.count_in(new.id, alert);
-        self.incidents.push(new);
+        let at = self.place(db, alert, when, !spooled.is_empty()).await?;
+        let incident = &mut self.incidents[at];
+        telling::adopt(db, incident, alert.id, spooled, when.now).await?;
+        let counted = self.counted.entry(incident.id).or_default();
+        counted.push(alert.id);
         Ok(())
     }
 
+    /// The incident it is counted in, as a place in the list.
+    async fn place(
+        &mut self,
+        db: &mut MySqlConnection,
+        alert: &Raised,
+        when: When,
+        was_sent: bool,
+    ) -> anyhow::Result<usize> {
+        if alert.resolves
+            && let Some(ended) = self.end(alert, when.now)?
+        {
+            return Ok(ended);
+        }
+        if let Some(open) = self.more(alert, when.now)? {
+            return Ok(open);
+        }
+        let over = ledger::over_of(&mut *db, &alert.group_key).await?;
+        let known = if alert.resolves {
+            self.ended_twice(db, &over, when).await?
+        } else if let Some(back) = self.back(db, alert, &over, when).await? {
+            Some(back)
+        } else {
+            self.late(db, alert, &over, when, was_sent).await?
+        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        self.incidents.push(Incident::opened_by(alert));
+        Ok(self.incidents.len() - 1)
+    }
+
+    /// Several may tell of one end, each of what it saw itself: the first one was told.
+    async fn ended_twice(
+        &mut self,
+        db: &mut MySqlConnection,
+        over: &[Over],
+        when: When,
+    ) -> sqlx::Result<Option<usize>> {
+        let ended = over.iter().find(|it| it.ended_by.is_some());
+        match ended.filter(|it| it.resolved_at > when.a_moment_ago()) {
+            Some(ended) => self.locked(db, ended.id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Where one ended by itself a moment ago, it had not ended: what heals and fails in turns is one incident.
+    async fn back(
+        &mut self,
+        db: &mut MySqlConnection,
+        alert: &Raised,
+        over: &[Over],
+        when: When,
+    ) -> anyhow::Result<Option<usize>> {
+        let by_itself = over.iter().find(|it| {
+            it.severity == alert.severity
+                && it.severity != Severity::Info
+                && it.ended_by.is_none()
+                && !it.by_hand
+                && it.resolved_at > when.a_moment_ago()
+        });
+        let Some(by_itself) = by_itself else {
+            return Ok(None);
+        };
+        if let Some(at) = self.locked(db, by_itself.id).await?
+            && self.incidents[at].over
+        {
+            let incident = &mut self.incidents[at];
+            incident.state(when.now).on(Event::CameBack)?;
+            incident.reopen();
+        }
+        Ok(self.more(alert, when.now)?)
+    }
+
+    /// It waited somewhere while the news that it is over did not.
+    async fn late(
+        &mut self,
+        db: &mut MySqlConnection,
+        alert: &Raised,
+        over: &[Over],
+        when: When,
+        was_sent: bool,
+    ) -> sqlx::Result<Option<usize>> {
+        let late = |it: &&Over| it.ended_by.is_some() && alert.created_at < it.last_at;
+        let alike = |it: &&Over| it.severity == alert.severity;
+        let of_it = over.iter().filter(late).find(alike);
+        let Some(ended) = of_it.or_else(|| over.iter().find(late)) else {
+            return Ok(None);
+        };
+        if !alike(&ended) && was_sent {
+            // The end was news of its own, and whoever was told that this began knows nothing of it.
+            let mut own = Incident::opened_by(alert);
+            own.resolve(&ended.title, when.now);
+            own.ended_by = ended.ended_by;
+            self.incidents.push(own);
+            return Ok(Some(self.incidents.len() - 1));
+        }
+        let Some(at) = self.locked(db, ended.id).await? else {
+            return Ok(None);
+        };
+        let incident = &mut self.incidents[at];
+        incident.alerts = incident.alerts.saturating_add(1);
+        Ok(Some(at))
+    }
+
+    /// Locks the incident, unless this batch has it already.
+    async fn locked(&mut self, db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<Option<usize>> {
+        if let Some(at) = self.incidents.iter().position(|it| it.id == id) {
+            return Ok(Some(at));
+        }
+        let Some(incident) = ledger::locked(db, id).await? else {
+            return Ok(None);
+        };
+        self.incidents.push(incident);
+        Ok(Some(self.incidents.len() - 1))
+    }
+
     /// Ends what is open; nothing was where there is no incident to count the news in.
-    fn end(&mut self, alert: &Raised, now: DateTime<Utc>) -> Result<Option<Uuid>, IllegalMove> {
+    fn end(&mut self, alert: &Raised, now: DateTime<Utc>) -> Result<Option<usize>, IllegalMove> {
         let mut ended = None;
-        let open = self.incidents.iter_mut().filter(|it| !it.over);
-        for incident in open.filter(|it| it.severity != Severity::Info) {
+        for (at, incident) in self.incidents.iter_mut().enumerate() {
+            if incident.over || incident.severity == Severity::Info {
+                continue;
+            }
             incident.state(now).on(Event::Over)?;
             incident.resolve(&alert.title, now);
             incident.ended_by = Some(alert.id);
             incident.last_at = incident.last_at.max(alert.created_at);
-            ended.get_or_insert(incident.id);
+            ended.get_or_insert(at);
         }
         Ok(ended)
     }
 
     /// Counts it where one is open.
-    fn more(&mut self, alert: &Raised, now: DateTime<Utc>) -> Result<Option<Uuid>, IllegalMove> {
-        let known = self
-            .incidents
-            .iter_mut()
-            .find(|it| !it.over && it.severity == alert.severity);
-        let Some(incident) = known else {
+    fn more(&mut self, alert: &Raised, now: DateTime<Utc>) -> Result<Option<usize>, IllegalMove> {
+        let alike = |it: &Incident| !it.over && it.severity == alert.severity;
+        let Some(at) = self.incidents.iter().position(alike) else {
             return Ok(None);
         };
+        let incident = &mut self.incidents[at];
         incident.state(now).on(Event::MoreCame)?;
         incident.alerts = incident.alerts.saturating_add(1);
         incident.first_at = incident.first_at.min(alert.created_at);
@@ -152,11 +270,7 @@ impl Group {
             incident.title.clone_from(&alert.title);
             incident.subject.clone_from(&alert.subject);
         }
-        Ok(Some(incident.id))
-    }
-
-    fn count_in(&mut self, incident: Uuid, alert: &Raised) {
-        self.counted.entry(incident).or_default().push(alert.id);
+        Ok(Some(at))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::{fold, ledger, over, state::Event, telling};
 use crate::alerts::{Channels, Routes};
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt as _;
 use service_kit::settings::Alerts;
 use sqlx::MySqlPool;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -19,6 +20,9 @@ const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(1);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 /// Incidents looked at before new alerts have their turn again.
 const LOOKED_AT_ONCE: u32 = 100;
+/// What takes longer of one of them is postponed.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+const POSTPONED_FOR: TimeDelta = TimeDelta::minutes(1);
 /// How often a batch is tried that met another who folds the same groups.
 const TIMES_AT_MOST: u32 = 5;
 
@@ -74,7 +78,9 @@ impl Folder {
     /// Does so until `stop`; the batch in hand is finished first.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let pause = match self.run_once().await {
+            // A panic would end all of it, and nobody would be told of anything.
+            let ran = AssertUnwindSafe(self.run_once()).catch_unwind().await;
+            let pause = match ran.unwrap_or_else(|_| Err(anyhow!("it panicked: see above"))) {
                 Ok(_) => IDLE,
                 Err(cause) => {
                     warn!("Incidents wait: {cause:#}");
@@ -106,9 +112,25 @@ impl Folder {
         .fetch_all(&self.db)
         .await?;
         for id in &due {
-            self.look_at(*id, now).await?;
+            self.look_at_or_postpone(*id, now).await?;
         }
         Ok(due.len())
+    }
+
+    /// One that cannot be settled keeps no other waiting.
+    async fn look_at_or_postpone(&self, id: Uuid, now: DateTime<Utc>) -> anyhow::Result<()> {
+        let mut times = 1;
+        loop {
+            let looked = timeout(SETTLED_WITHIN, self.look_at(id, now)).await;
+            match looked.context("MySQL does not answer").flatten() {
+                Ok(()) => return Ok(()),
+                Err(cause) if times < TIMES_AT_MOST && is_of_the_moment(&cause) => times += 1,
+                Err(cause) => {
+                    warn!(incident = %id, "Incident {id} cannot be looked at, that is tried again in a minute: {cause:#}");
+                    return Ok(ledger::postpone(&self.db, id, now, now + POSTPONED_FOR).await?);
+                }
+            }
+        }
     }
 
     /// One incident, in a transaction of its own.

@@ -3,7 +3,8 @@
 use super::{saying::Told, state::State};
 use crate::alerts::Severity;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, MySqlPool};
+use tracing::error;
 use uuid::Uuid;
 
 /// As long as the column, in characters.
@@ -44,6 +45,11 @@ impl Incident {
         State::of(self.over, self.acknowledged_by.is_some(), silenced)
     }
 
+    /// It was not over.
+    pub fn reopen(&mut self) {
+        (self.over, self.resolution, self.resolved_at) = (false, None, None);
+    }
+
     /// It is over; how, in words.
     pub fn resolve(&mut self, how: &str, now: DateTime<Utc>) {
         self.over = true;
@@ -77,10 +83,7 @@ pub(super) async fn open_of(
     )
     .fetch_all(db)
     .await?;
-    let mut open = rows
-        .into_iter()
-        .map(Incident::try_from)
-        .collect::<sqlx::Result<Vec<_>>>()?;
+    let mut open: Vec<Incident> = rows.into_iter().map(Incident::from).collect();
     open.sort_by_key(|incident| incident.severity);
     Ok(open)
 }
@@ -103,34 +106,64 @@ pub(super) async fn due(
     )
     .fetch_optional(db)
     .await?;
-    row.map(Incident::try_from).transpose()
+    Ok(row.map(Incident::from))
 }
 
-/// When an alert last ended an incident of the group, and which.
-pub(super) async fn last_ended(
-    db: &mut MySqlConnection,
-    group_key: &str,
-) -> sqlx::Result<Option<(Uuid, DateTime<Utc>)>> {
-    let row = sqlx::query!(
-        r#"select id as "id: Uuid", last_at as "last_at: DateTime<Utc>" from incidents
-           where group_key = ? and ended_by is not null order by last_at desc limit 1"#,
+/// An incident of a group that is over.
+#[derive(Debug, Clone)]
+pub(super) struct Over {
+    pub id: Uuid,
+    pub severity: Severity,
+    pub title: String,
+    pub last_at: DateTime<Utc>,
+    pub resolved_at: DateTime<Utc>,
+    /// The alert that ended it.
+    pub ended_by: Option<Uuid>,
+    pub by_hand: bool,
+}
+
+/// The group's incidents that ended last, of each severity at least one where there are few of the others. Locks nothing.
+pub(super) async fn over_of(db: &mut MySqlConnection, group_key: &str) -> sqlx::Result<Vec<Over>> {
+    sqlx::query_as!(
+        Over,
+        r#"select id as "id: Uuid", severity as "severity: Severity", title, last_at as "last_at: DateTime<Utc>",
+                  coalesce(resolved_at, last_at) as "resolved_at!: DateTime<Utc>", ended_by as "ended_by: Uuid",
+                  closed_by is not null as "by_hand!: bool"
+           from incidents where group_key = ? and state = 'resolved' order by last_at desc limit 10"#,
         group_key
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The incident, whatever became of it. Locks it.
+pub(super) async fn locked(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<Option<Incident>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id as "id: Uuid", group_key, kind, severity as "severity: Severity", title, subject, opened_by as "opened_by: Uuid",
+                  latest_id as "latest_id: Uuid", alerts, first_at as "first_at: DateTime<Utc>", last_at as "last_at: DateTime<Utc>",
+                  state, resolution, resolved_at as "resolved_at: DateTime<Utc>", ended_by as "ended_by: Uuid", acknowledged_by,
+                  silenced_until as "silenced_until: DateTime<Utc>", notices, told, notify_at as "notify_at: DateTime<Utc>"
+           from incidents where id = ? for update"#,
+        id
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| (row.id, row.last_at)))
+    Ok(row.map(Incident::from))
 }
 
-/// Counts what came too late for its incident.
-pub(super) async fn count_late(
-    db: &mut MySqlConnection,
+/// Has the incident looked at again at that time: now it cannot be.
+pub(super) async fn postpone(
+    db: &MySqlPool,
     id: Uuid,
-    alerts: u32,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update incidents set alerts = alerts + ? where id = ?",
-        alerts,
-        id
+        "update incidents set notify_at = ? where id = ? and notify_at <= ?",
+        to.naive_utc(),
+        id,
+        from.naive_utc()
     )
     .execute(db)
     .await
@@ -219,13 +252,14 @@ struct Row {
     notify_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<Row> for Incident {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> sqlx::Result<Self> {
-        let told =
-            serde_json::from_str(&row.told).map_err(|cause| sqlx::Error::Decode(cause.into()))?;
-        Ok(Self {
+impl From<Row> for Incident {
+    fn from(row: Row) -> Self {
+        // One that cannot be read keeps no other alert from being counted: people are told once more.
+        let told = serde_json::from_str(&row.told).unwrap_or_else(|cause| {
+            error!(incident = %row.id, "What was told of incident {} cannot be read, it is told anew: {cause}", row.id);
+            Told::default()
+        });
+        Self {
             over: row.state == "resolved",
             told,
             is_new: false,
@@ -248,6 +282,6 @@ impl TryFrom<Row> for Incident {
             silenced_until: row.silenced_until,
             notices: row.notices,
             notify_at: row.notify_at,
-        })
+        }
     }
 }

@@ -18,6 +18,7 @@ pub use acts::{Act, Done, NotDone, REASON_AT_MOST, SILENCE_AT_LEAST, SILENCE_AT_
 pub use folder::Folder;
 pub use reading::{
     Counted, Listed, Position, Sent, Show, alerts_of, deliveries_of, find, list, of_subject, open,
+    stands,
 };
 pub use state::{Event, IllegalMove, State};
 

@@ -90,11 +90,16 @@ async fn work_is_open(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<bool> 
     Ok(open.is_some())
 }
 
-/// How the archived rows it was about ended, each counted once.
+/// How the archived rows it was about ended, each counted once, and who had that done: the last operation that did so.
 async fn ends_of_rows(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<Vec<(String, u64)>> {
     let rows = sqlx::query!(
-        r#"select how as "how!: String", cast(count(*) as unsigned) as "count!: u64" from (
-               select distinct archived.id, if(archived.handled, coalesce(archived.resolution, 'handled'), 'elsewhere') as how
+        r#"select how as "how!: String", cast(count(*) as unsigned) as "count!: u64",
+                  cast(count(who) as unsigned) as "of_somebody!: u64", cast(count(distinct who) as unsigned) as "people!: u64",
+                  min(who) as "who: String" from (
+               select distinct archived.id, if(archived.handled, coalesce(archived.resolution, 'handled'), 'elsewhere') as how,
+                      (select operation.asked_by from operation_items item join operations operation on operation.id = item.operation_id
+                       where item.archive_id = archived.id and archived.handled and item.state = archived.resolution
+                       order by item.created_at desc limit 1) as who
                from alerts join failed_order_archives archived on archived.id = unhex(replace(alerts.subject, '-', ''))
                where alerts.incident_id = ?) ended
            group by how"#,
@@ -102,8 +107,18 @@ async fn ends_of_rows(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<Vec<(S
     )
     .fetch_all(db)
     .await?;
-    let ends = rows.into_iter();
-    Ok(ends.map(|row| (of_row(&row.how), row.count)).collect())
+    let ends = rows.into_iter().map(|row| {
+        let how = of_row(&row.how);
+        let done = how.strip_suffix(" by hand").unwrap_or(&how);
+        let how = match (row.people, row.who) {
+            // What nobody asked for is nobody's.
+            _ if row.of_somebody < row.count => how,
+            (1, Some(who)) => format!("{done} by {who}"),
+            (people, _) => format!("{done} by {people} people"),
+        };
+        (how, row.count)
+    });
+    Ok(ends.collect())
 }
 
 /// How the work it was about ended, each order counted once.

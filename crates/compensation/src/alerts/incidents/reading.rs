@@ -253,6 +253,22 @@ pub async fn deliveries_of(db: &MySqlPool, incident: Uuid) -> sqlx::Result<Vec<S
     .await
 }
 
+/// Whether something of the group stands, or was raised and is counted nowhere yet. Whoever tells when it is over asks once after a start:
+/// the process that told that it began may have died since.
+///
+/// # Errors
+/// What the database says.
+pub async fn stands(db: &MySqlPool, group: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists(select 1 from incidents where open_group = ? and severity <> 'info')
+               or exists(select 1 from alerts where incident_id is null and group_key = ? and not resolves) as "stands!: bool""#,
+        group,
+        group
+    )
+    .fetch_one(db)
+    .await
+}
+
 async fn listed(
     mut select: QueryBuilder<sqlx::MySql>,
     db: &MySqlPool,

@@ -8,6 +8,8 @@
 //! | that was told long ago, and nobody acknowledged | after the repeat interval, that it still stands |
 //! | that was told before a silence that is over | how it stands, once |
 //! | that was told, and it is over | that it is |
+//! | that was told that it is over, which it was not | after the group interval, that it changed |
+//! | that was told nothing, and it is over | that it is, where it was urgent and was never silenced |
 //!
 //! Nothing is said in a silence. In quiet hours of all its routes a channel is told only what is urgent; what was held back is said
 //! as it stands when they end, and of what is over by then and was never told, nothing.
@@ -83,15 +85,29 @@ impl Told {
         !self.channels.is_empty()
     }
 
-    /// The channel was told of the first alert before anybody counted it.
-    pub fn knows(&mut self, channel: String, now: DateTime<Utc>) {
+    /// The channel was told of an alert before anybody counted it. What it was told of the incident stays.
+    pub fn knows(&mut self, channel: &str, now: DateTime<Utc>) {
         let word = Word {
             first_at: now,
             at: now,
             alerts: 1,
             over: false,
         };
-        self.channels.insert(channel, word);
+        self.channels.entry(channel.to_owned()).or_insert(word);
+    }
+
+    /// The channel was told of an alert, or may have been, of an incident that is over by now: it is to know that, unless it was told so
+    /// after it had got the alert.
+    pub fn reopened_for(
+        &mut self,
+        channel: &str,
+        got_it_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        self.knows(channel, now);
+        if let Some(word) = self.channels.get_mut(channel) {
+            word.over &= got_it_at.is_some_and(|at| at <= word.at);
+        }
     }
 
     /// Nobody is told any more: it is over, and everybody who knew of it needs not be told.
@@ -190,7 +206,9 @@ fn due(
     now: DateTime<Utc>,
 ) -> Due {
     let Some(word) = word else {
+        let came_and_went = it.severity == Severity::Urgent && it.silenced_until.is_none();
         return match (it.over, is_escalated) {
+            (true, _) if came_and_went => Due::Now(Status::Resolved),
             (true, _) => Due::Never,
             (false, true) => Due::Now(Status::Escalated),
             (false, false) => Due::Now(Status::Firing),

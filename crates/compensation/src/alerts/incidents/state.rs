@@ -15,7 +15,7 @@ pub enum State {
     Silenced,
     /// Both.
     AcknowledgedAndSilenced,
-    /// It is over. More of the same is another incident.
+    /// It is over. More of the same is another incident, unless it had only just ended by itself.
     Resolved,
 }
 
@@ -36,6 +36,8 @@ pub enum Event {
     SilenceEnds,
     /// What it tells of is over, or somebody says so.
     Over,
+    /// It had ended by itself, and more of the same came soon: it was not over. What people did of it holds, as it did before.
+    CameBack,
 }
 
 /// A move that is not in the table.
@@ -75,10 +77,12 @@ impl State {
     /// # Errors
     /// [`IllegalMove`] where that cannot happen to it.
     pub fn on(self, event: Event) -> Result<Self, IllegalMove> {
-        use Event::{Acknowledge, Assign, MoreCame, Over, Silence, SilenceEnds, Unsilence};
+        use Event::{
+            Acknowledge, Assign, CameBack, MoreCame, Over, Silence, SilenceEnds, Unsilence,
+        };
         use State::{Acknowledged, AcknowledgedAndSilenced, Firing, Resolved, Silenced};
         Ok(match (self, event) {
-            (Silenced, Unsilence | SilenceEnds) => Firing,
+            (Silenced, Unsilence | SilenceEnds) | (Resolved, CameBack) => Firing,
             (Firing, Acknowledge) | (AcknowledgedAndSilenced, Unsilence | SilenceEnds) => {
                 Acknowledged
             }
@@ -130,6 +134,7 @@ impl fmt::Display for Event {
             Self::Unsilence => "speak again",
             Self::SilenceEnds => "end its silence",
             Self::Over => "be over",
+            Self::CameBack => "come back",
         })
     }
 }
@@ -138,7 +143,7 @@ impl fmt::Display for Event {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 8] = [
         Event::MoreCame,
         Event::Acknowledge,
         Event::Assign,
@@ -146,6 +151,7 @@ mod tests {
         Event::Unsilence,
         Event::SilenceEnds,
         Event::Over,
+        Event::CameBack,
     ];
 
     /// The whole table: what is missing in a row is refused.
@@ -160,11 +166,11 @@ mod tests {
         };
         let (both, none) = ("acknowledged and silenced", "-");
         let expected = [
-            format!("firing, acknowledged, firing, silenced, {none}, {none}, resolved"),
-            format!("acknowledged, {none}, acknowledged, {both}, {none}, {none}, resolved"),
-            format!("silenced, {both}, silenced, silenced, firing, firing, resolved"),
-            format!("{both}, {none}, {both}, {both}, acknowledged, acknowledged, resolved"),
-            [none; 7].join(", "),
+            format!("firing, acknowledged, firing, silenced, {none}, {none}, resolved, {none}"),
+            format!("acknowledged, {none}, acknowledged, {both}, {none}, {none}, resolved, {none}"),
+            format!("silenced, {both}, silenced, silenced, firing, firing, resolved, {none}"),
+            format!("{both}, {none}, {both}, {both}, acknowledged, acknowledged, resolved, {none}"),
+            format!("{}, firing", [none; 7].join(", ")),
         ];
         assert_eq!(State::ALL.map(shown), expected);
     }

@@ -6,11 +6,15 @@ use super::{
     saying::{self, Facts, Tell},
 };
 use crate::alerts::{Alert, Notice, Routes, Severity, Status, outbox, routes::NOBODY};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use coordinator::statement;
 use sha2::{Digest as _, Sha256};
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, QueryBuilder};
+use std::collections::HashMap;
 use uuid::Uuid;
 
+/// Why what was in the spool is not sent.
+const SAID_BY_OTHERS: &str = "the incident's own notices say all of it";
 /// How what is only good to know ends.
 const KNOWN: &str = "nothing is left to do";
 
@@ -46,29 +50,74 @@ pub(super) async fn settle(
     ledger::write(db, it).await
 }
 
-/// Whom a new incident's first alert was sent to from the spool, while MySQL took nothing: that was its first notice.
+/// What became of an alert on a channel while MySQL took nothing: it was sent from the spool under its own id, of no incident yet.
+pub(super) struct Spooled {
+    channel: String,
+    /// It is to be sent still.
+    waits: bool,
+    delivered_at: Option<DateTime<Utc>>,
+}
+
+/// What was sent from the spool of these alerts.
+pub(super) async fn spooled(
+    db: &mut MySqlConnection,
+    alerts: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, Vec<Spooled>>> {
+    let mut found: HashMap<Uuid, Vec<Spooled>> = HashMap::new();
+    for run in statement::runs(alerts) {
+        let mut select = QueryBuilder::new(
+            "select id, channel, state, delivered_at from alert_outbox force index (primary)
+             where incident_id is null and channel <> '' and id in ",
+        );
+        statement::push_list(&mut select, run.iter().copied());
+        let rows: Vec<(Uuid, String, String, Option<NaiveDateTime>)> =
+            select.build_query_as().fetch_all(&mut *db).await?;
+        for (id, channel, state, delivered_at) in rows {
+            found.entry(id).or_default().push(Spooled {
+                channel,
+                waits: state == "pending",
+                delivered_at: delivered_at.map(|at| at.and_utc()),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Makes notices of the incident of what was sent from the spool of one of its alerts. Of a new incident it was the first one. Of one that
+/// stands, whoever got it knows of the incident, and what waits still is left to the incident's own notices. Of one that is over by now,
+/// whoever got it is told that.
 pub(super) async fn adopt(
     db: &mut MySqlConnection,
     it: &mut Incident,
+    alert: Uuid,
+    spooled: &[Spooled],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let channels = sqlx::query_scalar!(
-        "select channel from alert_outbox where id = ? and channel <> ''",
-        it.opened_by
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    if channels.is_empty() {
+    if spooled.is_empty() {
         return Ok(());
     }
-    it.notices = 1;
-    for channel in channels {
-        it.told.knows(channel, now);
+    it.notices += 1;
+    let is_first = it.is_new && it.opened_by == alert;
+    for of in spooled {
+        if it.over {
+            it.told.reopened_for(&of.channel, of.delivered_at, now);
+        } else if is_first || !of.waits {
+            it.told.knows(&of.channel, now);
+        }
     }
+    let left_to_others = !is_first && !it.over;
     sqlx::query!(
-        "update alert_outbox set incident_id = ?, sequence = 1 where id = ? and incident_id is null",
+        "update alert_outbox
+         set incident_id = ?, sequence = ?,
+             last_error = if(? and state = 'pending' and (claim is null or due_at <= utc_timestamp(3)), ?, last_error),
+             state = if(? and state = 'pending' and (claim is null or due_at <= utc_timestamp(3)), 'superseded', state)
+         where id = ? and incident_id is null",
         it.id,
-        it.opened_by
+        it.notices,
+        left_to_others,
+        SAID_BY_OTHERS,
+        left_to_others,
+        alert
     )
     .execute(db)
     .await
@@ -95,7 +144,9 @@ async fn told_of(db: &mut MySqlConnection, it: &Incident) -> sqlx::Result<Alert>
         .await?;
     let alert = body.and_then(|body| serde_json::from_str::<Alert>(&body).ok());
     // One that cannot be read keeps nobody from being told that there is something.
-    Ok(alert.unwrap_or_else(|| Alert::new(&it.kind, it.severity, &it.subject, &it.title)))
+    Ok(alert.unwrap_or_else(|| {
+        Alert::new(&it.kind, it.severity, &it.subject, &it.title).group(&it.group_key)
+    }))
 }
 
 fn notice(it: &Incident, alert: &Alert, tell: &Tell) -> Notice {

@@ -20,6 +20,9 @@ pub enum RedeliverError {
     /// A courier is at it.
     #[error("it is being sent right now")]
     InHand,
+    /// It says that something stands which is over: a receiver would open it once more, and nothing would close it.
+    #[error("what it tells of is over: have its end sent instead")]
+    Over,
     /// What the database says.
     #[error("MySQL failed")]
     Database(#[from] sqlx::Error),
@@ -37,6 +40,9 @@ pub async fn redeliver(
     who: &str,
 ) -> Result<(), RedeliverError> {
     lock(&mut *db, channel).await?;
+    if stands_no_more(&mut *db, id).await? {
+        return Err(RedeliverError::Over);
+    }
     let row = sqlx::query!(
         r#"select state = 'pending' and claim is not null and due_at > utc_timestamp(3) as "in_hand!: bool"
            from alert_outbox where id = ? and channel = ? for update"#,
@@ -51,6 +57,18 @@ pub async fn redeliver(
         None if elsewhere(db, id, channel, who).await? => Ok(()),
         None => Err(RedeliverError::NotFound),
     }
+}
+
+/// Whether the notice says that an incident stands, and it is over. What is only good to know is over once it was told.
+async fn stands_no_more(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists(select 1 from alert_outbox told join incidents incident on incident.id = told.incident_id
+                         where told.id = ? and told.status <> 'resolved' and incident.state = 'resolved'
+                           and incident.severity <> 'info') as "over!: bool""#,
+        id
+    )
+    .fetch_one(db)
+    .await
 }
 
 async fn again(db: &mut MySqlConnection, id: Uuid, channel: &str, who: &str) -> sqlx::Result<()> {
@@ -87,8 +105,9 @@ async fn elsewhere(
     }
     let copied = sqlx::query!(
         "insert into alert_outbox
-         (id, channel, kind, severity, subject, title, body, state, incident_id, sequence, status, attempts, due_at, created_at, asked_by)
-         select id, ?, kind, severity, subject, title, body, 'pending', incident_id, sequence, status, 0, utc_timestamp(3), created_at,
+         (id, channel, kind, severity, subject, title, body, state, incident_id, thread, sequence, status, attempts, due_at, created_at,
+          asked_by)
+         select id, ?, kind, severity, subject, title, body, 'pending', incident_id, thread, sequence, status, 0, utc_timestamp(3), created_at,
                 left(?, 64)
          from alert_outbox where id = ? limit 1",
         channel,

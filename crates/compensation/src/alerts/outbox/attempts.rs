@@ -27,20 +27,22 @@ pub struct Attempt {
     pub asked_by: Option<String>,
 }
 
-/// Writes down a try that has just ended.
+/// Writes down a try that has just ended, once: its claim is its own.
 pub(super) async fn insert(
     db: &mut MySqlConnection,
-    id: Uuid,
+    (id, claim): (Uuid, Uuid),
     channel: &str,
     (what, took): (&Delivered, Duration),
     asked_by: Option<&str>,
 ) -> sqlx::Result<()> {
     let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     sqlx::query!(
-        "insert into alert_attempts (alert_id, channel, at, took_ms, outcome, error, asked_by)
-         values (?, ?, utc_timestamp(3) - interval ? microsecond, ?, ?, left(?, 500), ?)",
+        "insert into alert_attempts (alert_id, channel, claim, at, took_ms, outcome, error, asked_by)
+         values (?, ?, ?, utc_timestamp(3) - interval ? microsecond, ?, ?, left(?, 500), ?)
+         on duplicate key update outcome = outcome",
         id,
         channel,
+        claim,
         u64::from(took_ms) * 1000,
         took_ms,
         what.outcome(),

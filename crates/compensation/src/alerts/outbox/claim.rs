@@ -5,10 +5,10 @@
 
 use super::{
     channels::{self, Locked},
-    micros, write,
+    micros, read, write,
 };
 use crate::alerts::{
-    Alert, Line, Notice, Rate, Severity, Status, digest,
+    Alert, Line, Notice, Rate, digest,
     plan::{self, Plan, Receiver, Room, Waiting},
 };
 use coordinator::statement::{push_list, runs};
@@ -44,6 +44,8 @@ pub(in crate::alerts) struct Terms {
     pub(in crate::alerts) rate: Rate,
     pub(in crate::alerts) at_once: u32,
     pub(in crate::alerts) lease: Duration,
+    /// Whether a digest may stand for many.
+    pub(in crate::alerts) digests: bool,
 }
 
 /// What came of a look at a channel.
@@ -54,18 +56,19 @@ pub(in crate::alerts) struct Looked {
     pub(in crate::alerts) off: Option<String>,
 }
 
-/// Claims what is due on the channel by the database's clock and may be sent. Many couriers may call it at once.
+/// Claims what is due on the channel by the database's clock and may be sent; nothing where nothing is due, and then nobody has looked
+/// at how the channel is. Many couriers may call it at once.
 pub(in crate::alerts) async fn claim_due(
     db: &MySqlPool,
     channel: &str,
     terms: Terms,
-) -> sqlx::Result<Looked> {
+) -> sqlx::Result<Option<Looked>> {
     let due = sqlx::query_scalar!(
         r#"select exists(select 1 from alert_outbox where state = 'pending' and channel = ? and due_at <= utc_timestamp(3)) as "due: bool""#,
         channel
     );
     if !due.fetch_one(db).await? {
-        return Ok(Looked::default());
+        return Ok(None);
     }
     let mut tx = db.begin().await?;
     let standing = channels::lock(&mut tx, channel, terms.rate).await?;
@@ -79,16 +82,21 @@ pub(in crate::alerts) async fn claim_due(
         Locked { returned: true, .. } => Receiver::Returned,
         _ => Receiver::Well,
     };
-    let resting = standing.rests && receiver != Receiver::Off;
-    if resting || standing.bucket.whole() == 0 {
+    // Of a channel that is off nothing is looked at, however much waits there, unless somebody asked.
+    let nothing_to_do = match receiver {
+        Receiver::Off => !is_asked_for(&mut tx, channel).await?,
+        _ => standing.rests,
+    };
+    if nothing_to_do || standing.bucket.whole() == 0 {
         tx.rollback().await?;
-        return Ok(looked);
+        return Ok(Some(looked));
     }
     let waiting = waiting(&mut tx, channel).await?;
     let unseen = unseen(&mut tx, channel, &waiting).await?;
     let room = Room {
         tokens: standing.bucket.whole(),
         at_once: terms.at_once,
+        digests: terms.digests,
         receiver,
     };
     let plan = plan::plan(&waiting, room, &unseen);
@@ -104,35 +112,93 @@ pub(in crate::alerts) async fn claim_due(
     let left = standing.bucket.without(taken);
     channels::take(&mut tx, channel, left, terms.rate, returned).await?;
     tx.commit().await?;
-    Ok(looked)
+    Ok(Some(looked))
 }
 
-/// All that is pending on the channel, in the order in which it became due.
-async fn waiting(db: &mut MySqlConnection, channel: &str) -> sqlx::Result<Vec<Waiting>> {
-    let rows = sqlx::query!(
-        r#"select id as "id: Uuid", incident_id as "incident: Uuid", sequence, severity as "severity: Severity", status as "status: Status",
-                  attempts as "attempts: u32", due_at <= utc_timestamp(3) as "due!: bool",
-                  claim is not null and due_at > utc_timestamp(3) as "in_hand!: bool", asked_by is not null as "asked!: bool",
-                  timestampdiff(microsecond, created_at, utc_timestamp(3)) as "age!: i64"
-           from alert_outbox where state = 'pending' and channel = ? order by due_at limit ? for update skip locked"#,
-        channel,
-        LOOKED_AT_AT_MOST
+async fn is_asked_for(db: &mut MySqlConnection, channel: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists(select 1 from alert_outbox force index (alert_outbox_by_asked)
+                         where asked_by is not null and channel = ? and state = 'pending' and due_at <= utc_timestamp(3)) as "asked!: bool""#,
+        channel
     )
-    .fetch_all(db)
-    .await?;
-    let all = rows.into_iter().map(|row| Waiting {
-        id: row.id,
-        incident: row.incident,
-        sequence: row.sequence,
-        severity: row.severity,
-        status: row.status,
-        attempts: row.attempts,
-        due: row.due,
-        in_hand: row.in_hand,
-        asked: row.asked,
-        age: Duration::from_micros(u64::try_from(row.age).unwrap_or_default()),
+    .fetch_one(db)
+    .await
+}
+
+const WAITING: &str = "select id, incident_id, thread, sequence, severity, status, attempts, due_at <= utc_timestamp(3) as due, \
+     claim is not null and due_at > utc_timestamp(3) as in_hand, asked_by is not null as asked, \
+     timestampdiff(microsecond, created_at, utc_timestamp(3)) as age from alert_outbox where state = 'pending' and channel = ";
+
+/// All that is pending on the channel, in the order in which it became due; of very much the first, with everything that decides their
+/// order: what is in hand, and what else waits of their incidents.
+async fn waiting(db: &mut MySqlConnection, channel: &str) -> sqlx::Result<Vec<Waiting>> {
+    let mut first = QueryBuilder::new(WAITING);
+    first.push_bind(channel).push(" order by due_at limit ");
+    first
+        .push_bind(LOOKED_AT_AT_MOST)
+        .push(" for update skip locked");
+    let mut all = rows(&mut *db, first).await?;
+    if all.len() < LOOKED_AT_AT_MOST as usize {
+        return Ok(all);
+    }
+    let mut in_hand = QueryBuilder::new(WAITING);
+    in_hand.push_bind(channel);
+    in_hand.push(" and due_at > utc_timestamp(3) and claim is not null order by due_at limit ");
+    in_hand
+        .push_bind(LOOKED_AT_AT_MOST)
+        .push(" for update skip locked");
+    let mut more = rows(&mut *db, in_hand).await?;
+    let incidents: HashSet<Uuid> = all.iter().filter_map(|it| it.incident).collect();
+    let incidents: Vec<Uuid> = incidents.into_iter().collect();
+    for run in runs(&incidents) {
+        let mut of_them = QueryBuilder::new(WAITING);
+        of_them.push_bind(channel).push(" and incident_id in ");
+        push_list(&mut of_them, run.iter().copied());
+        of_them.push(" for update skip locked");
+        more.extend(rows(&mut *db, of_them).await?);
+    }
+    let mut known: HashSet<Uuid> = all.iter().map(|it| it.id).collect();
+    more.retain(|it| known.insert(it.id));
+    all.extend(more);
+    Ok(all)
+}
+
+async fn rows(
+    db: &mut MySqlConnection,
+    mut select: QueryBuilder<sqlx::MySql>,
+) -> sqlx::Result<Vec<Waiting>> {
+    #[derive(FromRow)]
+    struct Row {
+        id: Uuid,
+        incident_id: Option<Uuid>,
+        thread: Option<Uuid>,
+        sequence: u32,
+        severity: String,
+        status: String,
+        attempts: i32,
+        due: i32,
+        in_hand: i32,
+        asked: i32,
+        age: i64,
+    }
+
+    let rows: Vec<Row> = select.build_query_as().fetch_all(db).await?;
+    let all = rows.into_iter().map(|row| {
+        Ok(Waiting {
+            id: row.id,
+            incident: row.incident_id,
+            thread: row.thread,
+            sequence: row.sequence,
+            severity: read::severity(&row.severity)?,
+            status: read::status(&row.status)?,
+            attempts: row.attempts.try_into().unwrap_or_default(),
+            due: row.due != 0,
+            in_hand: row.in_hand != 0,
+            asked: row.asked != 0,
+            age: Duration::from_micros(u64::try_from(row.age).unwrap_or_default()),
+        })
     });
-    Ok(all.collect())
+    all.collect()
 }
 
 /// Of the incidents that ended while they waited, those of which nothing was told, or even tried, on this channel.
@@ -224,7 +290,7 @@ async fn lines(
         .collect();
     let line = |it: &&Waiting| {
         let (title, body) = by_id.remove(&it.id)?;
-        Some(read(&body).map_or_else(
+        Some(notice_of(&body).map_or_else(
             |_| Line {
                 status: it.status,
                 severity: it.severity,
@@ -287,7 +353,7 @@ async fn hold(
         .collect();
     let mut claimed = Vec::with_capacity(ids.len());
     for row in ids.iter().filter_map(|id| rows.remove(id)) {
-        let Ok(mut notice) = read(&row.body) else {
+        let Ok(mut notice) = notice_of(&row.body) else {
             give_up_unreadable(&mut *db, row.id, channel).await?;
             continue;
         };
@@ -307,7 +373,7 @@ async fn hold(
 }
 
 /// Rows of older builds hold an alert alone.
-pub(super) fn read(body: &str) -> serde_json::Result<Notice> {
+pub(super) fn notice_of(body: &str) -> serde_json::Result<Notice> {
     serde_json::from_str::<Notice>(body)
         .or_else(|_| serde_json::from_str::<Alert>(body).map(Notice::of))
 }

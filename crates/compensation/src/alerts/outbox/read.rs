@@ -200,7 +200,7 @@ pub async fn notice(db: &MySqlPool, id: Uuid) -> sqlx::Result<Option<Notice>> {
     let body = sqlx::query_scalar!("select body from alert_outbox where id = ? limit 1", id)
         .fetch_optional(db)
         .await?;
-    Ok(body.and_then(|body| claim::read(&body).ok()))
+    Ok(body.and_then(|body| claim::notice_of(&body).ok()))
 }
 
 /// How many are not delivered.
@@ -257,17 +257,11 @@ impl TryFrom<Row> for Delivery {
     type Error = sqlx::Error;
 
     fn try_from(row: Row) -> sqlx::Result<Self> {
-        let unknown = |what: &str| sqlx::Error::Decode(format!("{what:?} is not known").into());
         Ok(Self {
             id: row.id,
             channel: row.channel,
             kind: row.kind,
-            severity: match row.severity.as_str() {
-                "urgent" => Severity::Urgent,
-                "warning" => Severity::Warning,
-                "info" => Severity::Info,
-                other => return Err(unknown(other)),
-            },
+            severity: severity(&row.severity)?,
             subject: row.subject,
             title: row.title,
             state: match row.state.as_str() {
@@ -284,11 +278,23 @@ impl TryFrom<Row> for Delivery {
             delivered_at: row.delivered_at.map(|at| at.and_utc()),
             incident: row.incident_id,
             sequence: row.sequence,
-            status: Status::ALL
-                .into_iter()
-                .find(|status| status.as_str() == row.status)
-                .ok_or_else(|| unknown(&row.status))?,
+            status: status(&row.status)?,
             digest: row.digest_id,
         })
     }
+}
+
+pub(super) fn severity(stored: &str) -> sqlx::Result<Severity> {
+    let all = [Severity::Urgent, Severity::Warning, Severity::Info];
+    let known = all.into_iter().find(|it| it.as_str() == stored);
+    known.ok_or_else(|| unknown(stored))
+}
+
+pub(super) fn status(stored: &str) -> sqlx::Result<Status> {
+    let known = Status::ALL.into_iter().find(|it| it.as_str() == stored);
+    known.ok_or_else(|| unknown(stored))
+}
+
+fn unknown(what: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("{what:?} is not known").into())
 }

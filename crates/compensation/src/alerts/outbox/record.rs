@@ -23,7 +23,8 @@ pub(in crate::alerts) struct Tried<'a> {
 }
 
 /// Writes down a try, what it says of the channel, and what it means for the notice: arrived, due again, or given up where it is older than
-/// `give_up_after`. A courier whose lease ended changes nothing of the notice; that it tried is written down all the same.
+/// `give_up_after`. A courier whose lease ended changes nothing of the notice; that it tried is written down all the same. Done again,
+/// because the answer was lost, it changes nothing.
 pub(in crate::alerts) async fn record(
     db: &MySqlPool,
     channel: &str,
@@ -39,7 +40,7 @@ pub(in crate::alerts) async fn record(
         Some(error) => failed(&mut tx, channel, it, &error, tried.wait, give_up_after).await?,
     }
     let (id, asked_by) = (it.notice.id(), it.asked_by.as_deref());
-    attempts::insert(&mut tx, id, channel, (what, took), asked_by).await?;
+    attempts::insert(&mut tx, (id, it.claim), channel, (what, took), asked_by).await?;
     tx.commit().await
 }
 
@@ -155,4 +156,53 @@ async fn undelivered(db: &MySqlPool, id: Uuid, channel: &str, error: &str) -> sq
     .execute(db)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::{
+        Alert, Notice, Rate, Severity,
+        outbox::{self, Terms},
+    };
+
+    /// Breaks when a try has no name of its own: whoever wrote it down and did not hear so writes it down twice.
+    #[tokio::test]
+    async fn a_try_that_is_written_down_once_more_is_the_same_try() {
+        let schema = testkit::mysql::schema().await;
+        let notice = Notice::of(Alert::new(
+            "figure",
+            Severity::Urgent,
+            "queue",
+            "It is long",
+        ));
+        let channels = ["ops".to_owned()];
+        let mut db = schema.pool.acquire().await.unwrap();
+        outbox::insert_notice(&mut db, &channels, &notice)
+            .await
+            .unwrap();
+        drop(db);
+        let minute = Duration::from_mins(1);
+        let terms = Terms {
+            rate: Rate::DEFAULT,
+            at_once: 4,
+            lease: minute,
+            digests: true,
+        };
+        let looked = outbox::claim_due(&schema.pool, "ops", terms).await.unwrap();
+        let claimed = looked.unwrap().claimed.remove(0);
+        let tried = Tried {
+            what: &Delivered::Unknown("no".to_owned()),
+            took: Duration::ZERO,
+            wait: minute,
+            rest: minute,
+        };
+        for _ in 0..2 {
+            record(&schema.pool, "ops", &claimed, tried, minute)
+                .await
+                .unwrap();
+        }
+        let tries = outbox::attempts(&schema.pool, notice.id()).await.unwrap();
+        assert_eq!(tries.len(), 1);
+    }
 }

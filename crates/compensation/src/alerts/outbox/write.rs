@@ -1,11 +1,11 @@
 //! Alerts come in: with the change they tell of, or from the spool with what was already done about them.
 
-use super::attempts;
+use super::{attempts, channels};
 use crate::alerts::{
-    Notice, raise,
+    Delivered, Notice, Rate, raise,
     spool::{Entry, Progress},
 };
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, Utc};
 use sqlx::{Acquire as _, MySqlConnection, QueryBuilder};
 
 /// Writes the notice down for each channel; for none it is shown as undelivered. Writing the same one again changes nothing, but that
@@ -32,6 +32,10 @@ pub(in crate::alerts) async fn restore(
     raise::record_spooled(&mut tx, &entry.alert).await?;
     let tried: Vec<String> = entry.progress.keys().cloned().collect();
     if !tried.is_empty() {
+        // As everybody who changes what waits on a channel; what the receiver said is noted there.
+        for channel in &tried {
+            channels::lock(&mut tx, channel, Rate::DEFAULT).await?;
+        }
         let raised_at = entry.alert.at.naive_utc();
         let notice = Notice::of(entry.alert.clone());
         write(&mut tx, &tried, &notice, Some(raised_at)).await?;
@@ -85,8 +89,30 @@ async fn restore_progress(
             );
             attempts::restore(&mut *db, id, channel, tried.at.naive_utc(), what).await?;
         }
+        if let Some(said) = said_last(progress) {
+            let rest = progress.due_at.unwrap_or_default() - Utc::now();
+            let rest = rest.to_std().unwrap_or_default();
+            channels::note(&mut *db, channel, &said, 0, rest).await?;
+        }
     }
     Ok(())
+}
+
+/// What the receiver said to the last try: all processes are to know of a rest, or that it is gone.
+fn said_last(progress: &Progress) -> Option<Delivered> {
+    let last = progress.tries.last()?;
+    let told = last.error.as_deref().unwrap_or_default();
+    let why = told
+        .split_once(": ")
+        .map_or(told, |(_, why)| why)
+        .to_owned();
+    Some(match last.outcome.as_str() {
+        "sent" => Delivered::Sent,
+        "slow_down" => Delivered::SlowDown(None, why),
+        "broken" => Delivered::Broken(why),
+        "gone" => Delivered::Gone(why),
+        _ => Delivered::Unknown(why),
+    })
 }
 
 /// `created_at` is now where it is not given, and never later than now.
@@ -108,7 +134,7 @@ async fn write(
     };
     let mut insert = QueryBuilder::new(
         "insert into alert_outbox
-         (id, channel, kind, severity, subject, title, body, state, incident_id, sequence, status, attempts, due_at, last_error,
+         (id, channel, kind, severity, subject, title, body, state, incident_id, thread, sequence, status, attempts, due_at, last_error,
           created_at) ",
     );
     insert.push_values(rows, |mut row, (channel, state, last_error)| {
@@ -121,6 +147,7 @@ async fn write(
             .push_bind(&body)
             .push_bind(state)
             .push_bind(notice.incident)
+            .push_bind(notice.thread())
             .push_bind(notice.sequence)
             .push_bind(notice.status)
             .push("0, utc_timestamp(3)")

@@ -3,12 +3,13 @@
 use super::{Desk, SOON, alert, ids, quick, states};
 use compensation::{
     alerts::{
-        Alert, Notice, Policy, Severity, Status,
-        outbox::{RedeliverError, State, attempts, insert_notice, redeliver},
+        Alert, Folder, Notice, Severity, Status,
+        outbox::{RedeliverError, Show, State, attempts, insert_notice, list, redeliver},
+        record,
     },
     retention::{Keep, Retention},
 };
-use service_kit::settings::ChannelKind;
+use service_kit::settings::{Alerts, ChannelKind};
 use std::time::Duration;
 use testkit::{eventually, webhooks::Receiver};
 use uuid::Uuid;
@@ -42,11 +43,7 @@ async fn nothing_of_an_incident_overtakes_what_is_under_way() {
     );
     hook.hang();
     write(&desk, &firing).await;
-    let short = || Policy {
-        lease: Duration::from_millis(500),
-        ..quick()
-    };
-    let killed = desk.courier(short());
+    let killed = desk.courier(quick());
     let killed = tokio::spawn(async move { killed.run_once().await });
     eventually("it is under way", SOON, || async {
         (hook.requests().len() == 1).then_some(())
@@ -55,10 +52,14 @@ async fn nothing_of_an_incident_overtakes_what_is_under_way() {
     write(&desk, &changed).await;
     write(&desk, &resolved).await;
     hook.answer_with(200, &[], "");
-    let other = desk.courier(short());
+    let other = desk.courier(quick());
     assert_eq!(other.run_once().await.unwrap(), 0, "it waits for the first");
     killed.abort();
     assert!(killed.await.unwrap_err().is_cancelled());
+    // Its lease ends.
+    desk.schema
+        .execute("update alert_outbox set due_at = utc_timestamp(3) where claim is not null")
+        .await;
     desk.delivered(&other, &resolved.alert, "ops").await;
     assert_eq!(
         ids(&hook),
@@ -232,4 +233,74 @@ async fn tries_go_with_their_notice_and_what_did_not_arrive_stays() {
     // The digest has arrived: it goes with what it told of.
     assert_eq!(retention.run_batch().await.unwrap(), 2);
     assert_eq!(states(&desk).await, [("delivered", 1)]);
+}
+
+/// Breaks when only what became due first is looked at: what is in hand has been due latest, and "resolved" overtakes "firing".
+#[tokio::test]
+async fn order_holds_however_much_waits() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let incident = Uuid::now_v7();
+    let of = |sequence, status| notice(incident, sequence, status, Severity::Warning);
+    let (firing, resolved) = (of(1, Status::Firing), of(2, Status::Resolved));
+    write(&desk, &firing).await;
+    hook.hang();
+    let under_way = desk.courier(quick());
+    let under_way = tokio::spawn(async move { under_way.run_once().await });
+    eventually("it is under way", SOON, || async {
+        (hook.requests().len() == 1).then_some(())
+    })
+    .await;
+    write(&desk, &resolved).await;
+    desk.write(&alert("model")).await;
+    desk.schema
+        .execute(
+            "insert into alert_outbox (id, channel, kind, severity, subject, title, body, state, attempts, due_at, created_at)
+             select unhex(md5(seq)), channel, kind, 'info', concat('order-', seq), title, body, state, 0, due_at, created_at
+             from alert_outbox, seq_1_to_5000 where subject = 'model'",
+        )
+        .await;
+    desk.schema
+        .execute(
+            "update alert_outbox set due_at = due_at - interval 1 minute where status = 'resolved'",
+        )
+        .await;
+    hook.answer_with(200, &[], "");
+    let other = desk.courier(quick());
+    other.run_once().await.unwrap();
+    assert_eq!(
+        desk.delivery(&resolved.alert, "ops").await.state,
+        State::Pending,
+        "it waits for the first"
+    );
+    under_way.abort();
+}
+
+/// Breaks when anything may be sent once more: a receiver would open again what is over, and nothing would close it.
+#[tokio::test]
+async fn what_is_over_is_not_opened_again_by_a_redelivery() {
+    let hook = Receiver::start().await;
+    let desk = Desk::with(&[("ops", ChannelKind::Webhook, &hook)]).await;
+    let folder = Folder::new(desk.db().clone(), &Alerts::default(), &desk.channels);
+    let raise = async |alert: &Alert| {
+        let mut db = desk.db().acquire().await.unwrap();
+        record(&mut db, alert).await.unwrap();
+        drop(db);
+        folder.run_once().await.unwrap();
+    };
+    let trouble = Alert::new("system", Severity::Urgent, "archive", "It is away");
+    raise(&trouble).await;
+    let ask = async |id| {
+        let mut db = desk.db().acquire().await.unwrap();
+        redeliver(&mut db, id, "ops", "ann").await
+    };
+    ask(trouble.id).await.unwrap();
+    raise(&Alert::new("system", Severity::Info, "archive", "It is back").resolves()).await;
+    assert!(matches!(ask(trouble.id).await, Err(RedeliverError::Over)));
+    let all = list(desk.db(), Show::All, 10, None).await.unwrap();
+    let end = all.iter().find(|it| it.status == Status::Resolved).unwrap();
+    ask(end.id).await.unwrap();
+    let report = Alert::new("weekly_report", Severity::Info, "2026-W27", "A week");
+    raise(&report).await;
+    ask(report.id).await.expect("it was over when it was told");
 }

@@ -4,7 +4,7 @@ use super::Desk;
 use compensation::{
     alerts::{
         Alert, Severity,
-        incidents::{State, archived_group, dead_letter_group},
+        incidents::{self, Act, Show, State, archived_group, dead_letter_group},
     },
     fingerprint::Cause,
 };
@@ -143,4 +143,101 @@ async fn a_stuck_transaction_is_over_when_its_letter_is_handled() {
         desk.incident().await.resolution.as_deref(),
         Some("1 of 1 completed")
     );
+}
+
+/// Breaks when each one that heals before the next comes is an incident: people are told of two for each.
+#[tokio::test]
+async fn what_heals_and_fails_in_turns_is_one_incident() {
+    let desk = Desk::new().await;
+    for minute in 0..4 {
+        let order = dead_letter(&desk).await;
+        desk.in_minutes(2 * minute).await;
+        assert_eq!(desk.incident().await.state, State::Firing);
+        became(&desk, order, "closed").await;
+        desk.in_minutes(2 * minute + 1).await;
+        let incident = desk.incident().await;
+        assert_eq!(incident.state, State::Resolved);
+        assert_eq!(u64::from(incident.alerts), minute + 1);
+    }
+    // It came back after two minutes and healed; after four; and at six it stood longer than that: "changed".
+    assert_eq!(
+        desk.told("ops").await,
+        ["firing", "resolved", "changed", "resolved"]
+    );
+    // Closed by hand, or long ago, it is over.
+    dead_letter(&desk).await;
+    desk.in_minutes(20).await;
+    let [new] = &desk.incidents(Show::Open).await[..] else {
+        panic!("another one")
+    };
+    let close = Act::Close {
+        reason: "known".to_owned(),
+    };
+    let mut db = desk.db().acquire().await.unwrap();
+    incidents::act(&mut db, new.id, &close, "ann")
+        .await
+        .unwrap();
+    drop(db);
+    desk.in_minutes(21).await;
+    dead_letter(&desk).await;
+    desk.in_minutes(22).await;
+    assert_eq!(desk.incidents(Show::Open).await.len(), 1);
+    assert_eq!(desk.incidents(Show::Resolved).await.len(), 2);
+}
+
+/// Breaks when only how it ended is said: who asked knows what was done, and whether it was meant.
+#[tokio::test]
+async fn who_had_them_replayed_is_named_or_counted() {
+    let desk = Desk::new().await;
+    let ids = [
+        archived(&desk).await,
+        archived(&desk).await,
+        archived(&desk).await,
+        archived(&desk).await,
+    ];
+    for (id, who, how) in [
+        (ids[0], "ann", "confirmed"),
+        (ids[1], "ann", "confirmed"),
+        (ids[2], "ann", "discarded"),
+        (ids[3], "bob", "discarded"),
+    ] {
+        asked(&desk, id, who, how).await;
+        handled(&desk, id, how).await;
+    }
+    desk.in_minutes(0).await;
+    desk.in_minutes(1).await;
+    assert_eq!(
+        desk.incident().await.resolution.as_deref(),
+        Some("2 discarded by 2 people, 2 replayed by ann")
+    );
+}
+
+/// An operation that did so with the row.
+async fn asked(desk: &Desk, row: Uuid, who: &str, how: &str) {
+    let (operation, kind) = (
+        Uuid::now_v7(),
+        if how == "discarded" {
+            "discard"
+        } else {
+            "replay"
+        },
+    );
+    sqlx::query("insert into operations (id, kind, asked_by, state, created_at) values (?, ?, ?, 'finished', utc_timestamp(3))")
+        .bind(operation)
+        .bind(kind)
+        .bind(who)
+        .execute(desk.db())
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into operation_items (operation_id, archive_id, gid, generation, state, due_at, created_at)
+         values (?, ?, ?, 1, ?, utc_timestamp(3), utc_timestamp(3))",
+    )
+    .bind(operation)
+    .bind(row)
+    .bind(row)
+    .bind(how)
+    .execute(desk.db())
+    .await
+    .unwrap();
 }

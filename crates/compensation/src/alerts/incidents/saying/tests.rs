@@ -117,11 +117,32 @@ fn it_fires_at_once_changes_after_five_minutes_and_repeats_after_four_hours() {
     assert_eq!(life.within(9 * 60), "");
 }
 
+/// Breaks when what is urgent and ended before anybody looked is told to nobody.
 #[test]
-fn what_nobody_was_told_of_is_not_told_to_be_over() {
-    let mut life = Life::of(Severity::Urgent, none());
+fn what_nobody_was_told_of_is_told_to_be_over_only_where_it_was_urgent() {
+    let mut life = Life::of(Severity::Warning, none());
     life.over = true;
     assert_eq!(life.within(600), "");
+    let mut urgent = Life::of(Severity::Urgent, chain());
+    urgent.over = true;
+    assert_eq!(urgent.within(600), "0 resolved: ops");
+}
+
+/// Breaks when what comes back fires anew, and when those who were told of its end hear no more of it.
+#[test]
+fn what_came_back_changed_and_what_heals_before_that_is_told_to_nobody() {
+    let mut life = Life::of(Severity::Warning, none());
+    assert_eq!(life.says(), "firing: ops chat");
+    life.over = true;
+    assert_eq!(life.says(), "resolved: ops chat");
+    (life.over, life.alerts) = (false, 2);
+    assert_eq!(life.within(4), "");
+    life.over = true;
+    assert_eq!(life.within(4), "");
+    (life.over, life.alerts) = (false, 3);
+    assert_eq!(life.within(60), "0 changed: ops chat");
+    life.over = true;
+    assert_eq!(life.says(), "resolved: ops chat");
 }
 
 #[test]
