@@ -17,6 +17,8 @@ struct Pages {
     mood: Mood,
     next: VecDeque<Mood>,
     ahead: TimeDelta,
+    /// What the clock showed when it was stopped.
+    stopped_at: Option<DateTime<Utc>>,
     calls: usize,
     rate: Rate,
     received: Vec<Received>,
@@ -29,6 +31,7 @@ impl Default for Pages {
             mood: Mood::Well,
             next: VecDeque::new(),
             ahead: TimeDelta::zero(),
+            stopped_at: None,
             calls: 0,
             rate: Rate::default(),
             received: Vec::new(),
@@ -66,8 +69,13 @@ impl Book {
         self.pages().ahead += by;
     }
 
+    pub(super) fn stand_still(&self) {
+        self.pages().stopped_at.get_or_insert_with(Utc::now);
+    }
+
     pub(super) fn now(&self) -> DateTime<Utc> {
-        Utc::now() + self.pages().ahead
+        let pages = self.pages();
+        pages.stopped_at.unwrap_or_else(Utc::now) + pages.ahead
     }
 
     pub(super) fn called(&self) {

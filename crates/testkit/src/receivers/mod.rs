@@ -150,6 +150,12 @@ impl Fake {
         self.book.later(by);
     }
 
+    /// Stops its clock, which from now on moves by [`Fake::later`] alone: whether a rate is met no longer depends on how fast the machine
+    /// is. Signatures are compared with it too, so a test that takes longer than the vendor lets them be old puts it forward.
+    pub fn stand_still(&self) {
+        self.book.stand_still();
+    }
+
     /// Every message that was as it must be, whatever it was answered, in the order they came.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {

@@ -9,6 +9,7 @@ use compensation::alerts::{
 use service_kit::settings::{ChannelKind, ChannelSettings, Secret, Settings};
 use std::{
     fmt::{self, Write as _},
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -200,17 +201,26 @@ impl SelfSigned {
             .status()
             .expect("openssl is installed");
         assert!(made.success() && Path::new(&path("cert.pem")).exists());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let child = Command::new("openssl")
-            .args(["s_server", "-quiet", "-www", "-accept", &port.to_string()])
+        // It takes a free port itself, and says which: one that is chosen for it may be another's by then.
+        let mut child = Command::new("openssl")
+            .args(["s_server", "-www", "-accept", "127.0.0.1:0"])
             .args(["-key", &path("key.pem"), "-cert", &path("cert.pem")])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("openssl is installed");
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = said
+            .find_map(|line| {
+                line.unwrap()
+                    .rsplit_once("ACCEPT 127.0.0.1:")?
+                    .1
+                    .parse()
+                    .ok()
+            })
+            .expect("it says where it listens");
+        std::thread::spawn(move || said.for_each(drop));
         Self {
             child,
             port,
