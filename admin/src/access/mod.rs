@@ -211,6 +211,11 @@ impl Caller {
     pub fn may<P: Permission>(&self) -> bool {
         self.role >= P::ROLE
     }
+
+    /// Why this is not allowed, beside a button that cannot be used; nothing where it is.
+    pub fn why_not<P: Permission>(&self) -> Option<String> {
+        (!self.may::<P>()).then(|| format!("Your role is {}: this needs {}.", self.role(), P::ROLE))
+    }
 }
 
 impl Caller {

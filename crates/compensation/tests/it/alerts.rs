@@ -3,11 +3,14 @@
 mod answers;
 mod channels;
 mod couriers;
+mod measured;
 mod order;
 mod outbox;
 mod room;
 mod secrets;
 mod spool;
+mod storm;
+mod tls;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;

@@ -27,6 +27,7 @@ mod rate;
 mod signature;
 mod slack;
 mod standard_webhooks;
+mod tls;
 mod vendor;
 mod wecom;
 
@@ -39,6 +40,7 @@ pub use pagerduty::PagerDuty;
 pub use rate::Limits;
 pub use slack::Slack;
 pub use standard_webhooks::StandardWebhooks;
+pub use tls::{Begins, Certificate, Encrypted, TestCa};
 pub use vendor::{Received, Refusal, Said, Vendor};
 pub use wecom::WeCom;
 
@@ -148,6 +150,11 @@ impl Fake {
     /// Puts its clock forward: rates refill, and what was signed now was signed so long ago.
     pub fn later(&self, by: Duration) {
         self.book.later(by);
+    }
+
+    /// Puts forward the clock by which it counts, and not the one by which it looks at signatures: hours pass for its rates alone.
+    pub fn counts_later(&self, by: Duration) {
+        self.book.counts_later(by);
     }
 
     /// Stops its clock, which from now on moves by [`Fake::later`] alone: whether a rate is met no longer depends on how fast the machine

@@ -33,7 +33,13 @@ const MARKS: [&str; 4] = [
 
 /// Keeps every line of this crate, whatever its level.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<String>>);
+pub(super) struct Lines(Arc<Mutex<String>>);
+
+impl Lines {
+    pub(super) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Visit for Lines {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -83,7 +89,7 @@ fn settings(kind: ChannelKind, url: &str) -> Settings {
     settings
 }
 
-async fn everything_stored(desk: &Desk) -> String {
+pub(super) async fn everything_stored(desk: &Desk) -> String {
     let mut all = String::new();
     for (columns, table) in [
         ("subject, title, body, last_error, asked_by", "alert_outbox"),
@@ -148,7 +154,7 @@ async fn neither_url_nor_secret_is_stored_or_logged_whatever_happens() {
         desk.write(&alert("order-3")).await;
         courier.run_once().await.unwrap();
         drop(listening);
-        let logged = lines.0.lock().unwrap().clone();
+        let logged = lines.text();
         let stored = everything_stored(&desk).await;
         let shown = format!("{:?}", standings(desk.db()).await.unwrap());
         // A robot's code says more than the status.
