@@ -209,6 +209,12 @@ async fn ten_thousand_alerts_reach_receivers_of_every_kind_within_all_their_limi
     let given_up = counts(&hall.schema.pool).await.unwrap().undelivered;
     assert_eq!(given_up, 0);
 
+    // What came while the first notices were made is told, too; so many incidents at a look.
+    hall.pass(Duration::from_mins(10)).await;
+    for _ in 0..4 {
+        hall.fold().await;
+    }
+    hall.drain(&courier).await;
     // More of it: one notice each, with how many.
     let more: Vec<Alert> = (0..500)
         .map(|number| of("storm", Severity::Urgent, number))
@@ -234,7 +240,7 @@ async fn ten_thousand_alerts_reach_receivers_of_every_kind_within_all_their_limi
     }
 }
 
-/// Of what began and ended within the hour nobody is told one by one; what stands afterwards everybody knows. Breaks when the outage is
+/// Of what began and ended within the hour nobody is told one by one; of what stands afterwards everybody is. Breaks when the outage is
 /// forgotten with the first success.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_hour_without_receivers_what_still_matters_is_told() {
@@ -286,11 +292,14 @@ async fn after_an_hour_without_receivers_what_still_matters_is_told() {
             .collect();
         let said = said.join("\n");
         assert!(
-            received.len() < STAND,
+            received.len() <= STAND + 2,
             "{kind:?}: {}: {said}",
             received.len()
         );
-        assert!(received.iter().any(is_digest), "{kind:?}: {said}");
+        // The others close by an end what a beginning opened.
+        if !matches!(kind, ChannelKind::Pagerduty | ChannelKind::Alertmanager) {
+            assert!(received.iter().any(is_digest), "{kind:?}: {said}");
+        }
         for group in &stand {
             assert!(
                 said.contains(&format!("{group} fails")),
