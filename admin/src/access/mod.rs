@@ -90,6 +90,11 @@ impl Caller {
             Reason::OutOfScope { permission }
         }
     }
+
+    /// Why this is not allowed, beside a button that cannot be used; nothing where it is.
+    pub fn why_not<P: Permission>(&self) -> Option<String> {
+        (!self.may::<P>()).then(|| format!("Your role is {}: this needs {}.", self.role(), P::ROLE))
+    }
 }
 
 impl Caller {

@@ -47,7 +47,7 @@ impl ActError {
 /// The channels' names in the settings, in their order.
 pub(crate) fn configured(settings: &Settings) -> Vec<String> {
     let named = settings.alerts.channels.iter().map(|it| it.name.clone());
-    let dlq = !settings.dlq.alert_webhook.trim().is_empty();
+    let dlq = !settings.dlq.alert_webhook.expose().trim().is_empty();
     named
         .chain(dlq.then(|| Alerts::DLQ_CHANNEL.to_owned()))
         .collect()

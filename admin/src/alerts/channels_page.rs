@@ -16,8 +16,9 @@ use serde::Serialize;
 struct ChannelsPage {
     layout: Layout,
     rows: Vec<Row>,
-    may_test: bool,
-    may_switch_on: bool,
+    /// Why a test cannot be sent, or a channel not be switched on.
+    no_test: Option<String>,
+    no_switch_on: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,8 +75,8 @@ pub(super) async fn with_notice(
     let page = ChannelsPage {
         layout: layout.notice(notice),
         rows,
-        may_test: caller.may::<TestChannel>(),
-        may_switch_on: caller.may::<SwitchChannelOn>(),
+        no_test: caller.why_not::<TestChannel>(),
+        no_switch_on: caller.why_not::<SwitchChannelOn>(),
     };
     Ok(view::render(&page)?)
 }

@@ -9,6 +9,8 @@ pub(crate) mod page;
 mod place;
 
 pub(crate) use acts::configured;
+pub(crate) use notice_page::page_of;
+pub(crate) use page::page_of_subject;
 pub(crate) use place::AlertQuery;
 
 /// Rows of one page.

@@ -39,7 +39,8 @@ struct NoticePage {
     deliveries: Vec<On>,
     /// Channels of the settings that it was not meant for.
     others: Vec<String>,
-    may_redeliver: bool,
+    /// Why it cannot be sent once more.
+    no_redelivery: Option<String>,
     attempts: Vec<Try>,
     digested: Vec<Row>,
 }
@@ -138,7 +139,7 @@ pub(super) async fn with_notice(
         title: first.title,
         others: app.channels.iter().filter(is_new).cloned().collect(),
         deliveries: deliveries.into_iter().map(|it| On::of(app, it)).collect(),
-        may_redeliver: caller.may::<Redeliver>(),
+        no_redelivery: caller.why_not::<Redeliver>(),
         attempts: attempts.into_iter().map(Try::of).collect(),
         digested: digested.into_iter().map(Row::of).collect(),
     };
@@ -214,7 +215,7 @@ impl Try {
     fn of(it: Attempt) -> Self {
         let tone = match it.outcome.as_str() {
             "sent" => "good",
-            "slow_down" => "busy",
+            "slow_down" | "partly" => "busy",
             _ => "bad",
         };
         Self {

@@ -18,6 +18,10 @@ use compensation::alerts::{
     outbox::{self, Delivery, Show},
 };
 use serde::Serialize;
+use uuid::Uuid;
+
+/// The kinds of alerts that are about a row of the archive.
+const ARCHIVED: [&str; 2] = ["archived", "transaction_stuck"];
 
 #[derive(Debug, Serialize)]
 struct AlertsPage {
@@ -137,11 +141,18 @@ fn bad_query(cause: place::BadQuery) -> Failure {
     web::not_understood(format!("In this address, {cause}.")).into()
 }
 
+/// The page of what such an alert is about, where it is a row of the archive. Sales, figures and servers have none, whatever they are called;
+/// an order that is still tried has none yet.
+pub(crate) fn page_of_subject(kind: &str, subject: &str) -> Option<String> {
+    let id = Uuid::parse_str(subject).ok()?;
+    ARCHIVED.contains(&kind).then(|| format!("/archives/{id}"))
+}
+
 impl Row {
     /// The row.
     pub fn of(delivery: Delivery) -> Self {
         let state = delivery.state.as_str();
-        let is_id = uuid::Uuid::parse_str(&delivery.subject).is_ok();
+        let link = page_of_subject(&delivery.kind, &delivery.subject);
         Self {
             title: delivery.title,
             page: notice_page::page_of(delivery.id),
@@ -152,7 +163,7 @@ impl Row {
                 outcome_tone(delivery.severity.as_str()),
             ),
             state: Chip::new(state, outcome_tone(state)),
-            link: is_id.then(|| format!("/archives/{}", delivery.subject)),
+            link,
             subject: delivery.subject,
             channel: delivery.channel,
             attempts: delivery.attempts,

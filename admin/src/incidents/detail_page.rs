@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     App,
-    access::{Acknowledge, Assign, Caller, CloseIncident, Look, May, Permission, Silence},
+    access::{Acknowledge, Assign, Caller, CloseIncident, Look, May, Silence},
     address::with_query,
+    alerts,
     archives::{Chip, outcome_tone},
     audit::{self, Search, page::Row as AuditRow},
     cursor::CursorPage,
@@ -68,6 +69,8 @@ struct AlertRow {
 
 #[derive(Debug, Serialize)]
 struct DeliveryRow {
+    /// Of the notice, with its tries.
+    page: String,
     sequence: u32,
     status: String,
     channel: String,
@@ -129,7 +132,10 @@ pub(super) async fn with_notice(
             caller,
             names.into_iter().map(|it| it.username).collect(),
         ),
-        rows: items.into_iter().map(AlertRow::of).collect(),
+        rows: items
+            .into_iter()
+            .map(|alert| AlertRow::of(alert, &incident.kind))
+            .collect(),
         next: next.map(|next| with_query(&page_of(id), &[("before", Some(next))])),
         deliveries: incidents::deliveries_of(&app.db, id)
             .await?
@@ -203,27 +209,25 @@ impl Acts {
             acknowledge: over
                 .clone()
                 .or(known)
-                .or_else(|| may_not::<Acknowledge>(caller)),
-            assign: over.clone().or_else(|| may_not::<Assign>(caller)),
-            silence: over.clone().or_else(|| may_not::<Silence>(caller)),
-            unsilence: over.clone().or(loud).or_else(|| may_not::<Silence>(caller)),
-            close: over.or_else(|| may_not::<CloseIncident>(caller)),
+                .or_else(|| caller.why_not::<Acknowledge>()),
+            assign: over.clone().or_else(|| caller.why_not::<Assign>()),
+            silence: over.clone().or_else(|| caller.why_not::<Silence>()),
+            unsilence: over
+                .clone()
+                .or(loud)
+                .or_else(|| caller.why_not::<Silence>()),
+            close: over.or_else(|| caller.why_not::<CloseIncident>()),
             operators,
             assigned_to: incident.assigned_to.clone().unwrap_or_default(),
         }
     }
 }
 
-fn may_not<P: Permission>(caller: &Caller) -> Option<String> {
-    (!caller.may::<P>()).then(|| format!("Your role is {}: this needs {}.", caller.role(), P::ROLE))
-}
-
 impl AlertRow {
-    fn of(alert: Counted) -> Self {
-        let is_id = Uuid::parse_str(&alert.subject).is_ok();
+    fn of(alert: Counted, kind: &str) -> Self {
         Self {
             title: alert.title,
-            link: is_id.then(|| format!("/archives/{}", alert.subject)),
+            link: alerts::page_of_subject(kind, &alert.subject),
             subject: alert.subject,
             raised_at: Moment::of(alert.created_at),
         }
@@ -233,6 +237,7 @@ impl AlertRow {
 impl DeliveryRow {
     fn of(sent: Sent) -> Self {
         Self {
+            page: alerts::page_of(sent.id),
             sequence: sent.sequence,
             status: sent.status,
             channel: sent.channel,

@@ -43,6 +43,15 @@ async fn what_stands_and_what_is_over_are_listed_and_shown() {
     resolved.shows_not("The archive does not answer");
     let page = browser.get(&format!("/incidents/{id}")).await;
     page.shows("none configured");
+    let notice: Uuid = sqlx::query_scalar("select id from alert_outbox where incident_id = ?")
+        .bind(id)
+        .fetch_one(&app.schema.pool)
+        .await
+        .unwrap();
+    // Its tries are there. Breaks when who was told is shown without them.
+    page.shows(&format!("href=\"/alerts/{notice}\""));
+    // What it is about has an id, and is not in the archive.
+    page.shows_not("href=\"/archives/");
     page.shows("firing");
     page.shows("1 alert");
     assert_eq!(browser.get("/incidents?show=x").await.status, 422);

@@ -6,6 +6,7 @@ mod commits;
 mod comparison;
 mod every_step;
 mod fence_watch;
+mod killed_sender;
 mod leases;
 mod log_file;
 mod overdue;

@@ -81,6 +81,9 @@ impl Sent {
     const fn advice(&self) -> &'static str {
         match self.delivered {
             Delivered::Sent => "Look whether people see it: the receiver said that it has it",
+            Delivered::Partly(_) => {
+                "It has it, but not for every address of `to`: look at those that it refused"
+            }
             Delivered::SlowDown(..) => {
                 "It has had too many messages: wait, and try again; Redress would do the same"
             }

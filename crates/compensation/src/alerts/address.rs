@@ -90,8 +90,8 @@ fn is_private(host: &str) -> bool {
 }
 
 fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    // 100.64/10 is carriers' and clouds' own (RFC 6598), 198.18/15 for benchmarks (RFC 2544), 240/4 reserved (RFC 1112).
+    let [first, second, third, _] = address.octets();
+    // 192.0.0/24 is the protocols' own (RFC 6890), 100.64/10 is carriers' and clouds' own (RFC 6598), 198.18/15 for benchmarks (RFC 2544), 240/4 reserved (RFC 1112).
     address.is_private()
         || address.is_loopback()
         || address.is_link_local()
@@ -100,29 +100,31 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         || address.is_documentation()
         || first == 0
+        || (first == 192 && second == 0 && third == 0)
         || (first == 100 && second & 0xc0 == 64)
         || (first == 198 && second & 0xfe == 18)
         || first >= 240
 }
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
-    // ::ffff:a.b.c.d is that IPv4 address; 64:ff9b::/96 is what gateways make of one (RFC 6052).
-    let [first, second, .., high, low] = address.segments();
-    let embedded = address.to_ipv4_mapped().or_else(|| {
+    let pair = |high: u16, low: u16| {
         let [a, b] = high.to_be_bytes();
         let [c, d] = low.to_be_bytes();
-        (first == 0x64 && second == 0xff9b).then(|| Ipv4Addr::new(a, b, c, d))
-    });
-    embedded.map_or_else(
-        || {
-            address.is_loopback()
-                || address.is_unspecified()
-                || address.is_unique_local()
-                || address.is_unicast_link_local()
-                || address.is_multicast()
-        },
-        is_private_v4,
-    )
+        is_private_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match address.segments() {
+        // ::ffff:a.b.c.d is that IPv4 address; 64:ff9b::/96 is what gateways make of one (RFC 6052).
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            pair(high, low)
+        }
+        // ::, ::1, and ::a.b.c.d, which nobody uses any longer (RFC 4291, 2.5.5.1); what gateways make within one's own network (RFC 8215).
+        [0, 0, 0, 0, 0, 0, _, _] | [0x64, 0xff9b, ..] => true,
+        // 6to4 carries it in front (RFC 3056).
+        [0x2002, high, low, ..] => pair(high, low),
+        // fec0::/10 was what fc00::/7 is (RFC 3879).
+        [first, ..] if first & 0xffc0 == 0xfec0 => true,
+        _ => address.is_unique_local() || address.is_unicast_link_local() || address.is_multicast(),
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +148,15 @@ mod tests {
             "https://[fd00::1]/",
             "https://[::ffff:10.0.0.1]/",
             "https://[64:ff9b::a00:1]/",
+            "https://[64:ff9b:1::808:808]/",
+            "https://[fec0::1]/",
+            "https://[::]/",
+            "https://[::127.0.0.1]/",
+            "https://[::8.8.8.8]/",
+            "https://[2002:7f00:1::1]/",
+            "https://[2002:c0a8:101::]/",
+            "https://[ff02::1]/",
+            "https://192.0.0.8/",
             "https://localhost/",
             "https://LOCALHOST./",
             "https://a.localhost/",
@@ -169,7 +180,14 @@ mod tests {
             )
             .is_ok()
         );
-        assert!(allowed("https://[2606:4700::1111]/", Targets::PublicOnly).is_ok());
+        for public in [
+            "https://[2606:4700::1111]/",
+            "https://[2002:808:808::1]/",
+            "https://[64:ff9b::808:808]/",
+            "https://192.0.1.1/",
+        ] {
+            assert!(allowed(public, Targets::PublicOnly).is_ok(), "{public}");
+        }
         assert_eq!(
             allowed("http://example.com/", Targets::PublicOnly),
             Err(BadUrl::NotEncrypted)

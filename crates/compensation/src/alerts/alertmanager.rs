@@ -101,7 +101,8 @@ fn with_room(receiver: &str, notice: &Notice, room: usize) -> Vec<u8> {
     // The same however often it is told: a digest or a test is an incident of its own.
     let incident = notice.key().to_string();
     let (status, ends_at) = if is_over(notice) {
-        ("resolved", moment(notice.last_at.max(alert.at)))
+        let latest = notice.last_at.max(alert.at);
+        ("resolved", moment(notice.resolved_at.unwrap_or(latest)))
     } else {
         ("firing", NO_END.to_owned())
     };
@@ -109,12 +110,13 @@ fn with_room(receiver: &str, notice: &Notice, room: usize) -> Vec<u8> {
         ("alertname", alert.kind.as_str()),
         ("incident", &incident),
         ("severity", alert.severity.as_str()),
-        ("subject", &alert.subject),
     ]);
     let mut annotations = Labels::from([
         ("summary", alert.title.as_str()),
         ("description", &description),
         ("count", &count),
+        // No label: the latest alert of an incident may be about something else, and labels are what a receiver knows an alert by.
+        ("subject", &alert.subject),
     ]);
     if let Some(words) = &portion.resolution {
         annotations.insert("resolution", words);
@@ -219,13 +221,31 @@ mod tests {
         assert!(places.is_sorted(), "{text}");
     }
 
-    /// Breaks when a resolved notice is not known by what the firing one was.
+    /// Breaks when what an alert is about is a label: Alertmanager's receivers take it for another alert then.
+    #[test]
+    fn an_incidents_labels_stay_whatever_its_latest_alert_is_about() {
+        let labels = |subject: &str| {
+            let mut notice = example(Status::Changed);
+            notice.alert.subject = subject.to_owned();
+            let message: Value = serde_json::from_slice(&body("ops", &notice)).unwrap();
+            let of = |name: &str| message["alerts"][0][name].clone();
+            assert_eq!(of("annotations")["subject"], subject);
+            (
+                of("labels"),
+                message["commonLabels"].clone(),
+                of("fingerprint"),
+            )
+        };
+        assert_eq!(labels("order 7"), labels("order 8"));
+    }
+
+    /// Breaks when a resolved notice is not known by what the firing one was, and when its end is its latest alert's time.
     #[test]
     fn what_is_resolved_has_an_end_and_the_fingerprint_of_what_fired() {
         let [fired, resolved] = [Status::Firing, Status::Resolved]
             .map(|status| serde_json::from_slice::<Value>(&body("ops", &example(status))).unwrap());
         assert_eq!(resolved["status"], "resolved");
-        assert_eq!(resolved["alerts"][0]["endsAt"], "2026-03-01T11:01:00.000Z");
+        assert_eq!(resolved["alerts"][0]["endsAt"], "2026-03-01T11:02:00.000Z");
         for field in ["fingerprint", "labels", "startsAt"] {
             assert_eq!(
                 fired["alerts"][0][field], resolved["alerts"][0][field],
@@ -256,7 +276,7 @@ mod tests {
 
     #[test]
     fn messages_look_as_they_did() {
-        let all = [Status::Firing, Status::Resolved, Status::Digest].map(|status| {
+        let all = Status::ALL.map(|status| {
             serde_json::from_slice::<serde_json::Value>(&body("ops", &example(status))).unwrap()
         });
         insta::assert_json_snapshot!(all);

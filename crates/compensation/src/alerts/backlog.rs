@@ -127,7 +127,7 @@ impl Backlog {
         let progress = entry.progress.entry(channel.to_owned()).or_default();
         let now = Utc::now();
         progress.tried(now - took, took, what);
-        if *what == Delivered::Sent {
+        if what.has_arrived() {
             progress.delivered_at = Some(now);
         } else {
             progress.due_at = Some(now + wait);

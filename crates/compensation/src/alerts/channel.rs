@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum Delivered {
     /// The receiver said that it has it.
     Sent,
+    /// The receiver has it, but not for everybody it was meant for. Why not, without address or secret.
+    Partly(String),
     /// The receiver wants fewer, and perhaps says how long to wait.
     SlowDown(Option<Duration>, String),
     /// The receiver will not take anything until a person changes something. Why, without address or secret.
@@ -20,11 +22,18 @@ pub enum Delivered {
 }
 
 impl Delivered {
+    /// Whether the receiver has it: it is not sent again.
+    #[must_use]
+    pub const fn has_arrived(&self) -> bool {
+        matches!(self, Self::Sent | Self::Partly(_))
+    }
+
     /// As metrics count it.
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
         match self {
             Self::Sent => "sent",
+            Self::Partly(_) => "partly",
             Self::SlowDown(..) => "slow_down",
             Self::Broken(_) => "broken",
             Self::Gone(_) => "gone",
@@ -32,11 +41,12 @@ impl Delivered {
         }
     }
 
-    /// As people read it, unless it was sent.
+    /// As people read it, unless all of it is well.
     #[must_use]
     pub fn error(&self) -> Option<String> {
         match self {
             Self::Sent => None,
+            Self::Partly(why) => Some(format!("arrived, but {why}")),
             Self::SlowDown(_, why) => Some(format!("slow down: {why}")),
             Self::Broken(why) | Self::Gone(why) => Some(format!("channel broken: {why}")),
             Self::Unknown(why) => Some(format!("failed: {why}")),

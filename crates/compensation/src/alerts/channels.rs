@@ -15,7 +15,7 @@ use super::{
     texts::{BadTemplate, Family, Texts},
     wecom::WeCom,
 };
-use service_kit::settings::{Alerts, ChannelKind, ChannelSettings, Environment, Secret, Settings};
+use service_kit::settings::{Alerts, ChannelKind, ChannelSettings, Environment, Settings};
 use std::sync::Arc;
 
 /// Every receiver, in the settings' order. Cloning shares them.
@@ -73,11 +73,11 @@ impl Channels {
             all.add(channel, targets, &texts)?;
         }
         let dlq = &settings.dlq;
-        if !dlq.alert_webhook.trim().is_empty() {
+        if !dlq.alert_webhook.expose().trim().is_empty() {
             let webhook = ChannelSettings {
                 name: Alerts::DLQ_CHANNEL.to_owned(),
                 kind: ChannelKind::Webhook,
-                url: Secret::new(&dlq.alert_webhook),
+                url: dlq.alert_webhook.clone(),
                 secret: dlq.alert_webhook_secret.clone(),
                 ..ChannelSettings::default()
             };
@@ -154,6 +154,7 @@ fn make(
 mod tests {
     use super::*;
     use crate::alerts::{Delivered, Status, texts::example::example};
+    use service_kit::settings::Secret;
     use testkit::webhooks::Receiver;
 
     fn settings(environment: Environment, url: &str, secret: &str) -> Settings {
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn the_settings_channels_and_the_dead_letters_one_are_there() {
         let mut settings = settings(Environment::Development, "http://127.0.0.1:1/", "");
-        settings.dlq.alert_webhook = "http://localhost:2/".to_owned();
+        settings.dlq.alert_webhook = Secret::new("http://localhost:2/");
         assert_eq!(
             Channels::from_settings(&settings).unwrap().names(),
             ["ops", "dlq.alert_webhook"]

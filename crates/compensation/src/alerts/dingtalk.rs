@@ -18,6 +18,10 @@ use reqwest::{Url, header::HeaderMap};
 use serde::Serialize;
 use service_kit::settings::Secret;
 use sha2::Sha256;
+use std::time::Duration;
+
+/// A robot that had too many messages takes none for so long; each try in between is one more.
+const SILENT_FOR: Duration = Duration::from_mins(10);
 
 /// 130101: too many messages in a minute. 310000: the keyword is missing, the signature is wrong, or this machine's address is not on the
 /// list.
@@ -25,6 +29,7 @@ const CODES: Codes = Codes {
     code: "errcode",
     words: "errmsg",
     slow_down: 130_101,
+    slow_down_for: Some(SILENT_FOR),
     broken: 310_000,
 };
 
@@ -218,6 +223,7 @@ mod tests {
         }
     }
 
+    /// Breaks when a robot that is silent for ten minutes is left alone for one.
     #[test]
     fn its_codes_are_classed() {
         let robot = robot("http://robot/send?access_token=SECRETTOKEN", "SEChush");
@@ -233,11 +239,21 @@ mod tests {
         assert!(matches!(judge(r#"{"errmsg":"ok"}"#), Delivered::Unknown(_)));
         assert!(matches!(
             judge(r#"{"errcode":130101,"errmsg":"too fast"}"#),
-            Delivered::SlowDown(None, _)
+            Delivered::SlowDown(Some(SILENT_FOR), _)
         ));
         assert_eq!(
             judge(r#"{"errcode":310000,"errmsg":"sign not match\n SECRETTOKEN SEChush"}"#),
             Delivered::Broken("errcode 310000: sign not match  *** ***".to_owned())
         );
+    }
+
+    #[test]
+    fn messages_look_as_they_did() {
+        let text = Texts::built_in().of(DingTalk::FAMILY, Language::Zh);
+        let all = Status::ALL.map(|status| {
+            let notice = example(status);
+            serde_json::from_slice::<serde_json::Value>(&body(&text, &notice)).unwrap()
+        });
+        insta::assert_json_snapshot!(all);
     }
 }

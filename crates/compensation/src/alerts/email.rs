@@ -2,6 +2,9 @@
 //!
 //! A server that offers no STARTTLS gets neither password nor mail; `?tls=none` turns encryption off where `alerts.allow_private` or a
 //! developer's machine allows it. A mail has the same Message-ID on every try, and names its incident, so that readers show one thread.
+//!
+//! One mail goes to all addresses. One that the server refuses keeps nobody else from it, and is told of beside the delivery; one that it
+//! asks patience for (greylisting, a full mailbox) has all of them wait, but not for long. Nobody gets it twice for that.
 
 use super::{
     Channel, Delivered, Notice, Rate,
@@ -11,9 +14,11 @@ use super::{
     texts::{Family, Style, Text, Texts},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{TimeDelta, Utc};
 use futures::future::BoxFuture;
 use lettre::{
     Message,
+    address::Envelope,
     message::{
         Mailbox, MultiPart,
         header::{HeaderName, HeaderValue},
@@ -22,7 +27,8 @@ use lettre::{
         self,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Tls, TlsParameters},
-        extension::ClientId,
+        commands::{self, Data, Rcpt},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
     },
 };
 use reqwest::Url;
@@ -33,8 +39,12 @@ use tokio::{net::lookup_host, time::timeout};
 const TLS_PORT: u16 = 465;
 const STARTTLS_PORT: u16 = 587;
 const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
+/// For so long after it was to be said a mail waits for an address that the server asks patience for; then the others get it.
+const PATIENCE: TimeDelta = TimeDelta::minutes(5);
+/// The server ends the connection with it: nothing more can be said.
+const CLOSING: u16 = 421;
 /// Servers that are busy, or let strangers wait (greylisting). Other answers of 400 and more are failures of one try.
-const SLOW_DOWN: [u16; 4] = [421, 450, 451, 452];
+const SLOW_DOWN: [u16; 4] = [CLOSING, 450, 451, 452];
 
 /// Why there is no mail. It repeats neither url nor secret nor address.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +62,9 @@ pub(super) enum BadMail {
     #[error("no encrypted connection can be made, are the system's certificates installed?")]
     Tls(#[source] smtp::Error),
 }
+
+/// An address that the server does not take a mail for: which of them, from 1, and why.
+struct Refused(usize, smtp::Error);
 
 /// A server that takes mail, and whom it is for.
 pub(super) struct Mail {
@@ -115,11 +128,13 @@ impl Mail {
             Ok(message) => message,
             Err(cause) => return Delivered::Broken(self.secrets.without(&cause.to_string())),
         };
-        match self.hand_over((address, self.port), &message).await {
-            Ok(mut connection) => {
+        let is_patient = Utc::now() - notice.made_at() < PATIENCE;
+        let server = (address, self.port);
+        match self.hand_over(server, &message, is_patient).await {
+            Ok((mut connection, refused)) => {
                 // It has the mail, whatever it says to a farewell.
                 let _ = timeout(FAREWELL_WITHIN, connection.quit()).await;
-                Delivered::Sent
+                arrived(&refused, self.to.len(), &self.secrets)
             }
             Err(cause) => judge(&cause, &self.secrets),
         }
@@ -129,7 +144,8 @@ impl Mail {
         &self,
         server: (IpAddr, u16),
         message: &Message,
-    ) -> Result<AsyncSmtpConnection, smtp::Error> {
+        is_patient: bool,
+    ) -> Result<(AsyncSmtpConnection, Vec<Refused>), smtp::Error> {
         let (within, me) = (Some(ANSWER_WITHIN), ClientId::default());
         let at_once = match &self.tls {
             Tls::Wrapper(parameters) => Some(parameters.clone()),
@@ -144,8 +160,10 @@ impl Mail {
             connection.auth(DEFAULT_MECHANISMS, account).await?;
         }
         let mail = message.formatted();
-        connection.send(message.envelope(), &mail).await?;
-        Ok(connection)
+        let refused = address_to(&mut connection, message.envelope(), &mail, is_patient).await?;
+        connection.command(Data).await?;
+        connection.message(&mail).await?;
+        Ok((connection, refused))
     }
 
     /// Looked up anew for every mail, and what is found is what is connected to: a name cannot lead to another place in between.
@@ -169,7 +187,7 @@ impl Mail {
         let mut message = Message::builder()
             .from(self.from.clone())
             .subject(self.plain.heading(Style::Plain, notice))
-            .date(notice.last_at.into())
+            .date(notice.made_at().into())
             .message_id(Some(format!("<{}@{domain}>", notice.id())));
         if let Some(incident) = notice.incident {
             message = message.references(format!("<{incident}@{domain}>"));
@@ -204,6 +222,69 @@ impl Channel for Mail {
             per_minute: 30.0,
         }
     }
+}
+
+/// Says from whom it is and to whom; who is refused. `Err` where nobody is left, or all of them wait for one.
+async fn address_to(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    mail: &[u8],
+    is_patient: bool,
+) -> Result<Vec<Refused>, smtp::Error> {
+    let from_and_to = || envelope.from().into_iter().chain(envelope.to());
+    let wants = [
+        (
+            !mail.is_ascii(),
+            Extension::EightBitMime,
+            MailParameter::Body(MailBodyParameter::EightBitMime),
+        ),
+        (
+            from_and_to().any(|address| !AsRef::<str>::as_ref(address).is_ascii()),
+            Extension::SmtpUtfEight,
+            MailParameter::SmtpUtfEight,
+        ),
+    ];
+    let known = connection.server_info();
+    let parameters = wants
+        .into_iter()
+        .filter(|(wanted, extension, _)| *wanted && known.supports_feature(*extension))
+        .map(|(_, _, parameter)| parameter)
+        .collect();
+    let from = commands::Mail::new(envelope.from().cloned(), parameters);
+    connection.command(from).await?;
+    let mut refused = Vec::new();
+    for (before, to) in envelope.to().iter().enumerate() {
+        let said = connection.command(Rcpt::new(to.clone(), Vec::new())).await;
+        let Err(why) = said else { continue };
+        let is_closing = why.status().map(u16::from) == Some(CLOSING);
+        if is_closing || !(why.is_permanent() || why.is_transient() && !is_patient) {
+            return Err(why);
+        }
+        refused.push(Refused(before + 1, why));
+    }
+    if refused.len() == envelope.to().len()
+        && let Some(Refused(_, why)) = refused.pop()
+    {
+        return Err(why);
+    }
+    Ok(refused)
+}
+
+/// That it arrived, and for whom not; addresses are told by their place in the settings.
+fn arrived(refused: &[Refused], of: usize, secrets: &Secrets) -> Delivered {
+    if refused.is_empty() {
+        return Delivered::Sent;
+    }
+    let all = refused.iter();
+    let all: Vec<_> = all
+        .map(|Refused(place, why)| format!("number {place}: {why}"))
+        .collect();
+    let said = format!(
+        "not for {} of {of} addresses: {}",
+        all.len(),
+        all.join("; ")
+    );
+    Delivered::Partly(secrets.without(&said))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,7 @@ const CODES: Codes = Codes {
     code: "code",
     words: "msg",
     slow_down: 11_232,
+    slow_down_for: None,
     broken: 19_021,
 };
 
@@ -265,5 +266,21 @@ mod tests {
             judge(200, r#"{"StatusCode":0}"#),
             Delivered::Unknown(_)
         ));
+    }
+
+    #[test]
+    fn messages_look_as_they_did() {
+        let text = Texts::built_in().of(Feishu::FAMILY, Language::Zh);
+        let all = Status::ALL.map(|status| {
+            let notice = example(status);
+            serde_json::from_slice::<serde_json::Value>(&body(
+                &text,
+                &notice,
+                &Secret::new("hush"),
+                1_599_360_473,
+            ))
+            .unwrap()
+        });
+        insta::assert_json_snapshot!(all);
     }
 }

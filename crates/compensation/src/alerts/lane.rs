@@ -185,6 +185,9 @@ impl Lane {
             None => {
                 info!(alert.id = %id, channel = %channel, "Delivered {kind} alert {id} to {channel}");
             }
+            Some(why) if what.has_arrived() => {
+                warn!(alert.id = %id, channel = %channel, "Alert {id} was delivered to {channel} in part: {why}");
+            }
             Some(why) if matches!(what, Delivered::Gone(_)) => {
                 error!(alert.id = %id, channel = %channel, "Channel {channel} is off until somebody switches it on, what waits is kept: {why}");
             }
@@ -315,7 +318,7 @@ fn trouble(outcomes: &[Delivered]) -> Option<&Delivered> {
         )
     });
     match said {
-        None if outcomes.contains(&Delivered::Sent) => None,
+        None if outcomes.iter().any(Delivered::has_arrived) => None,
         None => outcomes.last(),
         said => said,
     }

@@ -2,7 +2,7 @@
 
 use metrics::{describe_counter, describe_gauge};
 
-/// Tries to deliver a notice, by `channel` and `outcome`: sent, `slow_down`, broken, gone, failed.
+/// Tries to deliver a notice, by `channel` and `outcome`: sent, partly, `slow_down`, broken, gone, failed.
 pub const ALERTS_TOTAL: &str = "alerts_total";
 
 /// Notices that wait, by `channel`: for their turn, or for a receiver that takes nothing.

@@ -93,6 +93,12 @@ pub struct Notice {
     /// How it ended, in words.
     #[serde(default)]
     pub resolution: Option<String>,
+    /// When it ended.
+    #[serde(default)]
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// When this was to be said; nothing of notices that were written before it was kept.
+    #[serde(default)]
+    pub made_at: Option<DateTime<Utc>>,
     /// Who looks after it.
     #[serde(default)]
     pub acknowledged_by: Option<String>,
@@ -117,10 +123,18 @@ impl Notice {
             first_at: alert.at,
             last_at: alert.at,
             resolution: None,
+            resolved_at: None,
+            made_at: Some(alert.at),
             acknowledged_by: None,
             lines: Vec::new(),
             alert,
         }
+    }
+
+    /// When this was to be said, on every try the same.
+    #[must_use]
+    pub fn made_at(&self) -> DateTime<Utc> {
+        self.made_at.unwrap_or(self.last_at)
     }
 
     /// The same on every try and every channel.

@@ -1,12 +1,14 @@
 //! `PagerDuty`'s Events API v2: an incident triggers, and resolves what it triggered.
 //!
-//! That somebody looks after it is said in words: an `acknowledge` of what never arrived would be dropped, and the notice with it.
+//! That somebody looks after it is said in words, with the notices that there are; `acknowledge` is never sent. One of an event that is not
+//! known (its trigger waits, was given up, or went in a digest) is dropped by `PagerDuty`, and the notice with it; and who acknowledges in the
+//! admin has whoever is on call there still be called, until they acknowledge it themselves.
 
 use super::{
     Channel, Delivered, Notice, Severity,
     endpoint::{Answer, Endpoint},
     secrets::Secrets,
-    shorten::fitted,
+    shorten::{fitted, shortened},
     texts::{Portion, Style, Text, is_over},
 };
 use chrono::Utc;
@@ -20,6 +22,8 @@ use uuid::Uuid;
 
 /// Larger events may be refused.
 const BODY_AT_MOST: usize = 65_536;
+/// Of an event's summary, in characters.
+const SUMMARY_AT_MOST: usize = 1024;
 const SOURCE: &str = "redress";
 
 /// A service's integration. The secret is its routing key.
@@ -106,7 +110,7 @@ struct Link<'a> {
 }
 
 fn body(text: &Text, notice: &Notice, routing_key: &str) -> Vec<u8> {
-    let summary = text.heading(Style::Plain, notice);
+    let summary = shortened(&text.heading(Style::Plain, notice), SUMMARY_AT_MOST);
     fitted(
         Portion::most(notice, BODY_AT_MOST),
         |room| with_room(&summary, notice, routing_key, room),
@@ -240,6 +244,22 @@ mod tests {
         }
     }
 
+    /// Breaks when the heading goes into the summary as a template made it.
+    #[test]
+    fn a_summary_of_ones_own_making_is_at_most_1024_characters() {
+        let mut notice = example(Status::Firing);
+        notice.alert.title = "款".repeat(200);
+        let text = Texts::replaced_by(
+            "title.zh.txt",
+            &format!("{} {{{{ title }}}}", "退".repeat(1000)),
+        );
+        let text = text.of(Family::MailPlain, Language::Zh);
+        let event: Value = serde_json::from_slice(&body(&text, &notice, "KEY")).unwrap();
+        let summary = event["payload"]["summary"].as_str().unwrap();
+        assert_eq!(summary.chars().count(), 1024);
+        assert!(summary.ends_with('…'), "{summary}");
+    }
+
     #[test]
     fn only_202_is_sent() {
         let url = "https://events.example/v2/enqueue".parse().unwrap();
@@ -270,7 +290,7 @@ mod tests {
     #[test]
     fn events_look_as_they_did() {
         let text = Texts::built_in().of(Family::MailPlain, Language::Zh);
-        let all = [Status::Firing, Status::Resolved, Status::Digest].map(|status| {
+        let all = Status::ALL.map(|status| {
             let body = body(&text, &example(status), "KEY");
             serde_json::from_slice::<Value>(&body).unwrap()
         });

@@ -49,7 +49,7 @@ impl Policy {
             .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
             .min(self.longest);
         let wait = match what {
-            Delivered::Sent => return Duration::ZERO,
+            Delivered::Sent | Delivered::Partly(_) => return Duration::ZERO,
             Delivered::SlowDown(Some(asked), _) => (*asked).min(self.give_up_after).max(self.first),
             Delivered::SlowDown(None, _) => doubled.max(self.slow_down),
             Delivered::Broken(_) | Delivered::Gone(_) => self.broken,

@@ -198,4 +198,14 @@ mod tests {
             matches!(judge(429, "rate_limited"), Delivered::SlowDown(wait, _) if wait == seconds)
         );
     }
+
+    #[test]
+    fn messages_look_as_they_did() {
+        let text = Texts::built_in().of(Slack::FAMILY, Language::En);
+        let all = Status::ALL.map(|status| {
+            let notice = example(status);
+            serde_json::from_slice::<serde_json::Value>(&body(&text, &notice)).unwrap()
+        });
+        insta::assert_json_snapshot!(all);
+    }
 }

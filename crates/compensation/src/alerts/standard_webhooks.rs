@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn messages_look_as_they_did() {
-        let all = [Status::Firing, Status::Resolved, Status::Digest].map(|status| {
+        let all = Status::ALL.map(|status| {
             serde_json::from_slice::<serde_json::Value>(&body(&example(status))).unwrap()
         });
         insta::assert_json_snapshot!(all);

@@ -3,6 +3,7 @@
 use super::{Delivered, endpoint::Answer, secrets::Secrets};
 use chrono::Utc;
 use serde_json::Value;
+use std::time::Duration;
 
 /// How one vendor's robots put it.
 pub(super) struct Codes {
@@ -12,6 +13,8 @@ pub(super) struct Codes {
     pub(super) words: &'static str,
     /// Too many messages.
     pub(super) slow_down: i64,
+    /// For how long, where that is known: nobody says it in the answer.
+    pub(super) slow_down_for: Option<Duration>,
     /// What only a person can change.
     pub(super) broken: i64,
 }
@@ -29,9 +32,11 @@ impl Codes {
         let why = |code: i64| format!("{} {code}: {}", self.code, secrets.without(words));
         match (code, refusal) {
             (Some(code), Some(Delivered::SlowDown(asked, _))) if code != 0 => {
-                Delivered::SlowDown(asked, why(code))
+                Delivered::SlowDown(asked.or(self.slow_down_for), why(code))
             }
-            (Some(code), _) if code == self.slow_down => Delivered::SlowDown(None, why(code)),
+            (Some(code), _) if code == self.slow_down => {
+                Delivered::SlowDown(self.slow_down_for, why(code))
+            }
             (Some(code), _) if code == self.broken => Delivered::Broken(why(code)),
             (_, Some(refusal)) => refusal,
             (Some(0), None) => Delivered::Sent,
@@ -51,6 +56,7 @@ mod tests {
         code: "errcode",
         words: "errmsg",
         slow_down: 130_101,
+        slow_down_for: Some(Duration::from_mins(10)),
         broken: 310_000,
     };
 
@@ -98,7 +104,7 @@ mod tests {
         for status in [200, 400, 500] {
             assert!(matches!(
                 judge(status, r#"{"errcode":130101,"errmsg":"too fast"}"#),
-                Delivered::SlowDown(None, _)
+                Delivered::SlowDown(wait, _) if wait == CODES.slow_down_for
             ));
             assert_eq!(
                 judge(

@@ -19,6 +19,7 @@ const CODES: Codes = Codes {
     code: "errcode",
     words: "errmsg",
     slow_down: 45_009,
+    slow_down_for: None,
     broken: 93_000,
 };
 
@@ -159,5 +160,15 @@ mod tests {
             Delivered::Unknown(_)
         ));
         assert!(matches!(judge("{}"), Delivered::Unknown(_)));
+    }
+
+    #[test]
+    fn messages_look_as_they_did() {
+        let text = Texts::built_in().of(WeCom::FAMILY, Language::Zh);
+        let all = Status::ALL.map(|status| {
+            let notice = example(status);
+            serde_json::from_slice::<serde_json::Value>(&body(&text, &notice)).unwrap()
+        });
+        insta::assert_json_snapshot!(all);
     }
 }

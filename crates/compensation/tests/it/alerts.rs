@@ -3,11 +3,14 @@
 mod answers;
 mod channels;
 mod couriers;
+mod measured;
 mod order;
 mod outbox;
 mod room;
 mod secrets;
 mod spool;
+mod storm;
+mod tls;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;
@@ -150,7 +153,8 @@ fn assert_signed(request: &Request) {
         format!("v1,{signature}")
     );
     let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();
-    assert!((0..60).contains(&age), "{age}");
+    // Seconds or milliseconds, this year or 1970: how busy the machine is does not matter.
+    assert!((0..600).contains(&age), "{age}");
     assert_eq!(request.header("content-type"), "application/json");
 }
 
@@ -169,7 +173,7 @@ fn assert_signed_by_robot(request: &Request) {
     assert_eq!(value("sign"), STANDARD.encode(hmac.finalize().into_bytes()));
     assert_eq!(value("access_token"), "TOKEN");
     let age = Utc::now().timestamp_millis() - ms.parse::<i64>().unwrap();
-    assert!((0..60_000).contains(&age), "{age}");
+    assert!((0..600_000).contains(&age), "{age}");
 }
 
 /// How many rows of the outbox are in which state.

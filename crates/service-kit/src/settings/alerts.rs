@@ -179,17 +179,17 @@ impl Alerts {
             ));
         }
         let names = self.channels.iter().map(|channel| channel.name.as_str());
-        let dlq = (!dlq.alert_webhook.trim().is_empty()).then_some(Self::DLQ_CHANNEL);
+        let dlq = (!dlq.alert_webhook.expose().trim().is_empty()).then_some(Self::DLQ_CHANNEL);
         alert_routes::complaint(&self.routes, &names.chain(dlq).collect())
     }
 
     /// The same of `dlq.alert_webhook`.
     pub(super) fn dlq_complaint(&self, dlq: &Dlq, environment: Environment) -> Option<String> {
-        if dlq.alert_webhook.trim().is_empty() {
+        if dlq.alert_webhook.expose().trim().is_empty() {
             return None;
         }
         let why = self
-            .url_complaint(&dlq.alert_webhook, environment)
+            .url_complaint(dlq.alert_webhook.expose(), environment)
             .or_else(|| ChannelKind::Webhook.secret_complaint(&dlq.alert_webhook_secret));
         why.map(|why| format!("dlq.alert_webhook: the {why}"))
     }

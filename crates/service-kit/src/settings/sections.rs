@@ -414,7 +414,7 @@ pub struct Dlq {
     #[serde(deserialize_with = "list")]
     pub retry_delay: Vec<String>,
     /// A Standard Webhooks endpoint that is told of dead letters and archived orders, besides `alerts.channels`. Empty: none.
-    pub alert_webhook: String,
+    pub alert_webhook: Secret,
     /// Signs its requests, as a webhook's secret in `alerts.channels` does; empty: they are not signed.
     pub alert_webhook_secret: Secret,
     /// Where the payload of what is given up is kept.
@@ -438,7 +438,7 @@ impl Default for Dlq {
         Self {
             max_retries: 2,
             retry_delay: texts(&["60", "300"]),
-            alert_webhook: String::new(),
+            alert_webhook: Secret::default(),
             alert_webhook_secret: Secret::default(),
             archive_storage: ArchiveStorage::Mysql,
             archive_file: "data/archive.jsonl".into(),

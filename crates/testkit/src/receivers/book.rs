@@ -17,6 +17,10 @@ struct Pages {
     mood: Mood,
     next: VecDeque<Mood>,
     ahead: TimeDelta,
+    /// What the clock showed when it was stopped.
+    stopped_at: Option<DateTime<Utc>>,
+    /// How far the clock by which it counts is before the other.
+    counts_ahead: TimeDelta,
     calls: usize,
     rate: Rate,
     received: Vec<Received>,
@@ -29,6 +33,8 @@ impl Default for Pages {
             mood: Mood::Well,
             next: VecDeque::new(),
             ahead: TimeDelta::zero(),
+            stopped_at: None,
+            counts_ahead: TimeDelta::zero(),
             calls: 0,
             rate: Rate::default(),
             received: Vec::new(),
@@ -66,8 +72,18 @@ impl Book {
         self.pages().ahead += by;
     }
 
+    pub(super) fn counts_later(&self, by: Duration) {
+        let by = TimeDelta::from_std(by).expect("a test's length of time");
+        self.pages().counts_ahead += by;
+    }
+
+    pub(super) fn stand_still(&self) {
+        self.pages().stopped_at.get_or_insert_with(Utc::now);
+    }
+
     pub(super) fn now(&self) -> DateTime<Utc> {
-        Utc::now() + self.pages().ahead
+        let pages = self.pages();
+        pages.stopped_at.unwrap_or_else(Utc::now) + pages.ahead
     }
 
     pub(super) fn called(&self) {
@@ -77,7 +93,9 @@ impl Book {
     /// Whether one more is within the limits; if not, for how long none is. It counts when it is.
     pub(super) fn admit(&self, limits: &Limits) -> Result<(), Duration> {
         let now = self.now();
-        self.pages().rate.admit(limits, now)
+        let mut pages = self.pages();
+        let now = now + pages.counts_ahead;
+        pages.rate.admit(limits, now)
     }
 
     pub(super) fn receive(&self, received: Received) {

@@ -27,6 +27,7 @@ mod rate;
 mod signature;
 mod slack;
 mod standard_webhooks;
+mod tls;
 mod vendor;
 mod wecom;
 
@@ -39,6 +40,7 @@ pub use pagerduty::PagerDuty;
 pub use rate::Limits;
 pub use slack::Slack;
 pub use standard_webhooks::StandardWebhooks;
+pub use tls::{Begins, Certificate, Encrypted, TestCa};
 pub use vendor::{Received, Refusal, Said, Vendor};
 pub use wecom::WeCom;
 
@@ -148,6 +150,17 @@ impl Fake {
     /// Puts its clock forward: rates refill, and what was signed now was signed so long ago.
     pub fn later(&self, by: Duration) {
         self.book.later(by);
+    }
+
+    /// Puts forward the clock by which it counts, and not the one by which it looks at signatures: hours pass for its rates alone.
+    pub fn counts_later(&self, by: Duration) {
+        self.book.counts_later(by);
+    }
+
+    /// Stops its clock, which from now on moves by [`Fake::later`] alone: whether a rate is met no longer depends on how fast the machine
+    /// is. Signatures are compared with it too, so a test that takes longer than the vendor lets them be old puts it forward.
+    pub fn stand_still(&self) {
+        self.book.stand_still();
     }
 
     /// Every message that was as it must be, whatever it was answered, in the order they came.

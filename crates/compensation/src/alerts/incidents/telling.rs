@@ -30,7 +30,7 @@ pub(super) async fn settle(
         let alert = told_of(db, it).await?;
         for tell in &said.tells {
             it.notices += 1;
-            let mut notice = notice(it, &alert, tell);
+            let mut notice = notice(it, &alert, tell, now);
             notice.alert.link = routes.page_of(it.id).or(notice.alert.link);
             outbox::insert_notice(db, receivers(&tell.channels), &notice).await?;
         }
@@ -149,9 +149,11 @@ async fn told_of(db: &mut MySqlConnection, it: &Incident) -> sqlx::Result<Alert>
     }))
 }
 
-fn notice(it: &Incident, alert: &Alert, tell: &Tell) -> Notice {
+fn notice(it: &Incident, alert: &Alert, tell: &Tell, now: DateTime<Utc>) -> Notice {
     let mut alert = Alert {
         id: notice_id(it),
+        // What all notices of an incident are known by at the receiver; the alert that says that it is over may be of another kind.
+        kind: it.kind.clone(),
         severity: it.severity,
         ..alert.clone()
     };
@@ -167,6 +169,8 @@ fn notice(it: &Incident, alert: &Alert, tell: &Tell) -> Notice {
         first_at: it.first_at,
         last_at: it.last_at,
         resolution: it.resolution.clone(),
+        resolved_at: it.resolved_at,
+        made_at: Some(now),
         acknowledged_by: it.acknowledged_by.clone(),
         lines: Vec::new(),
     }

@@ -119,23 +119,25 @@ pub(super) async fn note(
     failures: u32,
     wait: Duration,
 ) -> sqlx::Result<()> {
-    let error = what.error().unwrap_or_default();
+    let warning = what.error();
+    let error = warning.as_deref().unwrap_or_default();
     match what {
-        Delivered::Sent => sqlx::query!(
+        Delivered::Sent | Delivered::Partly(_) => sqlx::query!(
             "update alert_channels
              set delivered_at = utc_timestamp(3),
                  returned = if(failures > 0, 1, returned),
-                 last_error = if(rests_until > utc_timestamp(3), last_error, null),
+                 last_error = if(rests_until > utc_timestamp(3), last_error, left(?, 500)),
                  failures = if(rests_until > utc_timestamp(3), failures, 0),
                  rests_until = if(rests_until > utc_timestamp(3), rests_until, null)
              where name = ?",
+            warning,
             channel
         )
         .execute(db)
         .await
         .map(drop),
         Delivered::SlowDown(..) | Delivered::Broken(_) => {
-            rest(db, channel, &error, failures, wait).await
+            rest(db, channel, error, failures, wait).await
         }
         Delivered::Gone(_) => sqlx::query!(
             "update alert_channels

@@ -35,20 +35,31 @@ pub(in crate::alerts) async fn record(
     let mut tx = db.begin().await?;
     let Tried { what, took, .. } = tried;
     channels::note(&mut tx, channel, what, it.failures, tried.rest).await?;
-    match what.error() {
-        None => delivered(&mut tx, channel, it).await?,
-        Some(error) => failed(&mut tx, channel, it, &error, tried.wait, give_up_after).await?,
+    let error = what.error();
+    if what.has_arrived() {
+        delivered(&mut tx, channel, it, error.as_deref()).await?;
+    } else {
+        let error = error.unwrap_or_default();
+        failed(&mut tx, channel, it, &error, tried.wait, give_up_after).await?;
     }
     let (id, asked_by) = (it.notice.id(), it.asked_by.as_deref());
     attempts::insert(&mut tx, (id, it.claim), channel, (what, took), asked_by).await?;
     tx.commit().await
 }
 
-async fn delivered(db: &mut MySqlConnection, channel: &str, it: &Claimed) -> sqlx::Result<()> {
+/// It arrived; `error` says for whom not.
+async fn delivered(
+    db: &mut MySqlConnection,
+    channel: &str,
+    it: &Claimed,
+    error: Option<&str>,
+) -> sqlx::Result<()> {
     sqlx::query!(
-        "update alert_outbox set state = 'delivered', attempts = attempts + 1, claim = null, last_error = null, asked_by = null,
+        "update alert_outbox set state = 'delivered', attempts = attempts + 1, claim = null, last_error = left(?, ?), asked_by = null,
                 delivered_at = utc_timestamp(3)
          where id = ? and channel = ? and claim = ? and state = 'pending'",
+        error,
+        ERROR_AT_MOST,
         it.notice.id(),
         channel,
         it.claim

@@ -165,7 +165,8 @@ fn try_out(families: &[Text], names: &HashSet<String>, notice: &Notice) -> Resul
         if body.is_empty() {
             return Err(made(name, notice, "no text"));
         }
-        if size > limit && names.contains(name) {
+        // The heading is a part of it, whoever's that is.
+        if size > limit && (names.contains(name) || names.contains(title(text.language))) {
             let why = format!("{size} of at most {limit}: it needs fewer words of its own");
             return Err(made(name, notice, &why));
         }

@@ -37,6 +37,7 @@ pub(in crate::alerts) fn example(status: Status) -> Notice {
         sequence: 3,
         count: 412,
         last_at: moment(61),
+        made_at: Some(moment(62)),
         ..alone.clone()
     };
     match status {
@@ -48,6 +49,7 @@ pub(in crate::alerts) fn example(status: Status) -> Notice {
         },
         Status::Resolved => Notice {
             resolution: Some("412 of 412 replayed by lin".to_owned()),
+            resolved_at: Some(moment(62)),
             acknowledged_by: Some("lin".to_owned()),
             ..many
         },
@@ -65,9 +67,10 @@ fn digest() -> Notice {
         "digest",
         Severity::Urgent,
         "ops",
-        "3 incidents that could not be told one by one",
+        "3 notices in one: 1 urgent, 1 warning, 1 info",
     )
-    .link("https://admin.example/alerts?show=all");
+    .text("More was due than this channel takes at once, or it was away.")
+    .link("https://admin.example/alerts/01890000-0000-7000-8000-000000000003");
     let alert = Alert {
         id: Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0003),
         at: moment(61),
@@ -75,7 +78,7 @@ fn digest() -> Notice {
     };
     Notice {
         status: Status::Digest,
-        count: 415,
+        count: 3,
         first_at: moment(0),
         lines: vec![
             Line {

@@ -4,6 +4,7 @@
 //! fail later all the same, the built-in one takes its place: no alert is lost to a template. Where programs read (webhooks) there is none.
 
 mod check;
+mod chinese;
 mod context;
 mod escape;
 pub(super) mod example;
@@ -18,6 +19,7 @@ use super::{Notice, Status, shorten::fitted};
 use context::Shown;
 use service_kit::settings::Language;
 use std::{
+    borrow::Cow,
     path::Path,
     sync::{Arc, LazyLock},
 };
@@ -156,7 +158,15 @@ impl Texts {
         Ok(Self(Arc::new(tera)))
     }
 
-    /// One channel's. Languages differ in fixed words alone.
+    /// With this in place of one, whatever it makes.
+    #[cfg(test)]
+    pub(super) fn replaced_by(name: &str, text: &str) -> Self {
+        let mut tera = Tera::clone(&BUILT_IN);
+        tera.add_raw_template(name, text).unwrap();
+        Self(Arc::new(tera))
+    }
+
+    /// One channel's. Languages differ in fixed words, and in what Redress itself says.
     pub(super) fn of(&self, family: Family, language: Language) -> Text {
         Text {
             texts: self.clone(),
@@ -182,7 +192,8 @@ impl Text {
 
     /// One line that tells what happened, in the markup of the place where it stands.
     pub(super) fn heading(&self, style: Style, notice: &Notice) -> String {
-        let shown = Shown::of(notice, 0, style, " ", self.language);
+        let notice = self.told(notice);
+        let shown = Shown::of(&notice, 0, style, " ", self.language);
         let name = title(self.language);
         self.render(name, &shown).replace('\n', " ")
     }
@@ -196,12 +207,21 @@ impl Text {
         fits: impl Fn(&B) -> bool,
     ) -> B {
         let heading = self.heading(self.family.style(), notice);
-        let most = Portion::most(notice, limit);
+        let notice = self.told(notice);
+        let most = Portion::most(&notice, limit);
         fitted(
             most,
-            |room| encode(self.with_room(notice, &heading, room)),
+            |room| encode(self.with_room(&notice, &heading, room)),
             fits,
         )
+    }
+
+    /// In its language, as far as Redress itself speaks.
+    fn told<'a>(&self, notice: &'a Notice) -> Cow<'a, Notice> {
+        match self.language {
+            Language::En => Cow::Borrowed(notice),
+            Language::Zh => Cow::Owned(chinese::told(notice)),
+        }
     }
 
     fn with_room(&self, notice: &Notice, heading: &str, room: usize) -> String {

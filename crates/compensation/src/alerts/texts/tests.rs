@@ -27,7 +27,7 @@ fn texts_look_as_they_did() {
     for family in Family::ALL {
         for language in LANGUAGES {
             let text = text(family, language);
-            let told = [Status::Firing, Status::Resolved, Status::Digest].map(|status| {
+            let told = Status::ALL.map(|status| {
                 let notice = example(status);
                 let heading = text.heading(family.style(), &notice);
                 format!(
@@ -224,6 +224,16 @@ fn a_bad_file_is_refused_with_its_name_and_line() {
         .unwrap()
         .to_string();
     assert!(line.contains("/nowhere/at/all"), "{line}");
+}
+
+/// Breaks when a body is measured only where its own file was replaced.
+#[test]
+fn a_title_that_leaves_no_room_is_refused_too() {
+    let folder = TempDir::new().unwrap();
+    let title = format!("{} {{{{ title }}}}", "退".repeat(1200));
+    fs::write(folder.path().join("title.zh.txt"), title).unwrap();
+    let line = Texts::load(folder.path()).err().unwrap().to_string();
+    assert!(line.contains("at most") && line.contains(".zh."), "{line}");
 }
 
 /// Breaks when a template that fails after the start loses the alert.

@@ -1,4 +1,5 @@
-//! The fixed words, in each language. Titles and texts of alerts come as they are.
+//! The fixed words, in each language. Titles and texts of alerts come as they are; what Redress itself says of them (a digest, a test, how
+//! an incident ended) is known by its sentences, which [`super::chinese`] says anew.
 
 use crate::alerts::{Severity, Status};
 use service_kit::settings::Language;

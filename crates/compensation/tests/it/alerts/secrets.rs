@@ -9,6 +9,7 @@ use compensation::alerts::{
 use service_kit::settings::{ChannelKind, ChannelSettings, Secret, Settings};
 use std::{
     fmt::{self, Write as _},
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -32,7 +33,13 @@ const MARKS: [&str; 4] = [
 
 /// Keeps every line of this crate, whatever its level.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<String>>);
+pub(super) struct Lines(Arc<Mutex<String>>);
+
+impl Lines {
+    pub(super) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Visit for Lines {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -82,7 +89,7 @@ fn settings(kind: ChannelKind, url: &str) -> Settings {
     settings
 }
 
-async fn everything_stored(desk: &Desk) -> String {
+pub(super) async fn everything_stored(desk: &Desk) -> String {
     let mut all = String::new();
     for (columns, table) in [
         ("subject, title, body, last_error, asked_by", "alert_outbox"),
@@ -147,7 +154,7 @@ async fn neither_url_nor_secret_is_stored_or_logged_whatever_happens() {
         desk.write(&alert("order-3")).await;
         courier.run_once().await.unwrap();
         drop(listening);
-        let logged = lines.0.lock().unwrap().clone();
+        let logged = lines.text();
         let stored = everything_stored(&desk).await;
         let shown = format!("{:?}", standings(desk.db()).await.unwrap());
         // A robot's code says more than the status.
@@ -200,17 +207,26 @@ impl SelfSigned {
             .status()
             .expect("openssl is installed");
         assert!(made.success() && Path::new(&path("cert.pem")).exists());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let child = Command::new("openssl")
-            .args(["s_server", "-quiet", "-www", "-accept", &port.to_string()])
+        // It takes a free port itself, and says which: one that is chosen for it may be another's by then.
+        let mut child = Command::new("openssl")
+            .args(["s_server", "-www", "-accept", "127.0.0.1:0"])
             .args(["-key", &path("key.pem"), "-cert", &path("cert.pem")])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("openssl is installed");
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = said
+            .find_map(|line| {
+                line.unwrap()
+                    .rsplit_once("ACCEPT 127.0.0.1:")?
+                    .1
+                    .parse()
+                    .ok()
+            })
+            .expect("it says where it listens");
+        std::thread::spawn(move || said.for_each(drop));
         Self {
             child,
             port,

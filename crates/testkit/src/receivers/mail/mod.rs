@@ -25,6 +25,8 @@ const LINE_AT_MOST: usize = 1000;
 pub struct Mailbox {
     credentials: Option<(String, String)>,
     limits: Option<Limits>,
+    /// What is said of an address other than that it is known.
+    refuses: Vec<(String, &'static str)>,
 }
 
 impl Mailbox {
@@ -50,6 +52,27 @@ impl Mailbox {
         self
     }
 
+    /// Has no mailbox of this address.
+    #[must_use]
+    pub fn without(mut self, address: &str) -> Self {
+        let said = "550 5.1.1 no such mailbox";
+        self.refuses.push((address.to_owned(), said));
+        self
+    }
+
+    /// Asks whoever writes to this address to come again later, each time.
+    #[must_use]
+    pub fn putting_off(mut self, address: &str) -> Self {
+        let said = "450 4.2.0 greylisted, try later";
+        self.refuses.push((address.to_owned(), said));
+        self
+    }
+
+    fn refuses(&self, address: &str) -> Option<&'static str> {
+        let mut refuses = self.refuses.iter();
+        refuses.find_map(|(known, said)| (known == address).then_some(*said))
+    }
+
     fn knows(&self, user: &str, password: &str) -> bool {
         self.credentials
             .as_ref()
@@ -62,6 +85,8 @@ impl Mailbox {
 struct Envelope {
     from: Option<String>,
     to: Vec<String>,
+    /// In the mood for it no address of the message is known.
+    gone: bool,
 }
 
 /// One connection, as many messages as it brings.
@@ -119,7 +144,7 @@ async fn speak(
             "MAIL" => {
                 envelope = Envelope {
                     from: address(rest, "FROM:"),
-                    to: Vec::new(),
+                    ..Envelope::default()
                 };
                 let said = if envelope.from.is_some() {
                     "250 2.1.0 ok"
@@ -129,10 +154,16 @@ async fn speak(
                 answer(stream, said).await?;
             }
             "RCPT" => match address(rest, "TO:") {
-                Some(_) if book.mood_now() == Mood::Gone => {
-                    book.called();
-                    book.mood();
+                Some(_) if envelope.gone || book.mood_now() == Mood::Gone => {
+                    if !envelope.gone {
+                        book.called();
+                        book.mood();
+                    }
+                    envelope.gone = true;
                     answer(stream, "550 5.1.1 no such mailbox").await?;
+                }
+                Some(to) if mailbox.refuses(&to).is_some() => {
+                    answer(stream, mailbox.refuses(&to).unwrap_or_default()).await?;
                 }
                 Some(to) if envelope.from.is_some() => {
                     envelope.to.push(to);

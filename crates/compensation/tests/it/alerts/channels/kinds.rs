@@ -4,17 +4,17 @@ use super::Class;
 use ChannelKind::{Alertmanager as Manager, Dingtalk, Email, Pagerduty, Webhook, Wecom};
 use compensation::alerts::{Channel, Channels};
 use serde_json::json;
-use service_kit::settings::{ChannelKind, Settings};
-use std::sync::Arc;
+use service_kit::settings::{ChannelKind, ChannelSettings, Settings};
+use std::{sync::Arc, time::Duration};
 use testkit::receivers::{
     Alertmanager, DingTalk, Fake, Feishu, Mailbox, Mood, PagerDuty, Slack, StandardWebhooks, WeCom,
 };
 
 /// All that settings can name.
-pub(super) const KINDS: [ChannelKind; 8] = ChannelKind::ALL;
+pub(in crate::alerts) const KINDS: [ChannelKind; 8] = ChannelKind::ALL;
 
 /// Of the addresses that are credentials, and of secrets: no error may hold it.
-pub(super) const HUSH: &str = "hush";
+pub(in crate::alerts) const HUSH: &str = "hush";
 const ROBOT_SECRET: &str = "SEChush-robot";
 /// Base64 of "hush-hush-hush-hush-hush-hush!".
 const WEBHOOK_SECRET: &str = "whsec_aHVzaC1odXNoLWh1c2gtaHVzaC1odXNoLWh1c2gh";
@@ -51,7 +51,7 @@ pub(super) async fn encrypted_pair(kind: ChannelKind) -> Pair {
 }
 
 /// A fake of that kind.
-pub(super) async fn fake(kind: ChannelKind) -> Fake {
+pub(in crate::alerts) async fn fake(kind: ChannelKind) -> Fake {
     match kind {
         Dingtalk => Fake::start(DingTalk::new("hush-token", ROBOT_SECRET)).await,
         Wecom => Fake::start(WeCom::new("hush-key")).await,
@@ -65,7 +65,7 @@ pub(super) async fn fake(kind: ChannelKind) -> Fake {
 }
 
 /// Where that fake is, as settings say it.
-pub(super) fn url(kind: ChannelKind, fake: &Fake) -> String {
+pub(in crate::alerts) fn url(kind: ChannelKind, fake: &Fake) -> String {
     match kind {
         Email => format!("{}?tls=none", fake.url()),
         _ => fake.url(),
@@ -73,7 +73,7 @@ pub(super) fn url(kind: ChannelKind, fake: &Fake) -> String {
 }
 
 /// What the fake of that kind knows its sender by, beside its address.
-pub(super) fn secret(kind: ChannelKind) -> &'static str {
+pub(in crate::alerts) fn secret(kind: ChannelKind) -> &'static str {
     match kind {
         Dingtalk | ChannelKind::Feishu => ROBOT_SECRET,
         Webhook => WEBHOOK_SECRET,
@@ -84,7 +84,7 @@ pub(super) fn secret(kind: ChannelKind) -> &'static str {
 }
 
 /// A channel as the settings' words make it, with English texts.
-pub(super) fn channel(kind: ChannelKind, url: &str, secret: &str) -> Arc<dyn Channel> {
+pub(in crate::alerts) fn channel(kind: ChannelKind, url: &str, secret: &str) -> Arc<dyn Channel> {
     channel_in("en", kind, url, secret)
 }
 
@@ -95,8 +95,23 @@ pub(super) fn channel_in(
     url: &str,
     secret: &str,
 ) -> Arc<dyn Channel> {
+    let mut settings = Settings::default();
+    settings.alerts.channels = vec![in_settings(language, "it", kind, url, secret)];
+    let channels = Channels::from_settings(&settings).unwrap();
+    let (_, channel) = channels.each().next().unwrap();
+    Arc::clone(channel)
+}
+
+/// What settings say of such a channel.
+pub(in crate::alerts) fn in_settings(
+    language: &str,
+    name: &str,
+    kind: ChannelKind,
+    url: &str,
+    secret: &str,
+) -> ChannelSettings {
     let mut words = json!({
-        "name": "it",
+        "name": name,
         "kind": format!("{kind:?}").to_lowercase(),
         "url": url,
         "secret": secret,
@@ -106,11 +121,7 @@ pub(super) fn channel_in(
         words["from"] = json!("Redress <redress@example.com>");
         words["to"] = json!(["ops@example.com", "more@example.com"]);
     }
-    let mut settings = Settings::default();
-    settings.alerts.channels = vec![serde_json::from_value(words).unwrap()];
-    let channels = Channels::from_settings(&settings).unwrap();
-    let (_, channel) = channels.each().next().unwrap();
-    Arc::clone(channel)
+    serde_json::from_value(words).unwrap()
 }
 
 /// Whether requests of this kind are signed, with their time.
@@ -129,7 +140,7 @@ pub(super) const fn at_once(kind: ChannelKind) -> Option<usize> {
 }
 
 /// What the answer in that mood is to be taken for.
-pub(super) const fn expected(kind: ChannelKind, mood: Mood) -> Class {
+pub(in crate::alerts) const fn expected(kind: ChannelKind, mood: Mood) -> Class {
     match (mood, kind) {
         // 2xx is all the word there is.
         (Mood::Well, _) | (Mood::Wordless, Webhook | Manager) => Class::Sent,
@@ -152,7 +163,11 @@ pub(super) const fn expected(kind: ChannelKind, mood: Mood) -> Class {
     }
 }
 
-/// Whether the vendor says how long to wait.
-pub(super) const fn says_how_long(kind: ChannelKind) -> bool {
-    matches!(kind, Webhook | ChannelKind::Slack | Manager)
+/// How long to wait where there were too many: as the vendor says with its answer, or is known to mean.
+pub(super) const fn says_how_long(kind: ChannelKind) -> Option<Duration> {
+    match kind {
+        Webhook | ChannelKind::Slack | Manager => Some(Mood::RETRY_AFTER),
+        Dingtalk => Some(Duration::from_mins(10)),
+        Wecom | Email | ChannelKind::Feishu | Pagerduty => None,
+    }
 }

@@ -1,7 +1,8 @@
 //! One suite for every kind of channel that settings can make, against the vendor's fake: `testkit::receivers` says what a vendor takes,
 //! `kinds` which channel speaks to which of them, and the rest what must hold of all of them.
 
-mod kinds;
+mod addresses;
+pub(super) mod kinds;
 mod messages;
 mod moods;
 mod rates;
@@ -11,8 +12,9 @@ use uuid::Uuid;
 
 /// What came of a try, without its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Sent,
+    Partly,
     SlowDown,
     Broken,
     Unknown,
@@ -22,6 +24,7 @@ enum Class {
 fn class(delivered: &Delivered) -> Class {
     match delivered {
         Delivered::Sent => Class::Sent,
+        Delivered::Partly(_) => Class::Partly,
         Delivered::SlowDown(..) => Class::SlowDown,
         Delivered::Broken(_) => Class::Broken,
         Delivered::Unknown(_) => Class::Unknown,

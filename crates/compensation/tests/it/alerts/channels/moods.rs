@@ -29,7 +29,10 @@ async fn tried(kind: ChannelKind, mood: Mood) {
     assert_eq!(pair.fake.refused(), [""; 0], "{what}");
     assert_eq!(pair.fake.calls(), 1, "{what}: once, and no redirect");
     if let Delivered::SlowDown(wait, _) = &delivered {
-        let said = says_how_long(kind).then_some(Mood::RETRY_AFTER);
+        let said = match mood {
+            Mood::TooFast => says_how_long(kind),
+            _ => None,
+        };
         assert_eq!(*wait, said, "{what}");
     }
     let words = delivered.error().unwrap_or_default();
