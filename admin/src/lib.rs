@@ -30,6 +30,7 @@ mod reports;
 mod routes;
 mod start;
 mod transactions;
+mod truth;
 mod view;
 mod web;
 
@@ -43,6 +44,7 @@ use compensation::{
 };
 use cookie::Over;
 use identity::log_ins::LogIns;
+use ordering::stock::Stock;
 use service_kit::{
     health::Health,
     mysql,
@@ -67,6 +69,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub(crate) db: MySqlPool,
     pub(crate) archive: Store,
+    /// Only read, and never waited for; nothing where its address is of no use.
+    pub(crate) stock: Option<Stock>,
     pub(crate) log_ins: LogIns,
     /// Tries of those who are not logged in, by address.
     pub(crate) strangers: LogIns,
@@ -86,6 +90,18 @@ impl Deref for App {
     }
 }
 
+/// The stock node as it can be looked at, connected at the first look.
+fn stock(settings: &Settings) -> Option<Stock> {
+    let url = settings.redis.stock.urls.first()?;
+    match service_kit::redis::connect_lazily(url) {
+        Ok(redis) => Some(Stock::new(redis)),
+        Err(cause) => {
+            warn!("What Redis holds cannot be shown: {cause:#}");
+            None
+        }
+    }
+}
+
 impl App {
     /// The app, connected to nothing yet: it answers at once, with 503 until MySQL does.
     #[must_use]
@@ -102,6 +118,7 @@ impl App {
         Self(Arc::new(Parts {
             db,
             archive,
+            stock: stock(settings),
             log_ins: LogIns::default(),
             strangers: LogIns::default(),
             session_idle: settings.admin.session_idle(),

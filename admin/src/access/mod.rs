@@ -73,6 +73,9 @@ pub(crate) struct Export;
 /// Having an order tried again.
 #[derive(Debug)]
 pub(crate) struct Replay;
+/// Having what is written of an order made to agree.
+#[derive(Debug)]
+pub(crate) struct Reconcile;
 /// Having archived orders given up for good.
 #[derive(Debug)]
 pub(crate) struct Discard;
@@ -128,6 +131,11 @@ impl Permission for Export {
 
 impl Permission for Replay {
     const NAME: &'static str = "order.replay";
+    const ROLE: OperatorRole = OperatorRole::Operator;
+}
+
+impl Permission for Reconcile {
+    const NAME: &'static str = "order.reconcile";
     const ROLE: OperatorRole = OperatorRole::Operator;
 }
 

@@ -18,3 +18,4 @@ mod policy;
 mod replay;
 mod reports;
 mod transactions;
+mod truth;
