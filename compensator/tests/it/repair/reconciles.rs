@@ -254,7 +254,7 @@ async fn a_sale_that_differs_is_made_anew_and_told_of_once() {
     let (world, sale) = World::open(10).await;
     let order = world.settled_failed(sale).await;
     world.drift(sale).await;
-    assert_eq!(world.reconciles(&order).await, done("sale_rebuilt@1"));
+    assert_eq!(world.reconciles(&order).await, done("sale_rebuilt@2"));
     world.agrees(sale, 0).await;
     let found = drift::of_sale(&world.schema.pool, sale).await.unwrap();
     let found: Vec<_> = found.iter().map(|one| (one.units, one.fenced)).collect();
@@ -279,7 +279,7 @@ async fn a_buyer_whom_redis_forgot_is_counted_again() {
     world.redis.command(&["HDEL", &names.buyers(), &user]).await;
     assert_eq!(
         world.reconciles(&order).await,
-        done("sale_rebuilt@1, archive_closed")
+        done("sale_rebuilt@2, archive_closed")
     );
     world.agrees(sale, 0).await;
 }
@@ -328,7 +328,7 @@ async fn units_that_are_to_be_kept_are_held_again() {
         .await
         .unwrap();
     assert_eq!(world.units(sale).await, (10, 0, 0));
-    assert_eq!(world.reconciles(&order).await, done("sale_rebuilt@1"));
+    assert_eq!(world.reconciles(&order).await, done("sale_rebuilt@2"));
     world.agrees(sale, 1).await;
     assert!(world.archived(&order).await.unwrap().held);
 }
@@ -405,7 +405,7 @@ type Case = (&'static str, &'static str);
 async fn whoever_dies_at_it_it_is_done_once_and_told() {
     let cases: [Case; 3] = [
         ("leak", "reservation_settled"),
-        ("drift", "sale_rebuilt@1"),
+        ("drift", "sale_rebuilt@2"),
         ("missing", "order_given_up"),
     ];
     for (wrong, note) in cases {

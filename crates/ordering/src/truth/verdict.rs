@@ -208,11 +208,12 @@ fn waits(truth: &Truth) -> Option<Waits> {
     if truth.asked.repairs == Repairs::UnderWay {
         return Some(Waits::Repairs);
     }
-    let unfinished = truth.transactions.iter().find(|known| {
-        matches!(
-            known.state(),
-            Some(TxState::Begun | TxState::Prepared | TxState::Committing | TxState::RollingBack)
-        )
+    let held = truth.asked.repairs == Repairs::Held;
+    let unfinished = truth.transactions.iter().find(|known| match known.state() {
+        Some(TxState::Committing | TxState::RollingBack) => true,
+        // What was asked of participants outside stays undecided for as long as the order is held.
+        Some(TxState::Begun | TxState::Prepared) => !held,
+        _ => false,
     });
     if let Some(known) = unfinished {
         return Some(Waits::Transaction(known.gid));
@@ -311,7 +312,12 @@ fn of_the_order(truth: &Truth) -> Option<Wrong> {
     let last = truth.transactions.last();
     match (&truth.order, truth.asked.repairs) {
         (None, Repairs::Held) => {
-            let known = last.filter(|known| known.state().is_none())?;
+            let known = last.filter(|known| {
+                matches!(
+                    known.state(),
+                    None | Some(TxState::Begun | TxState::Prepared)
+                )
+            })?;
             let nothing = truth.redis.is_ok() && holds(truth, known).is_none();
             nothing.then_some(Wrong::HeldWithoutUnits { gid: known.gid })
         }

@@ -175,6 +175,8 @@ fn what_agrees_is_consistent() {
         .holding()
         .repaired(Repairs::Held);
     says(&held, "consistent", None);
+    let asked_outside = held.in_state(TxState::Begun);
+    says(&asked_outside, "consistent", None);
 }
 
 #[test]
