@@ -34,6 +34,7 @@ mod sales;
 mod start;
 mod tokens;
 mod transactions;
+mod truth;
 mod view;
 mod web;
 
@@ -96,7 +97,7 @@ fn stock(settings: &Settings) -> Option<Stock> {
     match service_kit::redis::connect_lazily(url) {
         Ok(redis) => Some(Stock::new(redis)),
         Err(cause) => {
-            warn!("What Redis has of a sale is not shown: {cause:#}");
+            warn!("What Redis has is not shown: {cause:#}");
             None
         }
     }

@@ -3,7 +3,7 @@
 use crate::{
     App, access, alerts, archives, assets, audit, compensation_log, groups, headers, incidents,
     log_in, missing, operations, operators, password, permissions, policy, replay, reports, sales,
-    tokens, transactions,
+    tokens, transactions, truth,
 };
 use axum::{
     Router, middleware,
@@ -43,6 +43,7 @@ fn web() -> Router<App> {
         .route("/archives.csv", get(archives::csv::page))
         .route("/archives/{id}", get(archives::detail_page::show))
         .route("/archives/{id}/replay", post(replay::page::submit))
+        .route("/archives/{id}/reconcile", post(truth::forms::submit))
         .route("/groups", get(groups::page::show))
         .route("/transactions", get(transactions::list_page::show))
         .route("/transactions/{gid}", get(transactions::detail_page::show))
@@ -119,6 +120,8 @@ fn json() -> Router<App> {
         .route("/archives", get(archives::api::list))
         .route("/archives.csv", get(archives::csv::api))
         .route("/archives/{id}", get(archives::api::get))
+        .route("/archives/{id}/truth", get(truth::api::get))
+        .route("/archives/{id}/reconcile", post(truth::api::reconcile))
         .route("/groups", get(groups::api::list))
         .route("/transactions", get(transactions::api::list))
         .route("/transactions/{gid}", get(transactions::api::get))

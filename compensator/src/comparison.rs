@@ -193,7 +193,11 @@ fn numbers(seen: &Compared) -> String {
 
 impl Repair {
     /// Writes it down and tells people, once; then fences the sale, however often it takes.
-    async fn begin(&self, seen: &Compared, units: i64) -> anyhow::Result<Option<String>> {
+    pub(crate) async fn begin(
+        &self,
+        seen: &Compared,
+        units: i64,
+    ) -> anyhow::Result<Option<String>> {
         if self.on_drift == OnDrift::Look {
             return Ok(None);
         }

@@ -50,6 +50,8 @@ permissions! {
     Export: "archives.export", Viewer, "Export a list, with all that matches";
     /// Having an order tried again.
     Replay: "order.replay", Operator, "Have archived orders tried again, one or many";
+    /// Having what is written of an order made to agree.
+    Reconcile: "order.reconcile", Operator, "Have what is written of an order made to agree";
     /// Having archived orders given up for good.
     Discard: "order.discard", Operator, "Give archived orders up for good";
     /// Pausing, resuming, cancelling or undoing an operation on many orders.

@@ -15,6 +15,7 @@ use crate::{
     incidents::Row as IncidentRow,
     operations::page::Row as OperationRow,
     transactions,
+    truth::Panel,
     view::{self, Fact, Layout, Moment, Notice, Page, grouped, milliseconds},
     web::{Path, Query},
 };
@@ -40,6 +41,7 @@ struct DetailPage {
     error: String,
     group: Alike,
     replay: ReplayButton,
+    truth: Option<Panel>,
     transaction: Option<TransactionCard>,
     generations: Vec<Generation>,
     payload: Option<String>,
@@ -145,12 +147,19 @@ pub(crate) async fn with_notice(
         shown_id(archived.kind(), id, archived.gid)
     );
     let layout = frame::layout(app, caller, "archives", title).await?;
-    let page = DetailPage::of(detail, caller, layout.notice(notice), back);
+    let truth = Panel::of(app, caller, archived).await?;
+    let page = DetailPage::of(detail, truth, caller, layout.notice(notice), back);
     Ok(view::render(&page)?)
 }
 
 impl DetailPage {
-    fn of(detail: Detail, caller: &Caller, layout: Layout, back: Option<String>) -> Self {
+    fn of(
+        detail: Detail,
+        truth: Option<Panel>,
+        caller: &Caller,
+        layout: Layout,
+        back: Option<String>,
+    ) -> Self {
         let (payload, unreadable) = match detail.payload(caller.role()) {
             Ok(payload) => (Some(payload), None),
             Err(why) => (None, Some(why.to_owned())),
@@ -177,6 +186,7 @@ impl DetailPage {
             group: Alike::of(&detail),
             key: detail.key(caller.role()),
             replay: ReplayButton::of(&detail, caller),
+            truth,
             transaction: TransactionCard::of(&detail),
             generations: generations(archived, &detail.operations),
             payload,

@@ -64,7 +64,7 @@ pub(super) fn shown_id(kind: Kind, id: Uuid, gid: Option<Uuid>) -> Uuid {
 /// The colour of an outcome, of a try or of an order.
 pub(crate) fn outcome_tone(outcome: &str) -> &'static str {
     match outcome {
-        "confirmed" | "done" | "delivered" | "completed" => "good",
+        "confirmed" | "done" | "delivered" | "completed" | "reconciled" => "good",
         "failed" | "archived" | "refused" | "undelivered" | "urgent" | "denied" => "bad",
         "requested" | "processing" | "pending" | "running" | "warning" | "replaying" => "busy",
         _ => "plain",
@@ -99,6 +99,7 @@ pub(crate) fn refusal(code: &str) -> String {
             "It is a transaction, and no order to be replayed: resume it.".to_owned()
         }
         "replaying" => "A replay is under way.".to_owned(),
+        "one_by_one" => "That is done on one order at a time.".to_owned(),
         other => format!("It is refused: {other}."),
     }
 }

@@ -4,7 +4,7 @@
 use super::preview;
 use crate::{
     App,
-    access::{Caller, Discard, May, Replay},
+    access::{Caller, Discard, May, Reconcile, Replay},
     audit::{self, Entry, Outcome},
     doubt,
     failure::{self, Failure},
@@ -106,6 +106,7 @@ pub(crate) async fn allowed(
     match kind {
         Kind::Replay => Ok(()),
         Kind::Discard => caller.must_be_allowed::<Discard>(app, uri).await,
+        Kind::Reconcile => caller.must_be_allowed::<Reconcile>(app, uri).await,
     }
 }
 
@@ -118,6 +119,7 @@ pub(crate) async fn ask(app: &App, caller: &Caller, asked: &Asked) -> Result<Uui
     let act = match asked.kind {
         Kind::Replay => "operation.replay",
         Kind::Discard => "operation.discard",
+        Kind::Reconcile => "operation.reconcile",
     };
     let subject = asked.id.to_string();
     let filter = serde_json::to_string(&asked.selected).unwrap_or_default();

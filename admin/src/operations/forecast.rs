@@ -85,11 +85,13 @@ impl Forecast {
         let refusal = match kind {
             Kind::Replay => replay_refusal(row, prospect, left),
             Kind::Discard => discard_refusal(row, prospect),
+            Kind::Reconcile => Some("one_by_one"),
         };
         match (refusal, kind) {
             (Some(code), _) => *self.refused.entry(code).or_default() += 1,
             (None, Kind::Replay) => self.replayed += 1,
             (None, Kind::Discard) => self.discarded += 1,
+            (None, Kind::Reconcile) => {}
         }
     }
 

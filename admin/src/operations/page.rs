@@ -8,12 +8,12 @@ use crate::{
     archives::{Chip, outcome_tone, refusal_sentence},
     cursor::CursorPage,
     failure::{ErrorPage, Failure},
-    frame,
+    frame, truth,
     view::{self, Layout, Moment, Notice, Page, grouped},
     web::{self, Path, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::operations::{self, Item, Operation, Place, State as Stands};
+use compensation::operations::{self, Item, Kind, Operation, Place, State as Stands};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -178,7 +178,11 @@ fn single(mut layout: Layout, operation: Operation) -> Result<Html<String>, Fail
         running,
         created_at: Moment::of(operation.created_at),
         finished_at: operation.finished_at.map(Moment::of),
-        items: operation.items.iter().map(ItemRow::of).collect(),
+        items: operation
+            .items
+            .iter()
+            .map(|item| ItemRow::of_one(operation.kind, item))
+            .collect(),
     };
     Ok(view::render(&page)?)
 }
@@ -248,6 +252,20 @@ impl ItemRow {
     }
 }
 
+impl ItemRow {
+    /// That of an operation on one order.
+    fn of_one(kind: Kind, item: &Item) -> Self {
+        let row = Self::of(item);
+        match (kind, item.state.as_str(), item.reason.as_deref()) {
+            (Kind::Reconcile, "refused", Some(notes)) => Self {
+                outcome: Some(format!("It was not put right. {}", truth::noted(notes))),
+                ..row
+            },
+            _ => row,
+        }
+    }
+}
+
 fn steps(state: &str) -> Vec<Step> {
     let (reached, end) = match state {
         "selected" | "requested" => (0, None),
@@ -262,8 +280,8 @@ fn steps(state: &str) -> Vec<Step> {
     ["requested", "processing", end_label]
         .into_iter()
         .enumerate()
-        // What is refused was never worked on.
-        .filter(|(at, _)| *at != 1 || state != "refused")
+        // What is refused was never worked on; a reconcile goes through no queue.
+        .filter(|(at, _)| *at != 1 || !matches!(state, "refused" | "reconciled"))
         .map(|(at, label)| Step {
             label: label.to_owned(),
             stands: match at {
@@ -298,6 +316,10 @@ fn outcome(state: &str, reason: Option<&str>) -> Option<String> {
             "It was not tried. {}",
             reason.map_or_else(|| "No reason was given.".to_owned(), why)
         ),
+        "reconciled" => match reason {
+            None => "Nothing was wrong any more, and nothing was done.".to_owned(),
+            Some(notes) => format!("{} Everything agrees now.", truth::noted(notes)),
+        },
         other => format!("It ended: {other}{}.", because()),
     })
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     App,
-    access::{Caller, Discard, Look, May, Permission as _, Replay},
+    access::{Caller, Discard, Look, May, Permission as _, Reconcile, Replay},
     archives::{list_link, refusal_sentence},
     failure::{self, ErrorPage, Failure},
     frame,
@@ -43,8 +43,7 @@ impl PreviewQuery {
     /// A page that names what is wrong.
     pub fn kind(&self) -> Result<Kind, ErrorPage> {
         self.kind.as_deref().map_or(Ok(Kind::Replay), |kind| {
-            kind.parse()
-                .map_err(|_| web::not_understood("The kind is replay or discard."))
+            Kind::of_many(kind).map_err(|_| web::not_understood("The kind is replay or discard."))
         })
     }
 
@@ -177,6 +176,7 @@ pub(crate) async fn page(
     let (verb, title) = match kind {
         Kind::Replay => ("replayed", "Replay all that match"),
         Kind::Discard => ("discarded", "Discard all that match"),
+        Kind::Reconcile => ("reconciled", "Reconcile all that match"),
     };
     let page = PreviewPage {
         layout: frame::layout(app, caller, "operations", title)
@@ -216,7 +216,7 @@ pub(crate) async fn api(
     OriginalUri(uri): OriginalUri,
     Json(body): Json<PreviewBody>,
 ) -> Response {
-    let Ok(kind) = body.kind.parse::<Kind>() else {
+    let Ok(kind) = Kind::of_many(&body.kind) else {
         return failure::invalid("kind is replay or discard").into_response();
     };
     if let Err(refusal) = allowed(&app, &caller, kind, &uri).await {
@@ -240,6 +240,7 @@ fn disabled(caller: &Caller, kind: Kind) -> Option<String> {
     let (may, permission, role) = match kind {
         Kind::Replay => (caller.may::<Replay>(), Replay::NAME, Replay::ROLE),
         Kind::Discard => (caller.may::<Discard>(), Discard::NAME, Discard::ROLE),
+        Kind::Reconcile => (caller.may::<Reconcile>(), Reconcile::NAME, Reconcile::ROLE),
     };
     (!may).then(|| format!("It needs the permission {permission}, which the role {role} has."))
 }

@@ -45,7 +45,8 @@ pub(crate) struct Taken {
     operation_id: Uuid,
 }
 
-type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Taken>);
+/// An operation that was taken: 202 with where it can be looked at.
+pub(crate) type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Taken>);
 
 /// Asks for an operation.
 pub(crate) async fn create(
@@ -54,7 +55,7 @@ pub(crate) async fn create(
     OriginalUri(uri): OriginalUri,
     Json(asked): Json<NewOperation>,
 ) -> Response {
-    let Ok(kind) = asked.kind.parse::<Kind>() else {
+    let Ok(kind) = Kind::of_many(&asked.kind) else {
         return failure::invalid("kind is replay or discard").into_response();
     };
     let said = Said {
@@ -128,7 +129,8 @@ async fn replay(
     Ok(taken(operation_id))
 }
 
-fn taken(operation_id: Uuid) -> Accepted {
+/// That it was taken.
+pub(crate) fn taken(operation_id: Uuid) -> Accepted {
     let location = format!("/api/v1/operations/{operation_id}");
     (
         StatusCode::ACCEPTED,

@@ -11,3 +11,4 @@ mod list_query;
 mod shown;
 
 pub(crate) use acts::page_of;
+pub(crate) use shown::{branch_chip, state_chip};

@@ -4,7 +4,7 @@ use crate::archives::Chip;
 use coordinator::{BranchState, Direction, TxState, control::Listed};
 
 /// The state, coloured.
-pub(super) fn state_chip(state: TxState) -> Chip {
+pub(crate) fn state_chip(state: TxState) -> Chip {
     let tone = match state {
         TxState::Committed | TxState::RolledBack => "good",
         TxState::StuckCommitting | TxState::StuckRollingBack => "bad",
@@ -14,7 +14,7 @@ pub(super) fn state_chip(state: TxState) -> Chip {
 }
 
 /// Where a participant's part stands, coloured.
-pub(super) fn branch_chip(state: BranchState) -> Chip {
+pub(crate) fn branch_chip(state: BranchState) -> Chip {
     let tone = match state {
         BranchState::Done => "good",
         BranchState::Refused => "bad",

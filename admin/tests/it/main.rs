@@ -21,3 +21,4 @@ mod reports;
 mod sales;
 mod tokens;
 mod transactions;
+mod truth;

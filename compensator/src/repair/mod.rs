@@ -14,6 +14,7 @@ mod operations;
 mod orders;
 mod pace;
 mod policy_watch;
+mod reconciles;
 mod replays;
 mod retry_lane;
 mod settling;
@@ -54,6 +55,7 @@ use ordering::{
 };
 use orders::Orders;
 use pace::Pace;
+use redis::aio::ConnectionManager;
 use service_kit::{kafka::Producer, settings::Settings};
 use sqlx::MySqlPool;
 use std::{sync::Arc, time::Duration};
@@ -73,6 +75,8 @@ pub struct Tools(Arc<Parts>);
 pub struct Parts {
     db: MySqlPool,
     stock: Stock,
+    /// The stock node itself, for the fence.
+    redis: ConnectionManager,
     producer: Producer,
     orders: Orders,
     policy: Live,
@@ -146,7 +150,7 @@ impl Repair {
             foreign,
             archive,
         } = servers.clone();
-        let stock = Stock::new(redis);
+        let stock = Stock::new(redis.clone());
         let engine = OrderEngine::of_process(settings, stock.clone(), foreign.clone());
         let channels = Channels::from_settings(settings)?;
         let worker = format!("compensator-{}", &Uuid::new_v4().simple().to_string()[..8]);
@@ -167,6 +171,7 @@ impl Repair {
             observer,
             db: db.clone(),
             stock,
+            redis,
             producer,
         }));
         let pace = crate::pace(&settings.transaction);

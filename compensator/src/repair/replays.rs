@@ -1,5 +1,6 @@
 //! Carries out what operators asked for, item by item: an archived order becomes its next generation, reserves its units again, and
-//! goes the way of every retry; or it is [discarded](super::discards).
+//! goes the way of every retry; or it is [discarded](super::discards), or
+//! [reconciled](super::reconciles).
 //!
 //! The new gid was stored with the request, so a replay that died after its reservation finds it again.
 
@@ -59,6 +60,7 @@ impl Replays {
         let done = match item.kind {
             Kind::Replay => self.begin(item).await,
             Kind::Discard => self.0.discard(item).await,
+            Kind::Reconcile => self.0.reconcile(item).await,
         };
         if let Err(cause) = done {
             warn!(order.id = %item.archive_id, "The {} of order {} has to wait: {cause:#}", item.kind, item.archive_id);

@@ -25,6 +25,10 @@ pub enum Step {
     Selected,
     /// Items of an operation are claimed; nothing is committed.
     Begun,
+    /// What a reconcile is about to do elsewhere is noted; it is not done.
+    Noted,
+    /// It is done; the truth was not looked at again.
+    Mended,
     /// A stuck transaction is read and locked; nothing of it is written.
     FoundStuck,
     /// Its dead letter and its alert are written; nothing is committed.
@@ -47,6 +51,9 @@ impl Step {
 
     /// Those of an operation on many.
     pub const OF_AN_OPERATION: [Self; 3] = [Self::Selected, Self::Begun, Self::Reserved];
+
+    /// Those of a reconcile.
+    pub const OF_A_RECONCILE: [Self; 2] = [Self::Noted, Self::Mended];
 
     /// Those of a transaction that is stuck.
     pub const OF_A_STUCK_TRANSACTION: [Self; 3] =

@@ -24,6 +24,7 @@ pub mod sales;
 pub mod standing;
 mod status;
 pub mod stock;
+pub mod truth;
 pub mod unpaid;
 mod work;
 

@@ -200,13 +200,14 @@ impl Reconciler {
     }
 }
 
-#[derive(PartialEq)]
-struct Row {
-    sale: SaleId,
-    total: i64,
-    available: i64,
-    sold: i64,
-    epoch: i64,
+/// A sale as MySQL has it at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub sale: SaleId,
+    pub total: i64,
+    pub available: i64,
+    pub sold: i64,
+    pub epoch: i64,
     revision: i64,
     per_user_limit: i32,
     starts_at: DateTime<Utc>,
@@ -217,6 +218,42 @@ struct Row {
 }
 
 impl Row {
+    /// One sale. Of very many unfinished transactions it does not look for those that are the sale's: then it counts as having some.
+    pub(crate) async fn of(db: &MySqlPool, sale: SaleId) -> sqlx::Result<Option<Self>> {
+        sqlx::query_as!(
+            Self,
+            r#"select s.id as "sale: SaleId", cast(i.total as signed) as "total!: i64",
+                      cast(i.available as signed) as "available!: i64", cast(i.sold as signed) as "sold!: i64", i.epoch, s.revision,
+                      s.per_user_limit, s.starts_at as "starts_at: _", s.ends_at as "ends_at: _", s.state as "state: SaleState",
+                      s.ends_at < utc_timestamp(3) - interval 1 day as "long_over!: bool",
+                      cast(if(u.looked_at > 10000, u.looked_at, coalesce(u.unfinished, 0)) as signed) as "unfinished!: i64"
+               from sale_inventory i join sales s on s.id = i.sale_id
+               join (select count(*) as looked_at, sum(label = ?) as unfinished from
+                         (select label from transactions
+                          where state in ('begun', 'prepared', 'committing', 'rolling_back', 'stuck_committing', 'stuck_rolling_back')
+                          limit 10001) some) u
+               where i.sale_id = ?"#,
+            sale,
+            sale
+        )
+        .fetch_optional(db)
+        .await
+    }
+
+    /// What the hash says of the sale, seen between two looks at MySQL: `self` was the first of them.
+    pub(crate) fn compare(&self, hash: &Hash, now: &Self) -> Option<Verdict> {
+        let (numbers, revision) = (hash.numbers()?, hash.revision?);
+        if hash.open_epoch()? != now.epoch {
+            return None;
+        }
+        // Terms that have not reached Redis are on their way there.
+        Some(if self == now && revision >= now.revision {
+            now.verdict(numbers)
+        } else {
+            Verdict::OnTheWay
+        })
+    }
+
     /// What must hold while nothing is unfinished: the same units sold, and what MySQL calls available is available, held or
     /// already promised in Redis.
     fn verdict(&self, redis: Numbers) -> Verdict {
@@ -236,7 +273,34 @@ impl Row {
     }
 }
 
-struct Hash {
+/// What is read of a sale's hash.
+pub(crate) const FIELDS: [&str; 9] = [
+    "epoch",
+    "closed",
+    "suspect",
+    "revision",
+    "total",
+    "available",
+    "held",
+    "sold",
+    "owed",
+];
+
+/// The values of [`FIELDS`], as Redis gives them.
+pub(crate) type HashFields = (
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+);
+
+/// A sale's hash.
+pub(crate) struct Hash {
     epoch: Option<i64>,
     closed: Option<i64>,
     suspect: Option<i64>,
@@ -246,12 +310,13 @@ struct Hash {
 
 impl Hash {
     /// Its epoch, when scripts may work on it.
-    fn open_epoch(&self) -> Option<i64> {
+    pub(crate) fn open_epoch(&self) -> Option<i64> {
         self.epoch
             .filter(|_| self.closed.is_none() && self.suspect.is_none())
     }
 
-    fn numbers(&self) -> Option<Numbers> {
+    /// Its units, when all of them are there.
+    pub(crate) fn numbers(&self) -> Option<Numbers> {
         let [total, available, held, sold, owed] = self.units;
         Some(Numbers {
             total: total?,
@@ -263,32 +328,24 @@ impl Hash {
     }
 }
 
+impl From<HashFields> for Hash {
+    fn from(
+        (epoch, closed, suspect, revision, total, available, held, sold, owed): HashFields,
+    ) -> Self {
+        Self {
+            epoch,
+            closed,
+            suspect,
+            revision,
+            units: [total, available, held, sold, owed],
+        }
+    }
+}
+
 async fn read_hashes(
     redis: &ConnectionManager,
     sales: impl Iterator<Item = SaleId>,
 ) -> Result<Vec<Hash>, RedisError> {
-    const FIELDS: [&str; 9] = [
-        "epoch",
-        "closed",
-        "suspect",
-        "revision",
-        "total",
-        "available",
-        "held",
-        "sold",
-        "owed",
-    ];
-    type Fields = (
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-    );
     let sales: Vec<SaleId> = sales.collect();
     let mut hashes = Vec::with_capacity(sales.len());
     for page in sales.chunks(PAGE) {
@@ -296,16 +353,8 @@ async fn read_hashes(
         for sale in page {
             ask.cmd("HMGET").arg(keys::stock(*sale)).arg(&FIELDS);
         }
-        let read: Vec<Fields> = ask.query_async(&mut redis.clone()).await?;
-        hashes.extend(read.into_iter().map(
-            |(epoch, closed, suspect, revision, total, available, held, sold, owed)| Hash {
-                epoch,
-                closed,
-                suspect,
-                revision,
-                units: [total, available, held, sold, owed],
-            },
-        ));
+        let read: Vec<HashFields> = ask.query_async(&mut redis.clone()).await?;
+        hashes.extend(read.into_iter().map(Hash::from));
     }
     Ok(hashes)
 }

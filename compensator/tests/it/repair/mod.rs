@@ -9,6 +9,7 @@ mod kills;
 mod operations;
 mod outage;
 mod pace;
+mod reconciles;
 mod replays;
 mod retries;
 mod steps;

@@ -12,6 +12,7 @@ mod kept;
 mod kind;
 pub mod listing;
 mod record;
+mod stage;
 mod standing;
 mod store;
 pub mod transaction;
@@ -23,6 +24,7 @@ pub use histories::histories_of;
 pub use kept::Kept;
 pub use kind::Kind;
 pub use record::Record;
+pub use stage::{Pending, Stage};
 pub use store::{Store, StoreError};
 pub use walk::{Bounds, Found};
 

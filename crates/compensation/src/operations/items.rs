@@ -26,11 +26,11 @@ pub struct Requested {
     pub kind: Kind,
     /// What it is done to.
     pub archive_id: Uuid,
-    /// The transaction of the new generation; of a discard, of the one whose units are held.
+    /// The transaction of the new generation; of a discard, of the one whose units are held; of a reconcile, the archive's.
     pub gid: Uuid,
     /// The new generation.
     pub generation: u32,
-    claim: Uuid,
+    pub(super) claim: Uuid,
 }
 
 /// Claims up to `limit` items nobody has begun, for `lease`: a worker that died leaves them to the next.
@@ -175,7 +175,7 @@ pub async fn discarded(db: &mut MySqlConnection, item: &Requested) -> sqlx::Resu
     Ok(true)
 }
 
-async fn end_claimed(
+pub(super) async fn end_claimed(
     db: &mut MySqlConnection,
     item: &Requested,
     state: &str,
@@ -195,7 +195,7 @@ async fn end_claimed(
     Ok(written.rows_affected() == 1)
 }
 
-async fn open_again(
+pub(super) async fn open_again(
     db: &mut MySqlConnection,
     archive_id: Uuid,
     operation_id: Uuid,
@@ -259,7 +259,7 @@ pub async fn settled(
 }
 
 /// A single replay ends with its item. An operation on many is finished by [`super::tick`].
-async fn finish_single(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<()> {
+pub(super) async fn finish_single(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<()> {
     // Asked first without a lock: a tick holds the row of an operation on many.
     let single = sqlx::query_scalar!(
         r#"select filter is null as "single: bool" from operations where id = ?"#,

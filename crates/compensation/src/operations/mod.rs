@@ -12,6 +12,7 @@ pub mod ladder;
 mod listed;
 mod matching;
 mod reading;
+mod reconciling;
 mod single;
 pub mod state;
 pub mod terms;
@@ -26,6 +27,9 @@ pub use items::{
 pub use listed::{Place, items, latest, page};
 pub use matching::{Matching, matching};
 pub use reading::{Bulk, Counts, Item, LastAct, Operation, find};
+pub use reconciling::{
+    Notes, RECONCILED, begin, claim_reconcile, claim_reconcile_in, note, reconciled,
+};
 pub use single::{ReplayRefused, claim_replay, claim_replay_in};
 pub use state::{Kind, State};
 

@@ -100,7 +100,7 @@ pub struct Item {
     /// The new generation.
     #[sqlx(try_from = "i32")]
     pub generation: u32,
-    /// `selected`, `requested`, `processing`, or how it ended: `confirmed`, `rejected`, `archived`, `refused`, `discarded`.
+    /// `selected`, `requested`, `processing`, or how it ended: `confirmed`, `rejected`, `archived`, `refused`, `discarded`, `reconciled`.
     pub state: String,
     /// Why it ended so.
     pub reason: Option<String>,

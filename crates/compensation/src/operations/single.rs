@@ -74,18 +74,7 @@ pub async fn claim_replay_in(
     .await?
     .ok_or(ReplayRefused::NotFound)?;
     if let Some(operation_id) = row.operation_id {
-        let known = sqlx::query!(
-            r#"select kind, asked_by, created_at as "created_at: DateTime<Utc>" from operations where id = ?"#,
-            operation_id
-        )
-        .fetch_one(&mut *db)
-        .await?;
-        return Err(ReplayRefused::InHand {
-            operation_id,
-            kind: stored(&known.kind)?,
-            by: known.asked_by,
-            since: known.created_at,
-        });
+        return Err(in_hand(db, operation_id).await?);
     }
     if row.handled {
         return Err(ReplayRefused::AlreadyResolved);
@@ -126,4 +115,23 @@ pub async fn claim_replay_in(
     .execute(&mut *db)
     .await?;
     Ok(id)
+}
+
+/// In whose hands an archived row is.
+pub(super) async fn in_hand(
+    db: &mut MySqlConnection,
+    operation_id: Uuid,
+) -> sqlx::Result<ReplayRefused> {
+    let known = sqlx::query!(
+        r#"select kind, asked_by, created_at as "created_at: DateTime<Utc>" from operations where id = ?"#,
+        operation_id
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(ReplayRefused::InHand {
+        operation_id,
+        kind: stored(&known.kind)?,
+        by: known.asked_by,
+        since: known.created_at,
+    })
 }

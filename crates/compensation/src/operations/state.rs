@@ -9,6 +9,8 @@ pub enum Kind {
     Replay,
     /// It is given up for good: nothing is left to do.
     Discard,
+    /// What is written of it is made to agree. Of one order at a time.
+    Reconcile,
 }
 
 /// Where an operation stands.
@@ -115,6 +117,7 @@ impl Kind {
         match self {
             Self::Replay => "replaying",
             Self::Discard => "discarding",
+            Self::Reconcile => "reconciling",
         }
     }
 
@@ -124,11 +127,23 @@ impl Kind {
         match self {
             Self::Replay => "being replayed",
             Self::Discard => "being discarded",
+            Self::Reconcile => "being reconciled",
         }
     }
 
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Replay, Self::Discard];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Replay, Self::Discard, Self::Reconcile];
+
+    /// One that can be asked for on many orders at once.
+    ///
+    /// # Errors
+    /// [`Unknown`], of any other name.
+    pub fn of_many(name: &str) -> Result<Self, Unknown> {
+        match name.parse()? {
+            kind @ (Self::Replay | Self::Discard) => Ok(kind),
+            Self::Reconcile => Err(Unknown(name.to_owned())),
+        }
+    }
 
     /// How it is stored.
     #[must_use]
@@ -136,6 +151,7 @@ impl Kind {
         match self {
             Self::Replay => "replay",
             Self::Discard => "discard",
+            Self::Reconcile => "reconcile",
         }
     }
 }
@@ -211,5 +227,7 @@ mod tests {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("stopped".parse::<State>().is_err());
+        assert_eq!(Kind::of_many("discard"), Ok(Kind::Discard));
+        assert!(Kind::of_many("reconcile").is_err());
     }
 }

@@ -5,6 +5,7 @@
 //! here ever loads a script: that is the rebuild's right alone.
 
 mod completion;
+pub(crate) mod looks;
 pub mod measures;
 mod reply;
 mod reserve;

@@ -58,6 +58,21 @@ pub enum ReservationState {
     Gone,
 }
 
+impl ReservationState {
+    /// How it is stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Prepared => "prepared",
+            Self::Confirmed => "confirmed",
+            Self::Returned => "returned",
+            Self::Released => "released",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 impl FromStr for ReservationState {
     type Err = StockError;
 
@@ -265,17 +280,7 @@ impl Stock {
                 call
             })
             .await?;
-        match reply.code() {
-            "none" => Ok(None),
-            "found" => Ok(Some(Reservation {
-                state: reply.get::<String>(1)?.parse()?,
-                order: reply.id(2)?,
-                user: reply.id(3)?,
-                units: reply.get(4)?,
-                message: reply.get(5)?,
-            })),
-            _ => Err(reply.unexpected()),
-        }
+        found(&reply)
     }
 
     /// Gids of reservations whose next look is due by Redis' clock, oldest first: `limit` at most, after the first `offset`.
@@ -356,6 +361,21 @@ fn reserve_call(ask: &Reserve<'_>, names: Names) -> redis::Cmd {
         call.arg(&known.body_hash);
     }
     call
+}
+
+/// What `reservation.lua` answers.
+pub(super) fn found(reply: &Reply) -> Result<Option<Reservation>, StockError> {
+    match reply.code() {
+        "none" => Ok(None),
+        "found" => Ok(Some(Reservation {
+            state: reply.get::<String>(1)?.parse()?,
+            order: reply.id(2)?,
+            user: reply.id(3)?,
+            units: reply.get(4)?,
+            message: reply.get(5)?,
+        })),
+        _ => Err(reply.unexpected()),
+    }
 }
 
 fn known(reply: &Reply) -> Result<Reserved, StockError> {

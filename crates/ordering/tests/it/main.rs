@@ -14,3 +14,4 @@ mod shop;
 mod size;
 mod statements;
 mod stock;
+mod truth;
