@@ -36,7 +36,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 /// How long any one answer of the node may take. Batches are small; only loading a huge script cache could come near.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -273,7 +273,10 @@ impl Rebuilder {
             .await?;
         let closed_for = closed.since.elapsed();
         measures::opened_after(closed_for);
-        snapshot.close().await?;
+        // The sale is open: what became of the sessions it was read in is no trouble of its.
+        if let Err(cause) = snapshot.close().await {
+            warn!(sale.id = %sale, "A session that read sale {sale} had ended: {cause}");
+        }
         self.tell(sale, Step::Flipped).await;
         info!(
             sale.id = %sale, epoch = names.epoch, held = numbers.held, owed = numbers.owed, sold = planned.sold,

@@ -2,7 +2,7 @@
 
 use crate::{
     commit_proxy::{CommitProxy, Fault},
-    shop::Shop,
+    shop::{Shop, settle},
 };
 use coordinator::SubmitError;
 use futures::future::join_all;
@@ -26,7 +26,7 @@ async fn two_coordinators_on_one_sale_sell_every_unit_once() {
     let orders = (0..600).map(|number| {
         let engine = &engines[number % 2];
         let message = shop.order(sale, UserId::fresh(), 1);
-        async move { engine.submit(message).await.unwrap() }
+        async move { settle(engine, message).await.unwrap() }
     });
     let outcomes = join_all(orders).await;
 
@@ -51,7 +51,7 @@ async fn a_buyer_racing_himself_through_two_coordinators_stays_within_the_limit(
     let sale = shop.sale(1_000, 3).await;
     let engines = [shop.engine(), shop.engine()];
     let user = UserId::fresh();
-    let orders = (0..40).map(|number| engines[number % 2].submit(shop.order(sale, user, 1)));
+    let orders = (0..40).map(|number| settle(&engines[number % 2], shop.order(sale, user, 1)));
     let confirmed = join_all(orders)
         .await
         .into_iter()
@@ -75,7 +75,7 @@ async fn every_repeat_gets_the_stored_outcome() {
             messages
                 .iter()
                 .cloned()
-                .map(|message| engine.submit(message)),
+                .map(|message| settle(&engine, message)),
         )
         .await;
         assert_eq!(again, first);
@@ -93,13 +93,18 @@ async fn two_coordinators_on_one_transaction_tell_the_same() {
         .collect();
     let (one, two) = (shop.engine(), shop.engine());
     let (forward, backward) = tokio::join!(
-        join_all(messages.iter().cloned().map(|message| one.submit(message))),
+        join_all(
+            messages
+                .iter()
+                .cloned()
+                .map(|message| settle(&one, message))
+        ),
         join_all(
             messages
                 .iter()
                 .rev()
                 .cloned()
-                .map(|message| two.submit(message))
+                .map(|message| settle(&two, message))
         ),
     );
     assert_eq!(forward, backward.into_iter().rev().collect::<Vec<_>>());

@@ -149,7 +149,8 @@ async fn redis_killed_at_any_step_of_a_rebuild_ends_it_and_the_next_one_succeeds
     }
 }
 
-/// As where a slow machine lets a session be silent for too long. Breaks when a snapshot that cannot be closed fails the rebuild.
+/// As where a slow machine lets a session be silent for too long. Breaks when a snapshot that cannot be closed fails the rebuild
+/// (`close().await?`): of a sale that was open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ends_when_all_is_read_fails_no_rebuild() {
     let shop = Shop::open().await;

@@ -14,6 +14,7 @@ use ordering::{
 };
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use testkit::{mysql::Schema, redis::RedisServer};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub const LIMITS: Limits = Limits {
@@ -31,6 +32,22 @@ pub struct Shop {
     pub redis: RedisServer,
     pub stock: Stock,
     engine: OrderEngine,
+}
+
+/// Submits until there is an answer, as order-consumer does: on a slow machine a session may be silent for longer than the server bears,
+/// and then nothing is decided.
+pub async fn settle(
+    engine: &OrderEngine,
+    message: OrderMessage,
+) -> Result<OrderOutcome, SubmitError> {
+    let until = Instant::now() + Duration::from_mins(1);
+    loop {
+        match engine.submit(message.clone()).await {
+            Err(SubmitError::Unavailable(_)) if Instant::now() < until => {}
+            told => return told,
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 impl Shop {
@@ -191,8 +208,9 @@ impl Shop {
         self.stock.reserve(&ask).await
     }
 
+    /// To the shop's own engine, as [`settle`] does.
     pub async fn submit(&self, message: OrderMessage) -> Result<OrderOutcome, SubmitError> {
-        self.engine.submit(message).await
+        settle(&self.engine, message).await
     }
 
     /// Completes what engines left, as if its time had come.

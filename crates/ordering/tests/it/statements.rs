@@ -1,6 +1,6 @@
 //! What the sessions of an engine are sent.
 
-use crate::shop::Shop;
+use crate::shop::{Shop, settle};
 use coordinator::Limits;
 use futures::future::join_all;
 use identity::UserId;
@@ -27,7 +27,7 @@ async fn batches_of_every_size_leave_no_session_without_room_for_its_texts() {
     let before = closed(&shop).await;
     // Each size once, in no order.
     for size in (0..AT_ONCE).map(|at| 1 + at * 47 % AT_ONCE) {
-        let orders = (0..size).map(|_| engine.submit(shop.order(sale, UserId::fresh(), 1)));
+        let orders = (0..size).map(|_| settle(&engine, shop.order(sale, UserId::fresh(), 1)));
         for outcome in join_all(orders).await {
             assert_eq!(outcome, Ok(OrderOutcome::Confirmed));
         }
