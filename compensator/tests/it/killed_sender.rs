@@ -18,7 +18,7 @@ fn of(alert: &Alert, receiver: &Receiver) -> Vec<Request> {
         .collect()
 }
 
-async fn state(world: &World, alert: &Alert) -> Option<(String, u32)> {
+async fn state(world: &World, alert: &Alert) -> Option<(String, i32)> {
     sqlx::query_as("select state, attempts from alert_outbox where id = ? and channel = 'ops'")
         .bind(alert.id)
         .fetch_optional(&world.schema.pool)
