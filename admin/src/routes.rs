@@ -81,6 +81,8 @@ fn web() -> Router<App> {
         )
         .route("/incidents/{id}/close", post(incidents::forms::close))
         .route("/audit", get(audit::page::show))
+        .route("/audit.csv", get(audit::export::csv_page))
+        .route("/audit.jsonl", get(audit::export::lines_page))
         .route("/report", get(reports::page::show))
         .route(
             "/policy",
@@ -140,6 +142,8 @@ fn json() -> Router<App> {
         .route("/incidents/{id}/unsilence", post(incidents::api::unsilence))
         .route("/incidents/{id}/close", post(incidents::api::close))
         .route("/audit", get(audit::api::list))
+        .route("/audit.csv", get(audit::export::csv_api))
+        .route("/audit.jsonl", get(audit::export::lines_api))
         .route("/reports/weekly", get(reports::api::weekly))
         .route(
             "/settings/retry-policy",

@@ -70,6 +70,9 @@ pub(crate) struct Look;
 /// Taking the whole list away.
 #[derive(Debug)]
 pub(crate) struct Export;
+/// Taking the audit away.
+#[derive(Debug)]
+pub(crate) struct ExportAudit;
 /// Having an order tried again.
 #[derive(Debug)]
 pub(crate) struct Replay;
@@ -123,6 +126,11 @@ impl Permission for Look {
 
 impl Permission for Export {
     const NAME: &'static str = "archives.export";
+    const ROLE: OperatorRole = OperatorRole::Viewer;
+}
+
+impl Permission for ExportAudit {
+    const NAME: &'static str = "audit.export";
     const ROLE: OperatorRole = OperatorRole::Viewer;
 }
 
@@ -348,7 +356,7 @@ async fn denied(app: &App, who: &Who, act: &str, subject: &str, detail: &str) {
         outcome: Outcome::Denied,
         detail,
     };
-    if let Err(cause) = audit::record(&app.db, who, entry).await {
+    if let Err(cause) = audit::record_alone(&app.db, who, entry).await {
         error!("A denied act could not be audited: {cause}");
     }
 }

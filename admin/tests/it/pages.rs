@@ -35,6 +35,7 @@ async fn every_page_renders_empty_and_full() {
         "/alerts/channels",
         "/audit",
         "/audit?subject=nobody",
+        "/audit?operator=root&act=x&outcome=denied&operation=0197a000-0000-7000-8000-000000000001&from=2026-07-03&to=2026-07-03T10:00",
         "/policy",
         "/report",
         "/operators",

@@ -25,6 +25,8 @@ pub enum Step {
     Selected,
     /// Items of an operation are claimed; nothing is committed.
     Begun,
+    /// Items of an operation that have ended are added up, and in the audit; nothing is committed.
+    AddedUp,
     /// A stuck transaction is read and locked; nothing of it is written.
     FoundStuck,
     /// Its dead letter and its alert are written; nothing is committed.
@@ -46,7 +48,8 @@ impl Step {
     ];
 
     /// Those of an operation on many.
-    pub const OF_AN_OPERATION: [Self; 3] = [Self::Selected, Self::Begun, Self::Reserved];
+    pub const OF_AN_OPERATION: [Self; 4] =
+        [Self::Selected, Self::Begun, Self::Reserved, Self::AddedUp];
 
     /// Those of a transaction that is stuck.
     pub const OF_A_STUCK_TRANSACTION: [Self; 3] =

@@ -40,6 +40,10 @@ async fn a_replay_reserves_again_and_ends_confirmed_with_the_longer_history() {
         (done.state.as_str(), done.items[0].state.as_str()),
         ("finished", "confirmed")
     );
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "done", "confirmed"]]
+    );
     assert!(matches!(
         operations::claim_replay(&world.schema.pool, order.order_id.as_uuid(), "day", None).await,
         Err(ReplayRefused::AlreadyResolved)
@@ -66,6 +70,10 @@ async fn a_replay_that_fails_too_comes_back_to_its_row_in_the_archive() {
     );
     assert_eq!(archived.history.tries(), 12);
     assert_eq!(world.operation(operation).await.items[0].state, "archived");
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "failed", "archived"]]
+    );
     assert_eq!(world.status(&order).await, "failed");
     world.until_units(sale, (10, 0, 0)).await;
     let urgent = world.alerts(&order.order_id.to_string()).await;
@@ -95,6 +103,10 @@ async fn a_replay_that_finds_no_unit_is_refused_and_can_be_asked_for_again() {
             done.items[0].reason.as_deref()
         ),
         ("finished", "refused", Some("sold_out"))
+    );
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "refused", "refused: sold_out"]]
     );
     assert_eq!(
         world.units(sale).await,
