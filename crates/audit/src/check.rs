@@ -6,6 +6,7 @@ use crate::{
     chain::{Hash, Line},
     head::Head,
 };
+use serde::Serialize;
 
 /// How far away the place is looked for where a line once stood.
 const NEAR: i64 = 1_000;
@@ -28,7 +29,8 @@ pub struct Whole {
 }
 
 /// The first link that does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Broken {
     /// Its texts do not give its hash.
     #[error("content: line {id} was altered after it was written")]
@@ -148,6 +150,12 @@ impl Check {
         self.last = Some(Head { id, hash });
         self.lines += 1;
         Ok(())
+    }
+
+    /// How many lines hold so far.
+    #[must_use]
+    pub const fn lines(&self) -> u64 {
+        self.lines
     }
 
     /// All lines were taken.

@@ -126,6 +126,29 @@ async fn a_replay_that_finds_no_unit_is_refused_and_can_be_asked_for_again() {
     assert_eq!(world.status(&order).await, "confirmed");
 }
 
+/// Caught: an item that is ended although its line in the audit cannot be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_written_down_is_none() {
+    let (world, sale) = World::open(1).await;
+    let repair = world.repair_with(BREAKS).await;
+    let order = world.failed(sale, "breaks", &repair).await;
+    world.until_units(sale, (1, 0, 0)).await;
+    world.reserve(sale).await;
+    let refused = world.ask_for_replay(&order).await;
+    world.schema.execute("rename table audit_log to lost").await;
+    repair.replays.run_batch().await.unwrap();
+    let item = world.operation(refused).await.items.remove(0);
+    assert_eq!((item.state.as_str(), item.finished_at), ("requested", None));
+    world.schema.execute("rename table lost to audit_log").await;
+    world.let_claims_end().await;
+    repair.replays.run_batch().await.unwrap();
+    assert_eq!(world.operation(refused).await.items[0].state, "refused");
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "refused", "refused: sold_out"]]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_died_after_its_reservation_finds_it_again() {
     let (world, sale) = World::open(1).await;
