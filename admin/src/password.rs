@@ -107,7 +107,7 @@ async fn change(
             outcome: Outcome::Denied,
             detail: "wrong password",
         };
-        audit::record(&app.db, &caller.who, entry).await?;
+        audit::record_alone(&app.db, &caller.who, entry).await?;
         return complain("The current password is wrong.");
     }
     lock_outs::forget(&mut *app.db.acquire().await?, caller.id).await?;
@@ -131,7 +131,7 @@ async fn store(app: &App, caller: &Caller, password: &NewPassword) -> Result<Str
         outcome: Outcome::Done,
         detail: "",
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     Ok(secret)
 }

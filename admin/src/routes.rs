@@ -89,6 +89,8 @@ fn web() -> Router<App> {
         )
         .route("/compensation-log", get(compensation_log::list_page::show))
         .route("/audit", get(audit::page::show))
+        .route("/audit.csv", get(audit::export::csv_page))
+        .route("/audit.jsonl", get(audit::export::lines_page))
         .route("/report", get(reports::page::show))
         .route(
             "/policy",
@@ -166,6 +168,8 @@ fn json() -> Router<App> {
         )
         .route("/compensation-logs", get(compensation_log::api::list))
         .route("/audit", get(audit::api::list))
+        .route("/audit.csv", get(audit::export::csv_api))
+        .route("/audit.jsonl", get(audit::export::lines_api))
         .route("/reports/weekly", get(reports::api::weekly))
         .route(
             "/settings/retry-policy",

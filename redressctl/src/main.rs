@@ -6,7 +6,7 @@
 )]
 
 use clap::{Parser, Subcommand};
-use redressctl::alerts::verify::{Verify, verify};
+use redressctl::{alerts, audit};
 use std::process::ExitCode;
 
 /// Works with Redress from a terminal.
@@ -24,6 +24,9 @@ enum Noun {
     /// Alerts and who receives them
     #[command(subcommand)]
     Alerts(Alerts),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(Audit),
 }
 
 #[derive(Subcommand)]
@@ -32,15 +35,25 @@ enum Alerts {
     ///
     /// A webhook is sent eleven requests that say that they are tests, right and wrong ones: it must take the right and refuse the wrong.
     /// Any other kind is sent one message that says that it is a test, after --yes.
-    Verify(Box<Verify>),
+    Verify(Box<alerts::verify::Verify>),
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Check that no line of the audit was altered, taken out, put elsewhere or cut off
+    ///
+    /// Computes the hash of each line anew and names the first link that does not hold. The admin writes down that the audit was taken
+    /// away; a file that was exported before is checked without it.
+    Verify(audit::verify::Verify),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Options {
-        noun: Noun::Alerts(Alerts::Verify(asked)),
-    } = Options::parse();
-    match verify(&asked).await {
+    let came = match Options::parse().noun {
+        Noun::Alerts(Alerts::Verify(asked)) => alerts::verify::verify(&asked).await,
+        Noun::Audit(Audit::Verify(asked)) => audit::verify::verify(&asked).await,
+    };
+    match came {
         Ok(report) => {
             print!("{}", report.text);
             ExitCode::from(u8::from(!report.holds))

@@ -48,6 +48,8 @@ permissions! {
     Look: "archives.look", Viewer, "See archives, groups, transactions, operations, incidents, alerts, the policy, reports and the audit";
     /// Taking a whole list away.
     Export: "archives.export", Viewer, "Export a list, with all that matches";
+    /// Taking the audit away.
+    ExportAudit: "audit.export", Viewer, "Export the audit";
     /// Having an order tried again.
     Replay: "order.replay", Operator, "Have archived orders tried again, one or many";
     /// Having what is written of an order made to agree.

@@ -226,7 +226,7 @@ async fn denied(app: &App, who: &Who, act: &str, subject: &str, detail: &str) {
         outcome: Outcome::Denied,
         detail,
     };
-    if let Err(cause) = audit::record(&app.db, who, entry).await {
+    if let Err(cause) = audit::record_alone(&app.db, who, entry).await {
         error!("A denied act could not be audited: {cause}");
     }
 }

@@ -79,8 +79,8 @@ pub(super) async fn redeliver(
     let acted = async {
         known(app, channel)?;
         let mut tx = app.db.begin().await?;
-        audited(&mut tx, caller, entry).await?;
         outbox::redeliver(&mut tx, id, channel, &caller.who.name).await?;
+        audited(&mut tx, caller, entry).await?;
         Ok(doubt::commit(tx).await?)
     };
     told(app, caller, entry, acted.await).await
@@ -95,8 +95,8 @@ pub(super) async fn send_test(app: &App, caller: &Caller, channel: &str) -> Resu
     let acted = async {
         known(app, channel)?;
         let mut tx = app.db.begin().await?;
-        audited(&mut tx, caller, entry).await?;
         let id = outbox::send_test(&mut tx, channel, &caller.who.name).await?;
+        audited(&mut tx, caller, entry).await?;
         doubt::commit(tx).await?;
         Ok(id)
     };
@@ -111,10 +111,10 @@ pub(super) async fn switch_on(app: &App, caller: &Caller, channel: &str) -> Resu
     let entry = entry(SwitchChannelOn::NAME, channel, "");
     let acted = async {
         let mut tx = app.db.begin().await?;
-        audited(&mut tx, caller, entry).await?;
         if !outbox::switch_on(&mut tx, channel).await? {
             return Err(ActError::Refused("not_off"));
         }
+        audited(&mut tx, caller, entry).await?;
         Ok(doubt::commit(tx).await?)
     };
     told(app, caller, entry, acted.await).await
@@ -159,7 +159,7 @@ async fn told<T>(
         detail: refused.code(),
         ..entry
     };
-    let written = audit::record(&app.db, &caller.who, entry).await;
+    let written = audit::record_alone(&app.db, &caller.who, entry).await;
     // A database that is away has been told of once.
     if outcome == Outcome::Refused {
         written?;

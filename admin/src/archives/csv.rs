@@ -29,7 +29,8 @@ use uuid::Uuid;
 
 /// Rows read at a time.
 const PAGE: u32 = 500;
-const MARK: &[u8] = b"\xef\xbb\xbf";
+/// Tells a spreadsheet that the file is UTF-8.
+pub(crate) const MARK: &[u8] = b"\xef\xbb\xbf";
 const HEAD: [&str; 19] = [
     "id",
     "order_id",
@@ -99,7 +100,7 @@ async fn begin(app: &App, caller: &Caller, filter: &Filter) -> sqlx::Result<()> 
         outcome: Outcome::Done,
         detail: &detail,
     };
-    audit::record(&app.db, &caller.who, entry).await
+    audit::record_alone(&app.db, &caller.who, entry).await
 }
 
 fn rows(app: App, filter: Filter) -> impl futures::Stream<Item = anyhow::Result<Bytes>> {
@@ -123,7 +124,10 @@ fn rows(app: App, filter: Filter) -> impl futures::Stream<Item = anyhow::Result<
     })
 }
 
-fn lines<'a>(rows: impl IntoIterator<Item = [Cow<'a, str>; 19]>) -> anyhow::Result<Vec<u8>> {
+/// Rows as a spreadsheet reads them, and runs none.
+pub(crate) fn lines<'a, const COLUMNS: usize>(
+    rows: impl IntoIterator<Item = [Cow<'a, str>; COLUMNS]>,
+) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());

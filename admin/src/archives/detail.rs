@@ -3,7 +3,7 @@
 use super::masking;
 use crate::{
     App,
-    audit::{self, Line, Search},
+    audit::{self, Filter, Line},
     replay,
 };
 use compensation::{
@@ -67,15 +67,12 @@ impl Detail {
             Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
             None => None,
         };
-        let search = Search {
-            subject: Some(id.to_string()),
-            before: None,
-        };
+        let about = Filter::of_subject(id);
         Ok(Some(Self {
             operations: operations::latest(&app.db, Some(id), SHOWN_AT_MOST).await?,
             alerts: outbox::of_subject(&app.db, &id.to_string()).await?,
             incidents: incidents::of_subject(&app.db, &id.to_string()).await?,
-            audit: audit::lines(&app.db, &search, SHOWN_AT_MOST).await?,
+            audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST).await?,
             refusal: replay::refusal(&app.db, &archived).await?,
             archived,
             group,

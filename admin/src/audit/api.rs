@@ -1,6 +1,6 @@
 //! `GET /api/v1/audit`.
 
-use super::{Line, Search, lines, list::PER_PAGE};
+use super::{Line, PER_PAGE, newest, query::AuditQuery};
 use crate::{
     App,
     access::{Look, May},
@@ -10,13 +10,16 @@ use crate::{
 use axum::extract::State;
 use service_kit::problem::{Json, Problem, Query};
 
-/// The audit, newest first; `?subject=` and `?before=`.
+/// The audit, newest first, with the page's filters.
 pub(crate) async fn list(
     State(app): State<App>,
     _: May<Look>,
-    Query(search): Query<Search>,
+    Query(query): Query<AuditQuery>,
 ) -> Result<Json<CursorPage<Line>>, Problem> {
-    let lines = lines(&app.db, &search, PER_PAGE + 1)
+    let filter = query
+        .filter()
+        .map_err(|cause| failure::invalid(cause.to_string()))?;
+    let lines = newest(&app.db, &filter, query.before, PER_PAGE + 1)
         .await
         .map_err(failure::database)?;
     Ok(Json(CursorPage::of(lines, PER_PAGE, |line| {

@@ -1,36 +1,22 @@
-//! Who did what, and who was not allowed to. Rows are only ever inserted, in the transaction of the act where that is in MySQL.
+//! Who did what, and who was not allowed to: lines of the chain in the crate `audit`, written in the transaction of the act where that is
+//! in MySQL. What cannot be written down is not done.
 
 pub(crate) mod api;
-mod list;
+pub(crate) mod export;
 pub(crate) mod page;
+mod query;
 
-pub(crate) use list::{Line, Search, lines};
+pub(crate) use ::audit::{
+    Line, Outcome,
+    listing::{Filter, newest},
+};
 
 use crate::access::Who;
-use sqlx::MySqlExecutor;
+use sqlx::{MySqlConnection, MySqlPool};
+use uuid::Uuid;
 
-/// How an act ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Done,
-    /// Not allowed.
-    Denied,
-    /// Allowed, and not possible.
-    Refused,
-    /// Something broke.
-    Failed,
-}
-
-impl Outcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Denied => "denied",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
+/// Lines of one page.
+const PER_PAGE: u32 = 50;
 
 /// One line to be written. Longer texts are cut.
 #[derive(Debug, Clone, Copy)]
@@ -42,44 +28,50 @@ pub(crate) struct Entry<'a> {
     pub detail: &'a str,
 }
 
-/// Writes one line.
+/// Writes one line in the act's transaction, as the last that is done in it: the end of the chain is locked until it is over.
 ///
 /// # Errors
 /// What the database says. Then the act must not be done either.
 pub(crate) async fn record(
-    db: impl MySqlExecutor<'_>,
+    db: &mut MySqlConnection,
     who: &Who,
     entry: Entry<'_>,
 ) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into audit_log (at, operator, role, act, subject, outcome, detail, address) values (utc_timestamp(3), ?, ?, ?, ?, ?, ?, ?)",
-        cut(&who.name, 64),
-        who.role.map_or("", identity::OperatorRole::as_str),
-        cut(entry.act, 64),
-        cut(entry.subject, 128),
-        entry.outcome.as_str(),
-        cut(entry.detail, 1000),
-        cut(&who.address, 64)
-    )
-    .execute(db)
-    .await
-    .map(drop)
+    ::audit::record(db, line(who, entry, None)).await
 }
 
-fn cut(text: &str, characters: usize) -> &str {
-    text.char_indices()
-        .nth(characters)
-        .map_or(text, |(end, _)| &text[..end])
+/// The same, of an act that asks for an operation or steers one.
+///
+/// # Errors
+/// What the database says. Then the act must not be done either.
+pub(crate) async fn record_of(
+    db: &mut MySqlConnection,
+    operation: Uuid,
+    who: &Who,
+    entry: Entry<'_>,
+) -> sqlx::Result<()> {
+    ::audit::record(db, line(who, entry, Some(operation))).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Writes one line of what changes nothing else: what was denied or refused, or what is about to be taken away.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn record_alone(db: &MySqlPool, who: &Who, entry: Entry<'_>) -> sqlx::Result<()> {
+    let mut tx = db.begin().await?;
+    record(&mut tx, who, entry).await?;
+    tx.commit().await
+}
 
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(cut("äöü", 2), "äö");
-        assert_eq!(cut("äöü", 3), "äöü");
-        assert_eq!(cut("", 3), "");
+fn line<'a>(who: &'a Who, entry: Entry<'a>, operation: Option<Uuid>) -> ::audit::Entry<'a> {
+    ::audit::Entry {
+        operator: &who.name,
+        role: who.role.map_or("", identity::OperatorRole::as_str),
+        act: entry.act,
+        subject: entry.subject,
+        outcome: entry.outcome,
+        detail: entry.detail,
+        address: &who.address,
+        operation,
     }
 }

@@ -1,16 +1,18 @@
 //! `/audit`.
 
-use super::{Line, Search, lines, list::PER_PAGE};
+use super::{
+    Line, Outcome, PER_PAGE, newest,
+    query::{AuditQuery, BadQuery},
+};
 use crate::{
     App,
     access::{Look, May},
-    address::with_query,
     archives::outcome_tone,
     cursor::CursorPage,
     failure::Failure,
     frame, incidents, transactions,
-    view::{self, Layout, Moment, Page},
-    web::Query,
+    view::{self, Layout, Moment, Page, ShortId},
+    web::{self, Query},
 };
 use axum::{extract::State, response::Html};
 use serde::Serialize;
@@ -18,14 +20,29 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 struct AuditPage {
     layout: Layout,
+    /// As it was typed.
+    operator: String,
+    act: String,
+    outcome: String,
     subject: String,
+    operation: String,
+    from: String,
+    to: String,
+    outcomes: [&'static str; 4],
+    filtered: bool,
     rows: Vec<Row>,
     next: Option<String>,
+    csv: String,
+    lines: String,
 }
 
 /// A line as it is shown, here and on the page of what it is about.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
+    id: i64,
+    /// Its hash, whole and shortened; none where it was never chained.
+    hash: Option<String>,
+    short: Option<String>,
     at: Moment,
     operator: String,
     role: String,
@@ -33,6 +50,10 @@ pub(crate) struct Row {
     subject: String,
     /// The page of what it is about, when there is one.
     link: Option<String>,
+    /// The operation it belongs to, and all lines of that.
+    operation: Option<ShortId>,
+    operation_link: Option<String>,
+    operation_lines: Option<String>,
     outcome: String,
     tone: &'static str,
     detail: String,
@@ -47,35 +68,55 @@ impl Page for AuditPage {
 pub(crate) async fn show(
     State(app): State<App>,
     caller: May<Look>,
-    Query(search): Query<Search>,
+    Query(query): Query<AuditQuery>,
 ) -> Result<Html<String>, Failure> {
-    let found = lines(&app.db, &search, PER_PAGE + 1).await?;
+    let filter = query.filter().map_err(bad_query)?;
+    let found = newest(&app.db, &filter, query.before, PER_PAGE + 1).await?;
     let CursorPage { items, next } = CursorPage::of(found, PER_PAGE, |line| line.id.to_string());
-    let subject = search.subject().map(str::to_owned);
     let page = AuditPage {
         layout: frame::layout(&app, &caller, "audit", "Audit").await?,
+        filtered: !filter.is_empty(),
         rows: items.into_iter().map(Row::from).collect(),
-        next: next.map(|next| {
-            with_query(
-                "/audit",
-                &[("subject", subject.clone()), ("before", Some(next))],
-            )
-        }),
-        subject: subject.unwrap_or_default(),
+        next: next.map(|next| query.link("/audit", Some(next))),
+        csv: query.link("/audit.csv", None),
+        lines: query.link("/audit.jsonl", None),
+        outcomes: Outcome::ALL.map(Outcome::as_str),
+        operator: query.operator.unwrap_or_default(),
+        act: query.act.unwrap_or_default(),
+        outcome: query.outcome.unwrap_or_default(),
+        subject: query.subject.unwrap_or_default(),
+        operation: query.operation.unwrap_or_default(),
+        from: query.from.unwrap_or_default(),
+        to: query.to.unwrap_or_default(),
     };
     Ok(view::render(&page)?)
+}
+
+pub(super) fn bad_query(cause: BadQuery) -> Failure {
+    web::not_understood(format!("In this address, {cause}.")).into()
+}
+
+/// All lines of an operation: what was asked for, how it was steered, and what became of each item.
+pub(crate) fn of_operation(id: impl std::fmt::Display) -> String {
+    format!("/audit?operation={id}")
 }
 
 impl From<Line> for Row {
     fn from(line: Line) -> Self {
         let is_id = uuid::Uuid::parse_str(&line.subject).is_ok();
         Self {
+            id: line.id,
+            hash: line.hash.map(|hash| hash.to_string()),
+            short: line.hash.map(|hash| hash.short()),
             at: Moment::of(line.at),
             operator: line.operator,
             role: line.role,
             link: is_id.then(|| page_of(&line.act, &line.subject)),
             act: line.act,
             subject: line.subject,
+            operation: line.operation_id.map(ShortId::of),
+            operation_link: line.operation_id.map(|id| format!("/operations/{id}")),
+            operation_lines: line.operation_id.map(of_operation),
             tone: outcome_tone(&line.outcome),
             outcome: line.outcome,
             detail: line.detail,

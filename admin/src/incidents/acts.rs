@@ -39,7 +39,7 @@ pub(super) async fn act(app: &App, caller: &Caller, id: Uuid, what: &Act) -> Res
         outcome: Outcome::Done,
         detail: &detail(what, state),
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     Ok(Done::Now(state))
 }
@@ -91,6 +91,6 @@ async fn refused(
         outcome: Outcome::Refused,
         detail: &sentence(&cause),
     };
-    audit::record(&app.db, &caller.who, entry).await?;
+    audit::record_alone(&app.db, &caller.who, entry).await?;
     Err(cause)
 }

@@ -11,7 +11,7 @@ use crate::{
     address::with_query,
     alerts,
     archives::{Chip, outcome_tone},
-    audit::{self, Search, page::Row as AuditRow},
+    audit::{self, Filter, page::Row as AuditRow},
     cursor::CursorPage,
     failure::{ErrorPage, Failure},
     frame,
@@ -113,11 +113,8 @@ pub(super) async fn with_notice(
     let found = incidents::alerts_of(&app.db, id, PER_PAGE + 1, before).await?;
     let CursorPage { items, next } =
         CursorPage::of(found, PER_PAGE, |alert| query::written(alert.position()));
-    let search = Search {
-        subject: Some(id.to_string()),
-        before: None,
-    };
-    let audit = audit::lines(&app.db, &search, AUDIT_AT_MOST).await?;
+    let about = Filter::of_subject(id);
+    let audit = audit::newest(&app.db, &about, None, AUDIT_AT_MOST).await?;
     let names = operators::list(&app.db).await?;
     let page = IncidentPage {
         layout: frame::layout(app, caller, "incidents", incident.title.clone())

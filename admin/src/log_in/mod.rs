@@ -120,7 +120,7 @@ async fn open(
         outcome: Outcome::Done,
         detail: how(kind),
     };
-    audit::record(&mut *tx, &who, entry).await?;
+    audit::record(&mut tx, &who, entry).await?;
     tx.commit().await?;
     Ok(secret)
 }
@@ -137,7 +137,7 @@ async fn wrong(app: &App, from: &Who, found: Option<WithPassword>) -> sqlx::Resu
         outcome: Outcome::Denied,
         detail,
     };
-    audit::record(&app.db, from, entry).await
+    audit::record_alone(&app.db, from, entry).await
 }
 
 /// Logs out.
@@ -150,7 +150,7 @@ pub(crate) async fn log_out(app: &App, caller: &Caller) -> sqlx::Result<()> {
         outcome: Outcome::Done,
         detail: how(caller.kind),
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     tx.commit().await
 }
 

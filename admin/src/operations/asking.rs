@@ -143,9 +143,14 @@ pub(crate) async fn ask(app: &App, caller: &Caller, asked: &Asked) -> Result<Uui
     match made {
         Ok(Made::Before) => Ok(asked.id),
         Ok(Made::Now) => {
-            audit::record(&mut *tx, &caller.who, entry(Outcome::Done, &detail))
-                .await
-                .map_err(NotTaken::from)?;
+            audit::record_of(
+                &mut tx,
+                asked.id,
+                &caller.who,
+                entry(Outcome::Done, &detail),
+            )
+            .await
+            .map_err(NotTaken::from)?;
             doubt::commit(tx).await.map_err(NotTaken::from)?;
             Ok(asked.id)
         }
@@ -153,7 +158,7 @@ pub(crate) async fn ask(app: &App, caller: &Caller, asked: &Asked) -> Result<Uui
             drop(tx);
             if !matches!(refused, NotTaken::Database(_)) {
                 let why = refused.to_string();
-                audit::record(&app.db, &caller.who, entry(Outcome::Refused, &why))
+                audit::record_alone(&app.db, &caller.who, entry(Outcome::Refused, &why))
                     .await
                     .map_err(NotTaken::from)?;
             }

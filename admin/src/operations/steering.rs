@@ -73,7 +73,7 @@ async fn steer(app: &App, caller: &Caller, id: Uuid, act: Act) -> Result<Done, N
         outcome,
         detail: &detail,
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record_of(&mut tx, id, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     acted
 }

@@ -243,7 +243,7 @@ async fn said(
         outcome: Outcome::Refused,
         detail: sentence,
     };
-    audit::record(&app.db, &caller.who, entry).await?;
+    audit::record_alone(&app.db, &caller.who, entry).await?;
     let page = with_notice(app, caller, Some(Notice::bad(sentence))).await?;
     Ok((StatusCode::CONFLICT, page).into_response())
 }

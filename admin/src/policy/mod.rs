@@ -66,7 +66,7 @@ async fn change(
         outcome: Outcome::Refused,
         detail: &refused.to_string(),
     };
-    audit::record(&app.db, &caller.who, entry).await?;
+    audit::record_alone(&app.db, &caller.who, entry).await?;
     Err(refused)
 }
 
@@ -98,7 +98,7 @@ async fn changed(
         outcome: Outcome::Done,
         detail: &format!("version {version}: {what}; {reason}"),
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     stored::current(&app.db).await.map_err(|cause| match cause {
         ReadError::Database(_) => ChangeError::from(Doubt::WasDone.error()),

@@ -131,7 +131,7 @@ pub(crate) async fn ask(
         {
             return asked;
         }
-        let audited = audit::record(&app.db, &caller.who, entry).await;
+        let audited = audit::record_alone(&app.db, &caller.who, entry).await;
         // A database that is away has been told of once; what may have been done has its line with it.
         if outcome == Outcome::Refused {
             audited?;
@@ -166,7 +166,7 @@ async fn claimed(
         outcome: Outcome::Done,
         detail: &detail,
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record_of(&mut tx, operation, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     Ok(operation)
 }

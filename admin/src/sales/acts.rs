@@ -63,7 +63,7 @@ pub(super) async fn change(
                     outcome: Outcome::Refused,
                     detail: sentence,
                 };
-                audit::record(&app.db, &caller.who, entry).await?;
+                audit::record_alone(&app.db, &caller.who, entry).await?;
             }
             Err(refused)
         }
@@ -94,7 +94,7 @@ async fn change_in_mysql(
         outcome: Outcome::Done,
         detail: &detail,
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     Ok((changed, epoch))
 }

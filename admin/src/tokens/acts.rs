@@ -66,7 +66,7 @@ pub(super) async fn create(app: &App, caller: &Caller, asked: Asked<'_>) -> Resu
         outcome: Outcome::Done,
         detail: &detail,
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     let ends_at = Utc::now() + TimeDelta::days(asked.days.into());
     Ok(Made {
@@ -88,7 +88,7 @@ pub(super) async fn end(app: &App, caller: &Caller, id: Uuid) -> Result<Option<S
         outcome: Outcome::Done,
         detail: &name,
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record(&mut tx, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     Ok(Some(name))
 }
@@ -115,6 +115,6 @@ async fn refused<T>(app: &App, caller: &Caller, cause: TokenError) -> Result<T, 
         outcome: Outcome::Refused,
         detail: &sentence,
     };
-    audit::record(&app.db, &caller.who, entry).await?;
+    audit::record_alone(&app.db, &caller.who, entry).await?;
     Err(ActError::Refused { sentence, conflict })
 }

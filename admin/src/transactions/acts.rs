@@ -115,7 +115,6 @@ pub(super) async fn resume(app: &App, caller: &Caller, gid: Gid) -> Result<TxSta
     let entry = entry(Resume::NAME, "");
     let resumed = async {
         let mut tx = app.db.begin().await?;
-        record(&mut tx, caller, gid, entry).await?;
         let state = coordinator::resume(&mut tx, gid)
             .await
             .map_err(|refused| match refused {
@@ -124,6 +123,7 @@ pub(super) async fn resume(app: &App, caller: &Caller, gid: Gid) -> Result<TxSta
                 ResumeError::NotHandedOver(_) => ActError::Refused("dead_letter_pending"),
                 ResumeError::Database(cause) => cause.into(),
             })?;
+        record(&mut tx, caller, gid, entry).await?;
         doubt::commit(tx).await?;
         Ok(state)
     };
@@ -143,7 +143,6 @@ pub(super) async fn stop(
     let entry = entry(Stop::NAME, reason);
     let stopped = async {
         let mut tx = app.db.begin().await?;
-        record(&mut tx, caller, gid, entry).await?;
         let state = control::stop(&mut tx, gid, &caller.who.name, reason)
             .await
             .map_err(|refused| match refused {
@@ -153,6 +152,7 @@ pub(super) async fn stop(
                 }
                 StopError::Database(cause) => cause.into(),
             })?;
+        record(&mut tx, caller, gid, entry).await?;
         doubt::commit(tx).await?;
         Ok(state)
     };
@@ -246,7 +246,7 @@ async fn told<T>(
         detail: refused.code(),
         ..entry
     };
-    let audited = audit::record(&app.db, &caller.who, entry).await;
+    let audited = audit::record_alone(&app.db, &caller.who, entry).await;
     // A database that is away has been told of once.
     if outcome == Outcome::Refused {
         audited?;

@@ -4,7 +4,7 @@ use super::acts::{resume_refusal, roll_back_refusal, stop_refusal};
 use crate::{
     App,
     archives::masking,
-    audit::{self, Line, Search},
+    audit::{self, Filter, Line},
 };
 use compensation::{
     alerts::{
@@ -44,16 +44,13 @@ impl Detail {
         };
         let letter = transaction::id_of(gid.as_uuid());
         let is_archived = archive::exists(&mut *app.db.acquire().await?, letter).await?;
-        let search = Search {
-            subject: Some(gid.to_string()),
-            before: None,
-        };
+        let about = Filter::of_subject(gid);
         Ok(Some(Self {
             known,
             dead_letter: is_archived.then_some(letter),
             alerts: outbox::of_subject(&app.db, &letter.to_string()).await?,
             incidents: incidents::of_subject(&app.db, &letter.to_string()).await?,
-            audit: audit::lines(&app.db, &search, SHOWN_AT_MOST).await?,
+            audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST).await?,
         }))
     }
 

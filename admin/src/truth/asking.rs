@@ -34,7 +34,7 @@ pub(super) async fn ask(
         outcome,
         detail: refused.code(),
     };
-    let audited = audit::record(&app.db, &caller.who, entry).await;
+    let audited = audit::record_alone(&app.db, &caller.who, entry).await;
     // A database that is away has been told of once.
     if outcome == Outcome::Refused {
         audited?;
@@ -73,7 +73,7 @@ async fn claimed(
         outcome: Outcome::Done,
         detail: &detail,
     };
-    audit::record(&mut *tx, &caller.who, entry).await?;
+    audit::record_of(&mut tx, operation, &caller.who, entry).await?;
     doubt::commit(tx).await?;
     Ok(operation)
 }

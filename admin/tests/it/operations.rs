@@ -61,7 +61,7 @@ async fn turns(app: &TestApp) {
         if due.state == State::Waiting && !due.selected_all {
             tick::select_some(&mut tx, &mut due).await.unwrap();
         } else {
-            tick::add_up(&mut tx, &mut due).await.unwrap();
+            let _ = tick::add_up(&mut tx, &mut due).await.unwrap();
             tick::judge(&mut due).unwrap();
             tick::begin_some(&mut tx, &mut due).await.unwrap();
         }

@@ -41,6 +41,7 @@ async fn every_page_renders_empty_and_full() {
         "/compensation-log?lane=retry&outcome=failed&until=2026-01-02T03:04",
         "/audit",
         "/audit?subject=nobody",
+        "/audit?operator=root&act=x&outcome=denied&operation=0197a000-0000-7000-8000-000000000001&from=2026-07-03&to=2026-07-03T10:00",
         "/policy",
         "/report",
         "/operators",

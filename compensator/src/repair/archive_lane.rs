@@ -6,6 +6,7 @@
 
 use super::{
     Step, Tools,
+    audited::write_down,
     dead_letters::Letter,
     orders::{NoOutcome, told},
     settling::Try,
@@ -188,11 +189,13 @@ impl ArchiveLane {
             return Ok(GivenUp::Archived);
         };
         let archived = operations::ARCHIVED;
-        operations::settled(&mut tx, work.gid, work.order_id, archived, None, &history).await?;
+        let (gid, order_id) = (work.gid, work.order_id);
+        let ends = operations::settled(&mut tx, gid, order_id, archived, None, &history).await?;
         what.history = history;
         archive::put(&mut tx, &what, &kept).await?;
         let alert = telling::archived(work, what.fingerprint(), held);
         tools.tell(&mut tx, &alert).await?;
+        write_down(&mut tx, &ends).await?;
         tx.commit().await?;
         counter!(FAILED_ORDER_ARCHIVED_TOTAL).increment(1);
         error!(order.id = %work.order_id, "Order {} was given up after {} tries and archived: {}", work.order_id, work.history.tries(), what.error);

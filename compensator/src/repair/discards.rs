@@ -5,6 +5,7 @@
 
 use super::{
     Step, Tools,
+    audited::write_down,
     orders::{NoOutcome, told},
 };
 use anyhow::{Context as _, bail};
@@ -106,9 +107,10 @@ impl Tools {
         how: &str,
     ) -> anyhow::Result<()> {
         let mut tx = self.db.begin().await?;
-        operations::refuse(&mut tx, item, "already_resolved").await?;
+        let ends = operations::refuse(&mut tx, item, "already_resolved").await?;
         archive::resolve(&mut tx, item.archive_id, how, &archived.history).await?;
         queue::close_held(&mut tx, item.gid, how).await?;
+        write_down(&mut tx, &ends).await?;
         tx.commit().await?;
         info!(order.id = %item.archive_id, "Order {} is {how}, and was not discarded", item.archive_id);
         Ok(())
@@ -117,7 +119,8 @@ impl Tools {
     /// Ends an item that cannot be carried out.
     pub(super) async fn refuse(&self, item: &Requested, reason: &str) -> anyhow::Result<()> {
         let mut tx = self.db.begin().await?;
-        operations::refuse(&mut tx, item, reason).await?;
+        let ends = operations::refuse(&mut tx, item, reason).await?;
+        write_down(&mut tx, &ends).await?;
         tx.commit().await?;
         info!(order.id = %item.archive_id, "The {} of {} was refused: {reason}", item.kind, item.archive_id);
         Ok(())

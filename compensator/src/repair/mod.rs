@@ -4,6 +4,7 @@
 //! anywhere: what it claimed comes back, and what it did before is found done.
 
 mod archive_lane;
+mod audited;
 mod dead_letters;
 mod discards;
 mod figures;

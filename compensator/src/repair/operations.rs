@@ -4,7 +4,7 @@
 //! A tick is one transaction under the operation's row, so any number of processes keep one rate, and one that dies in the middle of
 //! a tick did nothing of it.
 
-use super::{Step, Tools};
+use super::{Step, Tools, audited::write_down};
 use anyhow::Context as _;
 use compensation::operations::{
     State,
@@ -78,12 +78,18 @@ impl Operations {
             tick::save(db, due).await?;
             return Ok(true);
         }
-        tick::add_up(&mut *db, due).await?;
+        let ends = tick::add_up(&mut *db, due).await?;
         tick::judge(due)?;
         let begun = tick::begin_some(&mut *db, due).await?;
         tick::save(&mut *db, due).await?;
         if begun > 0 {
             self.0.passed(Step::Begun).await;
+        }
+        write_down(db, &ends)
+            .await
+            .context("the ends of its items cannot be written down in the audit")?;
+        if !ends.all().is_empty() {
+            self.0.passed(Step::AddedUp).await;
         }
         Ok(false)
     }

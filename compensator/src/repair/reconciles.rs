@@ -5,7 +5,7 @@
 //! the item before it is done, or with it where it is done in MySQL; whoever comes after a worker that died looks first. What a person
 //! has to look at, and what does not come right in time, ends with the reason.
 
-use super::{Step, Tools, orders::NoOutcome};
+use super::{Step, Tools, audited::write_down, orders::NoOutcome};
 use crate::comparison::{self, OnDrift};
 use anyhow::{Context as _, bail};
 use compensation::{
@@ -277,7 +277,8 @@ impl Tools {
 
     async fn ends_reconciled(&self, item: &Requested) -> anyhow::Result<()> {
         let mut tx = self.db.begin().await?;
-        if operations::reconciled(&mut tx, item).await? {
+        if let Some(ends) = operations::reconciled(&mut tx, item).await? {
+            write_down(&mut tx, &ends).await?;
             tx.commit().await?;
             info!(order.id = %item.archive_id, "Order {} is reconciled", item.archive_id);
         }

@@ -4,7 +4,7 @@
 //!
 //! The new gid was stored with the request, so a replay that died after its reservation finds it again.
 
-use super::{Step, Tools, orders::told};
+use super::{Step, Tools, audited::write_down, orders::told};
 use anyhow::{Context as _, bail};
 use compensation::{
     archive::{self, Archived},
@@ -123,7 +123,7 @@ impl Replays {
         row: &Standing,
     ) -> anyhow::Result<()> {
         let mut tx = self.0.db.begin().await?;
-        if row.gid.as_uuid() == item.gid {
+        let ends = if row.gid.as_uuid() == item.gid {
             let outcome = row.outcome();
             let (how, reason) = told(&outcome);
             operations::settled(
@@ -134,9 +134,9 @@ impl Replays {
                 reason,
                 &archived.history,
             )
-            .await?;
+            .await?
         } else {
-            operations::refuse(&mut tx, item, "already_resolved").await?;
+            let ends = operations::refuse(&mut tx, item, "already_resolved").await?;
             archive::resolve(
                 &mut tx,
                 item.archive_id,
@@ -144,7 +144,9 @@ impl Replays {
                 &archived.history,
             )
             .await?;
-        }
+            ends
+        };
+        write_down(&mut tx, &ends).await?;
         tx.commit().await?;
         info!(order.id = %item.archive_id, "Order {} is {} already", item.archive_id, row.status);
         Ok(())

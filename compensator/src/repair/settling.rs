@@ -2,6 +2,7 @@
 
 use super::{
     Tools,
+    audited::write_down,
     orders::told,
     trouble::{is_about_data, is_of_the_moment},
 };
@@ -10,7 +11,7 @@ use compensation::{
     alerts::Alert,
     archive,
     attempt::{Attempt, History, Lane},
-    operations,
+    operations::{self, Ends},
     queue::{self, Claimed, Ended, Outcome},
 };
 use ordering::OrderOutcome;
@@ -172,10 +173,11 @@ impl Tools {
         }
         let tries = part.iter().map(Kept::line);
         self.log.write_all(&mut tx, tries).await?;
-        self.settle_what_was_archived(&mut tx, part).await?;
+        let ends = self.settle_what_was_archived(&mut tx, part).await?;
         for alert in part.iter().filter_map(|one| one.what.alert.as_ref()) {
             self.tell(&mut tx, alert).await?;
         }
+        write_down(&mut tx, &ends).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -185,13 +187,14 @@ impl Tools {
         &self,
         db: &mut MySqlConnection,
         part: &[Kept<'_>],
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<Ends> {
+        let mut ends = Ends::default();
         let settled: Vec<&Kept<'_>> = part
             .iter()
             .filter(|one| matches!(one.what.becomes, Outcome::Settled(_)))
             .collect();
         if settled.is_empty() {
-            return Ok(());
+            return Ok(ends);
         }
         let orders = settled.iter().map(|one| one.what.tried.work.order_id);
         let archived = archive::histories_of(&mut *db, orders).await?;
@@ -199,11 +202,13 @@ impl Tools {
             let Try { work, outcome, .. } = one.what.tried;
             if archived.contains_key(&work.order_id) {
                 let (gid, order) = (work.gid, work.order_id);
-                operations::settled(&mut *db, gid, order, outcome, one.what.reason, &one.history)
-                    .await?;
+                let reason = one.what.reason;
+                let ended =
+                    operations::settled(&mut *db, gid, order, outcome, reason, &one.history);
+                ends = ends.and(ended.await?);
             }
         }
-        Ok(())
+        Ok(ends)
     }
 
     /// Closes work that a decision settled, whoever made it, and what an operator asked for with it. `false`: it is not written.

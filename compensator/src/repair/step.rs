@@ -29,6 +29,8 @@ pub enum Step {
     Noted,
     /// It is done; the truth was not looked at again.
     Mended,
+    /// Items of an operation that have ended are added up, and in the audit; nothing is committed.
+    AddedUp,
     /// A stuck transaction is read and locked; nothing of it is written.
     FoundStuck,
     /// Its dead letter and its alert are written; nothing is committed.
@@ -50,7 +52,8 @@ impl Step {
     ];
 
     /// Those of an operation on many.
-    pub const OF_AN_OPERATION: [Self; 3] = [Self::Selected, Self::Begun, Self::Reserved];
+    pub const OF_AN_OPERATION: [Self; 4] =
+        [Self::Selected, Self::Begun, Self::Reserved, Self::AddedUp];
 
     /// Those of a reconcile.
     pub const OF_A_RECONCILE: [Self; 2] = [Self::Noted, Self::Mended];

@@ -116,6 +116,36 @@ impl World {
             .unwrap()
     }
 
+    /// Each item that has ended and is added up has one line in the audit, which is one chain; act, outcome and detail of all, the newest first.
+    pub async fn audited_items(&self) -> Vec<[String; 3]> {
+        let db = &self.schema.pool;
+        let amiss: Vec<(Uuid, Uuid, String, i64)> = sqlx::query_as(
+            "select i.operation_id, i.archive_id, i.state, count(a.id)
+             from operation_items i join operations o on o.id = i.operation_id
+             left join audit_log a on a.operation_id = i.operation_id and a.act like 'item.%'
+                  and a.subject = insert(insert(insert(insert(lower(hex(i.archive_id)), 9, 0, '-'), 14, 0, '-'), 19, 0, '-'), 24, 0, '-')
+             group by i.operation_id, i.archive_id, i.state, i.finished_at, i.uncounted, o.filter
+             having count(a.id) <> (i.finished_at is not null and (o.filter is null or i.uncounted = 0))",
+        )
+        .fetch_all(db)
+        .await
+        .unwrap();
+        assert!(amiss.is_empty(), "ends and lines differ: {amiss:?}");
+        let head = audit::head::head(db).await.unwrap();
+        let all = audit::listing::Filter::default();
+        let lines = audit::listing::oldest(db, &all, 0, head.id, 10_000)
+            .await
+            .unwrap();
+        let mut check = audit::check::Check::new(None);
+        for line in &lines {
+            check.line(line).unwrap();
+        }
+        check.end(Some(head)).unwrap();
+        let told = lines.into_iter().rev();
+        told.map(|line| [line.act, line.outcome, line.detail])
+            .collect()
+    }
+
     /// Asks for an operation on all that is open, without time to undo it.
     pub async fn ask_for_all(&self, kind: Kind, terms: Terms) -> Uuid {
         let new = NewBulk {

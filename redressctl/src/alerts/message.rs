@@ -2,8 +2,9 @@
 
 use super::{
     check::test_notice,
-    verify::{Form, Kind, Reach, Receiver, Report, in_our_words},
+    verify::{Form, Kind, Reach, Receiver, in_our_words},
 };
+use crate::Report;
 use anyhow::{Context as _, anyhow, bail};
 use compensation::alerts::{Channels, Delivered};
 use serde_json::json;

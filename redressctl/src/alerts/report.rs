@@ -2,8 +2,9 @@
 
 use super::{
     check::{Check, Expected},
-    verify::{Form, Report},
+    verify::Form,
 };
+use crate::Report;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, time::Duration};
 

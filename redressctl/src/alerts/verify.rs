@@ -1,6 +1,7 @@
 //! `redressctl alerts verify`: the words it takes, and what is done with them.
 
 use super::{message, suite};
+use crate::Report;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use service_kit::settings::Secret;
@@ -108,14 +109,6 @@ pub(super) enum Form {
     Table,
     /// For programs.
     Json,
-}
-
-/// What came of it.
-pub struct Report {
-    /// Whether all is as it must be.
-    pub holds: bool,
-    /// To be printed.
-    pub text: String,
 }
 
 /// Tries the receiver out.

@@ -1,3 +1,4 @@
-//! The program itself, against receivers on real sockets.
+//! The program itself, against receivers on real sockets and a real admin.
 
 mod alerts;
+mod audit;

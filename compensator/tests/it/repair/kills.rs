@@ -65,6 +65,7 @@ async fn three_compensators_that_are_killed_at_any_moment_lose_and_double_nothin
     for order in &orders {
         one_history(&world, order).await;
     }
+    world.audited_items().await;
     for mut process in processes {
         process.end(SOON).await;
     }

@@ -67,6 +67,7 @@ async fn two_compensators_replay_each_of_many_once() {
         assert_eq!(world.status(order).await, "confirmed");
         assert_eq!(world.compensations(order).await.len(), 1);
     }
+    assert_eq!(world.audited_items().await.len(), 40);
     world.until_units(sale, (20, 0, 40)).await;
     assert_eq!(
         number(
@@ -88,6 +89,10 @@ async fn a_replay_of_many_that_fail_again_stops_at_the_first() {
     assert_eq!(over.state, State::Paused);
     let counts = world.counts(operation).await;
     assert_eq!((counts.begun, counts.archived), (1, 1));
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "failed", "archived"]]
+    );
     let again = "select count(*) from failed_order_archives where times_archived = 2 and handled = 0 and operation_id is null";
     assert_eq!(number(&world, again).await, 1);
     world.until_units(sale, (60, 0, 0)).await;
@@ -130,6 +135,11 @@ async fn discarded_orders_are_handled_and_what_is_not_failed_is_left_alone() {
     );
     let counts = world.counts(operation).await;
     assert_eq!((counts.discarded, counts.refused), (2, 1));
+    let mut told = world.audited_items().await;
+    told.sort();
+    let discarded = ["item.discard", "done", "discarded"];
+    let refused = ["item.discard", "refused", "refused: already_resolved"];
+    assert_eq!(told, [discarded, discarded, refused]);
     let row = world.archived(&orders[0]).await.unwrap();
     assert_eq!(
         (row.handled, row.resolution.as_deref(), row.operation_id),
@@ -184,7 +194,7 @@ async fn die_at(step: Step, world: &World, settings: &service_kit::settings::Set
     world.let_claims_end().await;
 }
 
-/// Breaks when a turn is not one transaction: items twice, or claimed and forgotten.
+/// Breaks when a turn is not one transaction: items twice, or claimed and forgotten; twice in the audit, or not at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_at_any_step_of_an_operation_leaves_each_order_one_end() {
     for step in Step::OF_AN_OPERATION {
@@ -215,6 +225,12 @@ async fn a_process_that_dies_at_any_step_of_an_operation_leaves_each_order_one_e
             );
         }
         world.until_units(sale, (18, 0, 12)).await;
+        let confirmed = ["item.replay", "done", "confirmed"];
+        assert_eq!(
+            world.audited_items().await,
+            [confirmed; 12],
+            "dying at {step:?}"
+        );
     }
 }
 

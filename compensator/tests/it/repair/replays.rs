@@ -40,6 +40,10 @@ async fn a_replay_reserves_again_and_ends_confirmed_with_the_longer_history() {
         (done.state.as_str(), done.items[0].state.as_str()),
         ("finished", "confirmed")
     );
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "done", "confirmed"]]
+    );
     assert!(matches!(
         operations::claim_replay(&world.schema.pool, order.order_id.as_uuid(), "day", None).await,
         Err(ReplayRefused::AlreadyResolved)
@@ -66,6 +70,10 @@ async fn a_replay_that_fails_too_comes_back_to_its_row_in_the_archive() {
     );
     assert_eq!(archived.history.tries(), 12);
     assert_eq!(world.operation(operation).await.items[0].state, "archived");
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "failed", "archived"]]
+    );
     assert_eq!(world.status(&order).await, "failed");
     world.until_units(sale, (10, 0, 0)).await;
     let urgent = world.alerts(&order.order_id.to_string()).await;
@@ -97,6 +105,10 @@ async fn a_replay_that_finds_no_unit_is_refused_and_can_be_asked_for_again() {
         ("finished", "refused", Some("sold_out"))
     );
     assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "refused", "refused: sold_out"]]
+    );
+    assert_eq!(
         world.units(sale).await,
         (0, 1, 0),
         "the other buyer keeps his"
@@ -112,6 +124,29 @@ async fn a_replay_that_finds_no_unit_is_refused_and_can_be_asked_for_again() {
     world.ask_for_replay(&order).await;
     world.drive(&repair).await;
     assert_eq!(world.status(&order).await, "confirmed");
+}
+
+/// Caught: an item that is ended although its line in the audit cannot be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_written_down_is_none() {
+    let (world, sale) = World::open(1).await;
+    let repair = world.repair_with(BREAKS).await;
+    let order = world.failed(sale, "breaks", &repair).await;
+    world.until_units(sale, (1, 0, 0)).await;
+    world.reserve(sale).await;
+    let refused = world.ask_for_replay(&order).await;
+    world.schema.execute("rename table audit_log to lost").await;
+    repair.replays.run_batch().await.unwrap();
+    let item = world.operation(refused).await.items.remove(0);
+    assert_eq!((item.state.as_str(), item.finished_at), ("requested", None));
+    world.schema.execute("rename table lost to audit_log").await;
+    world.let_claims_end().await;
+    repair.replays.run_batch().await.unwrap();
+    assert_eq!(world.operation(refused).await.items[0].state, "refused");
+    assert_eq!(
+        world.audited_items().await,
+        [["item.replay", "refused", "refused: sold_out"]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,4 +139,5 @@ async fn a_process_that_dies_at_any_step_leaves_an_order_with_one_history_and_on
         ((levels.available, levels.held, levels.sold) == (10 - orders, 0, orders)).then_some(())
     })
     .await;
+    assert_eq!(world.audited_items().await.len(), Step::ALL.len());
 }

@@ -3,7 +3,10 @@
 //! Who ends an item writes the item alone. Its operation's counts are added up by [`super::tick`], so that many items that end at
 //! once do not wait for one row.
 
-use super::state::Kind;
+use super::{
+    ends::{End, Ends},
+    state::Kind,
+};
 use crate::{archive, attempt::History, queue::micros};
 use sqlx::{MySqlConnection, MySqlPool};
 use std::time::Duration;
@@ -142,20 +145,26 @@ pub async fn processing(db: &mut MySqlConnection, item: &Requested) -> sqlx::Res
     Ok(written.rows_affected() == 1)
 }
 
-/// Ends an item before it was begun: the archive's row is open again. Nothing happens once the claim went to another worker.
+/// Ends an item before it was begun: the archive's row is open again. Nothing happens once the claim went to another worker. Gives what
+/// is to be written down now: of an operation on many it is when it is [added up](super::tick::add_up).
 ///
 /// # Errors
 /// What the database says.
-pub async fn refuse(db: &mut MySqlConnection, item: &Requested, reason: &str) -> sqlx::Result<()> {
-    if end_claimed(&mut *db, item, "refused", Some(reason)).await? {
-        open_again(&mut *db, item.archive_id, item.operation_id).await?;
-        finish_single(db, item.operation_id).await?;
+pub async fn refuse(
+    db: &mut MySqlConnection,
+    item: &Requested,
+    reason: &str,
+) -> sqlx::Result<Ends> {
+    if !end_claimed(&mut *db, item, "refused", Some(reason)).await? {
+        return Ok(Ends::default());
     }
-    Ok(())
+    open_again(&mut *db, item.archive_id, item.operation_id).await?;
+    let (id, state) = (item.archive_id, "refused");
+    finish_single(db, item.operation_id, id, state, Some(reason)).await
 }
 
 /// Ends an item that is given up for good, and its row in the archive with it. `false`: the claim went to another worker, and
-/// nothing was written; the caller rolls back.
+/// nothing was written; the caller rolls back. Only operations on many discard, and write it down when they add it up.
 ///
 /// # Errors
 /// What the database says.
@@ -211,7 +220,8 @@ pub(super) async fn open_again(
 }
 
 /// Ends the item whose transaction was settled so (`confirmed`, `rejected`, `archived`, `superseded`), where there is one, and what
-/// it leaves in the archive: a row that is resolved, unless it was archived again or another transaction settled the order.
+/// it leaves in the archive: a row that is resolved, unless it was archived again or another transaction settled the order. Gives what
+/// is to be written down now, as [`refuse`] does.
 ///
 /// # Errors
 /// What the database says.
@@ -222,7 +232,7 @@ pub async fn settled(
     state: &str,
     reason: Option<&str>,
     history: &History,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Ends> {
     let operation = sqlx::query_scalar!(
         r#"select operation_id as "operation_id: Uuid" from operation_items
            where archive_id = ? and gid = ? and state in ('requested', 'processing')"#,
@@ -235,7 +245,7 @@ pub async fn settled(
         archive::resolve(&mut *db, order, state, history).await?;
     }
     let Some(operation) = operation else {
-        return Ok(());
+        return Ok(Ends::default());
     };
     if matches!(state, ARCHIVED | SUPERSEDED) {
         open_again(&mut *db, order, operation).await?;
@@ -255,20 +265,26 @@ pub async fn settled(
     )
     .execute(&mut *db)
     .await?;
-    finish_single(db, operation).await
+    finish_single(db, operation, order, state, reason).await
 }
 
 /// A single replay ends with its item. An operation on many is finished by [`super::tick`].
-pub(super) async fn finish_single(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<()> {
+pub(super) async fn finish_single(
+    db: &mut MySqlConnection,
+    id: Uuid,
+    archive_id: Uuid,
+    state: &str,
+    reason: Option<&str>,
+) -> sqlx::Result<Ends> {
     // Asked first without a lock: a tick holds the row of an operation on many.
-    let single = sqlx::query_scalar!(
-        r#"select filter is null as "single: bool" from operations where id = ?"#,
+    let operation = sqlx::query!(
+        r#"select filter is null as "single: bool", kind, asked_by from operations where id = ?"#,
         id
     )
     .fetch_one(&mut *db)
     .await?;
-    if !single {
-        return Ok(());
+    if !operation.single {
+        return Ok(Ends::default());
     }
     sqlx::query!(
         "update operations set state = 'finished', finished_at = utc_timestamp(3)
@@ -277,5 +293,13 @@ pub(super) async fn finish_single(db: &mut MySqlConnection, id: Uuid) -> sqlx::R
     )
     .execute(db)
     .await?;
-    Ok(())
+    let end = End {
+        operation: id,
+        kind: super::stored(&operation.kind)?,
+        asked_by: operation.asked_by,
+        archive_id,
+        state: state.to_owned(),
+        reason: reason.map(str::to_owned),
+    };
+    Ok([end].into_iter().collect())
 }

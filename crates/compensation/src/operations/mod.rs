@@ -7,6 +7,7 @@
 
 mod acts;
 mod bulk;
+mod ends;
 mod items;
 pub mod ladder;
 mod listed;
@@ -20,6 +21,7 @@ pub mod tick;
 
 pub use acts::{Act, Done, NotDone, act};
 pub use bulk::{Made, NewBulk, NotTaken, OPEN_AT_MOST, create};
+pub use ends::{End, Ends};
 pub use items::{
     ARCHIVED, DISCARDED, Requested, SUPERSEDED, claim_requested, discarded, look_again, processing,
     refuse, settled,

@@ -4,7 +4,7 @@
 //! in its item, before it is done where it is done elsewhere, so that a worker that died leaves word of it.
 
 use super::{
-    Requested,
+    Ends, Requested,
     items::{end_claimed, finish_single, open_again},
     single::{ReplayRefused, in_hand},
 };
@@ -157,19 +157,21 @@ pub async fn note(db: &mut MySqlConnection, item: &Requested, what: &str) -> sql
     Ok(written.rows_affected() == 1)
 }
 
-/// Ends it: nothing is wrong any more, and what was noted was done. `false`: the claim went to another worker.
+/// Ends it: nothing is wrong any more, and what was noted was done. What ended with it; `None`: the claim went to another worker.
 ///
 /// # Errors
 /// What the database says.
-pub async fn reconciled(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<bool> {
+pub async fn reconciled(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<Option<Ends>> {
     let Some(known) = notes(&mut *db, item).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let done = (!known.notes.is_empty()).then(|| known.notes.join(BETWEEN));
     if !end_claimed(&mut *db, item, RECONCILED, done.as_deref()).await? {
-        return Ok(false);
+        return Ok(None);
     }
-    open_again(&mut *db, item.archive_id, item.operation_id).await?;
-    finish_single(db, item.operation_id).await?;
-    Ok(true)
+    let (operation, order) = (item.operation_id, item.archive_id);
+    open_again(&mut *db, order, operation).await?;
+    finish_single(db, operation, order, RECONCILED, done.as_deref())
+        .await
+        .map(Some)
 }

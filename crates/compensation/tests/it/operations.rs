@@ -104,7 +104,7 @@ async fn turn(db: &MySqlPool) -> bool {
     if due.state == State::Waiting && !due.selected_all {
         tick::select_some(&mut tx, &mut due).await.unwrap();
     } else {
-        tick::add_up(&mut tx, &mut due).await.unwrap();
+        let _ = tick::add_up(&mut tx, &mut due).await.unwrap();
         tick::judge(&mut due).unwrap();
         tick::begin_some(&mut tx, &mut due).await.unwrap();
     }
@@ -128,7 +128,7 @@ async fn carry_out(schema: &Schema, limit: u32, failing: usize) -> usize {
     for (number, item) in items.iter().enumerate() {
         let mut tx = schema.pool.begin().await.unwrap();
         if number < failing {
-            operations::refuse(&mut tx, item, "sold_out").await.unwrap();
+            let _ = operations::refuse(&mut tx, item, "sold_out").await.unwrap();
         } else {
             assert!(operations::discarded(&mut tx, item).await.unwrap());
         }

@@ -33,6 +33,7 @@ pub struct Due {
     /// How far it is.
     pub counts: Counts,
     pub(super) kind: Kind,
+    pub(super) asked_by: String,
     pub(super) filter: Filter,
     pub(super) rate: u32,
     pub(super) canary: bool,
@@ -51,6 +52,7 @@ pub struct Due {
 struct Row {
     id: Uuid,
     kind: String,
+    asked_by: String,
     state: String,
     filter: String,
     rate: i32,
@@ -82,7 +84,7 @@ struct Row {
 /// What the database says. One that this build cannot read is put off and told of: a newer one may.
 pub async fn due(db: &mut MySqlConnection) -> sqlx::Result<Option<Due>> {
     let row: Option<Row> = sqlx::query_as(
-        "select id, kind, state, filter, rate, canary, stop_percent, starts_at, watermark, cursor_at, cursor_id, selected_all, selected, \
+        "select id, kind, asked_by, state, filter, rate, canary, stop_percent, starts_at, watermark, cursor_at, cursor_id, selected_all, selected, \
          begun, confirmed, rejected, archived, refused, discarded, rung, window_begun, window_ended, window_failed, paced_at, \
          utc_timestamp(6) as now from operations where due_at <= utc_timestamp(3) order by due_at limit 1 for update skip locked",
     )
@@ -201,6 +203,7 @@ impl Row {
                 discarded: self.discarded.unsigned_abs(),
             },
             kind: stored(&self.kind)?,
+            asked_by: self.asked_by,
             filter,
             rate: self.rate.unsigned_abs(),
             canary: self.canary,

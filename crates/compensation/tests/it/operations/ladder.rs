@@ -118,7 +118,7 @@ async fn rejected_with_a_reason_is_the_buyers_answer_and_no_failure() {
             let mut tx = schema.pool.begin().await.unwrap();
             assert!(operations::processing(&mut tx, &item).await.unwrap());
             let history = compensation::attempt::History::default();
-            operations::settled(
+            let _ = operations::settled(
                 &mut tx,
                 item.gid,
                 item.archive_id,

@@ -216,7 +216,7 @@ async fn a_row_whose_item_came_back_is_nobodys() {
         .unwrap()
         .remove(0);
     let mut tx = schema.pool.begin().await.unwrap();
-    operations::settled(
+    let _ = operations::settled(
         &mut tx,
         item.gid,
         item.archive_id,

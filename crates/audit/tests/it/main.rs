@@ -1,0 +1,3 @@
+//! The chain on a real server.
+
+mod writing;

@@ -1,0 +1,330 @@
+//! Lines by many writers at once, lines from before the chain, and what was done to lines behind its back.
+
+use audit::{
+    Entry, Outcome,
+    check::{Broken, Check, Whole},
+    listing::{Filter, newest, oldest},
+    record, record_all,
+};
+use chrono::{TimeDelta, Utc};
+use sqlx::MySqlPool;
+use testkit::mysql::{Schema, schema};
+use uuid::Uuid;
+
+fn entry(subject: &str) -> Entry<'_> {
+    Entry {
+        operator: "ann",
+        role: "admin",
+        act: "order.replay",
+        subject,
+        outcome: Outcome::Done,
+        detail: "",
+        address: "::1",
+        operation: None,
+    }
+}
+
+/// Writes as many lines, a transaction each.
+async fn write(db: &MySqlPool, count: u32) {
+    for number in 0..count {
+        let mut tx = db.begin().await.unwrap();
+        record(&mut tx, entry(&number.to_string())).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn checked(db: &MySqlPool) -> Result<Whole, Broken> {
+    let head = audit::head::head(db).await.unwrap();
+    let mut check = Check::new(None);
+    let mut after = 0;
+    loop {
+        let lines = oldest(db, &Filter::default(), after, i64::MAX, 100)
+            .await
+            .unwrap();
+        let Some(last) = lines.last() else { break };
+        after = last.id;
+        for line in &lines {
+            check.line(line)?;
+        }
+    }
+    check.end(Some(head))
+}
+
+async fn number(schema: &Schema, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql)
+        .fetch_one(&schema.pool)
+        .await
+        .unwrap()
+}
+
+/// Eight at once, each in transactions that write one line or some, and give some of them up: one chain, without a fork or a gap, and
+/// nobody is chosen to break a deadlock.
+///
+/// Caught: the head read without a lock (a line's number is taken twice), and the number taken from the table's counter (a gap where a
+/// transaction was given up).
+#[tokio::test]
+async fn many_writers_make_one_chain() {
+    let schema = schema().await;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let writers: Vec<_> = (0..8_u64)
+        .map(|writer| {
+            let db = schema.pool.clone();
+            tokio::spawn(async move {
+                let mut written = 0;
+                for round in 0..100_u64 {
+                    let dice =
+                        (seed ^ (writer << 32 | round)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60;
+                    let subject = format!("{writer}.{round}");
+                    let mut tx = db.begin().await.unwrap();
+                    let entries = vec![entry(&subject); if dice < 8 { 1 } else { 3 }];
+                    record_all(&mut tx, &entries).await.unwrap();
+                    if dice == 0 {
+                        tx.rollback().await.unwrap();
+                    } else {
+                        tx.commit().await.unwrap();
+                        written += entries.len() as u64;
+                    }
+                }
+                written
+            })
+        })
+        .collect();
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await.unwrap();
+    }
+    let whole = checked(&schema.pool).await.expect("one chain");
+    assert_eq!(whole.lines, written);
+    assert_eq!(whole.head.id.unsigned_abs(), written, "no gap");
+    let back = number(
+        &schema,
+        "select count(*) from audit_log a join audit_log b on b.id = a.id + 1 where b.at < a.at",
+    )
+    .await;
+    assert_eq!(back, 0, "no line is older than the one before it");
+}
+
+/// Caught: lines from before the chain left out of it, and taken in twice.
+#[tokio::test]
+async fn what_was_written_before_there_was_a_chain_is_its_beginning() {
+    let schema = schema().await;
+    for id in (1..=1_200).step_by(2) {
+        schema
+            .execute(&format!(
+                "insert into audit_log (id, at, operator, role, act, subject, outcome, detail, address) \
+                 values ({id}, '2026-07-03 10:00:00.5', 'ann', 'admin', 'act', 'é', 'done', '', '::1')"
+            ))
+            .await;
+    }
+    write(&schema.pool, 3).await;
+    let whole = checked(&schema.pool).await.expect("one chain");
+    assert_eq!((whole.lines, whole.head.id), (603, 1_202));
+}
+
+/// Whatever a text holds, what is read is what was hashed.
+///
+/// Caught: a text hashed before it is cut.
+#[tokio::test]
+async fn texts_are_hashed_as_they_are_read_back() {
+    let schema = schema().await;
+    let long = "é😀".repeat(2_000);
+    let hostile = "a\0b\r\n\u{202e}\\'\"=1+1   ";
+    let texts = [long.as_str(), hostile, "", " ", "\u{feff}x"];
+    let mut tx = schema.pool.begin().await.unwrap();
+    let entries: Vec<_> = texts
+        .iter()
+        .map(|text| Entry {
+            operator: text,
+            role: text,
+            act: text,
+            subject: text,
+            detail: text,
+            address: text,
+            operation: Some(Uuid::now_v7()),
+            outcome: Outcome::Denied,
+        })
+        .collect();
+    record_all(&mut tx, &entries).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(checked(&schema.pool).await.map(|it| it.lines), Ok(5));
+}
+
+/// Caught: each of the checks left out.
+#[tokio::test]
+async fn what_is_done_behind_its_back_is_named() {
+    let schema = schema().await;
+    let swap = "update audit_log set id = -1 where id = 5; update audit_log set id = 5 where id = 6; \
+                update audit_log set id = 6 where id = -1";
+    for (statement, broken) in [
+        (
+            "update audit_log set outcome = 'refused' where id = 5",
+            Broken::Content { id: 5 },
+        ),
+        (
+            "update audit_log set at = at + interval 1 second where id = 5",
+            Broken::Content { id: 5 },
+        ),
+        (
+            "delete from audit_log where id = 5",
+            Broken::Gap { id: 6, last: 4 },
+        ),
+        (swap, Broken::Moved { id: 5, was: 6 }),
+        (
+            "delete from audit_log where id > 7",
+            Broken::CutOff { last: 7, head: 9 },
+        ),
+        ("delete from audit_log", Broken::CutOff { last: 0, head: 9 }),
+        (
+            "update audit_head set hash = repeat('x', 32)",
+            Broken::WrongHead { last: 9 },
+        ),
+        (
+            "insert into audit_log (at, operator, role, act, subject, outcome, detail, address) \
+             values (utc_timestamp(3), 'ann', 'admin', 'act', '', 'done', '', '')",
+            Broken::NotChained { id: 10 },
+        ),
+    ] {
+        schema.execute("truncate audit_log").await;
+        schema
+            .execute("update audit_head set last_id = 0, hash = repeat(char(0), 32)")
+            .await;
+        write(&schema.pool, 9).await;
+        assert!(checked(&schema.pool).await.is_ok());
+        schema.execute(statement).await;
+        assert_eq!(checked(&schema.pool).await, Err(broken), "{statement}");
+    }
+    // What was put in by hand keeps nobody from acting.
+    write(&schema.pool, 1).await;
+    assert_eq!(
+        checked(&schema.pool).await,
+        Err(Broken::NotChained { id: 10 })
+    );
+}
+
+#[tokio::test]
+async fn a_filter_finds_what_it_names_page_by_page() {
+    let schema = schema().await;
+    let operation = Uuid::now_v7();
+    let mut tx = schema.pool.begin().await.unwrap();
+    let other = Entry {
+        operator: "bob",
+        act: "session.open",
+        outcome: Outcome::Denied,
+        operation: Some(operation),
+        ..entry("x")
+    };
+    record_all(&mut tx, &[entry("x"), other, entry("y"), other])
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let ids = async |filter: Filter| -> Vec<i64> {
+        let lines = newest(&schema.pool, &filter, None, 10).await.unwrap();
+        let forward = oldest(&schema.pool, &filter, 0, 4, 10).await.unwrap();
+        let ids: Vec<_> = lines.iter().map(|line| line.id).collect();
+        assert!(
+            forward
+                .iter()
+                .map(|line| line.id)
+                .eq(ids.iter().rev().copied())
+        );
+        ids
+    };
+    let all = Filter::default;
+    let text = |text: &str| Some(text.to_owned());
+    for (filter, expected) in [
+        (all(), vec![4, 3, 2, 1]),
+        (
+            Filter {
+                operator: text("bob"),
+                ..all()
+            },
+            vec![4, 2],
+        ),
+        (
+            Filter {
+                act: text("order.replay"),
+                ..all()
+            },
+            vec![3, 1],
+        ),
+        (
+            Filter {
+                outcome: Some(Outcome::Denied),
+                ..all()
+            },
+            vec![4, 2],
+        ),
+        (
+            Filter {
+                operation: Some(operation),
+                ..all()
+            },
+            vec![4, 2],
+        ),
+        (Filter::of_subject("y"), vec![3]),
+        (
+            Filter {
+                operator: text("bob"),
+                outcome: Some(Outcome::Done),
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                to: Some(Utc::now() - TimeDelta::hours(1)),
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                from: Some(Utc::now() + TimeDelta::hours(1)),
+                ..all()
+            },
+            vec![],
+        ),
+    ] {
+        assert_eq!(ids(filter.clone()).await, expected, "{filter:?}");
+    }
+    schema
+        .execute("update audit_log set at = '2026-07-03 10:00:00.001' where id <= 2")
+        .await;
+    let at = "2026-07-03T10:00:00.001Z".parse().unwrap();
+    let a_millisecond = TimeDelta::milliseconds(1);
+    assert_eq!(
+        ids(Filter {
+            to: Some(at),
+            ..all()
+        })
+        .await,
+        [] as [i64; 0]
+    );
+    assert_eq!(
+        ids(Filter {
+            to: Some(at + a_millisecond),
+            ..all()
+        })
+        .await,
+        [2, 1]
+    );
+    assert_eq!(
+        ids(Filter {
+            from: Some(at),
+            ..all()
+        })
+        .await,
+        [4, 3, 2, 1]
+    );
+    assert_eq!(
+        ids(Filter {
+            from: Some(at + a_millisecond),
+            ..all()
+        })
+        .await,
+        [4, 3]
+    );
+    let page = newest(&schema.pool, &all(), Some(3), 1).await.unwrap();
+    assert_eq!(page.iter().map(|line| line.id).collect::<Vec<_>>(), [2]);
+}
