@@ -133,6 +133,8 @@ fn page_of(act: &str, subject: &str) -> String {
         format!("/operations/{subject}")
     } else if act.starts_with("incident.") {
         incidents::page_of(subject)
+    } else if act.starts_with("sale.") {
+        format!("/sales/{subject}")
     } else {
         format!("/archives/{subject}")
     }
