@@ -203,7 +203,7 @@ async fn what_arrives_while_mysql_is_away_is_not_hoarded_not_lost_and_soon_drain
     let direct = format!("port: {}", world.schema.settings.port);
     let behind = format!("port: {}", proxy.address().port());
     let yaml = world.yaml_with(&[(&direct, &behind)], "");
-    let process = Process::start(env!("CARGO_BIN_EXE_compensator"), &yaml);
+    let mut process = Process::start(env!("CARGO_BIN_EXE_compensator"), &yaml);
     process.ready(SOON).await;
 
     let failed = world.reserve_many(sale, size.messages()).await;
