@@ -52,6 +52,7 @@ impl Courier {
             policy,
             pages: channels.pages().map(str::to_owned),
             mysql_takes: AtomicBool::new(true),
+            mysql_knows: AtomicBool::new(true),
         });
         Self::at(desk, channels.each(), worker)
     }

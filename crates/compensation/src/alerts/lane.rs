@@ -46,6 +46,8 @@ pub(super) struct Desk {
     pub(super) pages: Option<String>,
     /// Whether MySQL takes alerts; while it does not the spool is sent from.
     pub(super) mysql_takes: AtomicBool,
+    /// Whether MySQL knows all that was said to what went from the spool.
+    pub(super) mysql_knows: AtomicBool,
 }
 
 /// See the module.
@@ -111,7 +113,7 @@ impl Lane {
 
     async fn send_from_outbox(&self) -> anyhow::Result<usize> {
         // What the receiver said to this process alone holds, until all processes know of it.
-        if self.apart().rests() {
+        if !self.desk.mysql_knows.load(Ordering::Relaxed) && self.apart().rests() {
             return Ok(0);
         }
         let terms = Terms {
@@ -371,6 +373,7 @@ pub(super) mod tests {
             },
             pages: Some("https://admin.example".to_owned()),
             mysql_takes: AtomicBool::new(false),
+            mysql_knows: AtomicBool::new(false),
         })
     }
 

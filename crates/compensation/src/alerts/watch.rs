@@ -70,13 +70,16 @@ impl Watch {
     pub(super) async fn look(&mut self) -> anyhow::Result<()> {
         if let Err(cause) = self.ping().await {
             self.connection = None;
+            self.desk.mysql_knows.store(false, Ordering::Relaxed);
             if self.desk.mysql_takes.swap(false, Ordering::Relaxed) {
                 warn!("MySQL does not answer, alerts are sent from the spool: {cause:#}");
             }
             return self.tell_of_silence().await;
         }
         self.answered_at = Instant::now();
-        let moved = self.move_spooled().await.map(drop);
+        let moved = self.move_spooled().await;
+        let all = matches!(moved, Ok(0));
+        self.desk.mysql_knows.store(all, Ordering::Relaxed);
         // A spool that gives nothing keeps no alert in the outbox.
         let takes = !matches!(moved, Err(NotMoved::Database(_)));
         self.desk.mysql_takes.store(takes, Ordering::Relaxed);
@@ -85,14 +88,18 @@ impl Watch {
             self.count().await?;
             self.tell_that_it_answers().await?;
         }
-        Ok(moved?)
+        moved?;
+        Ok(())
     }
 
-    /// Moves all that MySQL takes, and lets another process have the spool.
+    /// Moves all that MySQL takes, says that it answers where people were told otherwise, and lets another process have the spool.
     pub(super) async fn hand_over(&mut self) {
         if self.ping().await.is_ok() {
             self.answered_at = Instant::now();
             while matches!(self.move_spooled().await, Ok(1..)) {}
+            if let Err(cause) = self.tell_that_it_answers().await {
+                warn!("People are not told yet that MySQL answers: {cause:#}");
+            }
         } else {
             self.connection = None;
         }
