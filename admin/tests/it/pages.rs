@@ -181,6 +181,9 @@ async fn the_page_of_an_order_looks_as_it_did() {
     failed.history = crate::failed::history(failed.archived_at, 0);
     failed.payload = b"{\"order_id\":\"1\",\"remark\":\"ring twice\"}".to_vec();
     let failed = failed.with_sale(&app, 5).await.insert(&app).await;
+    app.schema
+        .execute("update orders set gid = unhex('00000000000000000000000000000005')")
+        .await;
     let browser = app.browser(OperatorRole::Operator).await;
     let page = browser.get(&format!("/archives/{}", failed.id)).await;
     let main = between(&page.text, "<main id=\"content\">", "</main>");
