@@ -22,7 +22,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Channels {
     names: Vec<String>,
-    channels: Vec<Arc<dyn Channel>>,
+    receivers: Vec<Arc<dyn Channel>>,
     /// Where operators look.
     pages: Option<String>,
 }
@@ -97,7 +97,7 @@ impl Channels {
             why,
         })?;
         self.names.push(settings.name.clone());
-        self.channels.push(channel);
+        self.receivers.push(channel);
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl Channels {
 
     /// Every receiver with its name.
     pub fn each(&self) -> impl Iterator<Item = (&str, &Arc<dyn Channel>)> {
-        self.names.iter().map(String::as_str).zip(&self.channels)
+        self.names.iter().map(String::as_str).zip(&self.receivers)
     }
 }
 

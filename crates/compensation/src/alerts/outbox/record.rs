@@ -213,7 +213,7 @@ mod tests {
                 .await
                 .unwrap();
         }
-        let tries = outbox::attempts(&schema.pool, notice.id()).await.unwrap();
-        assert_eq!(tries.len(), 1);
+        let written = outbox::attempts(&schema.pool, notice.id()).await.unwrap();
+        assert_eq!(written.len(), 1);
     }
 }
