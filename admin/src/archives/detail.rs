@@ -67,7 +67,7 @@ impl Detail {
             Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
             None => None,
         };
-        let about = Filter::of_subject(id);
+        let about = Filter::of_subject(&id);
         Ok(Some(Self {
             operations: operations::latest(&app.db, Some(id), SHOWN_AT_MOST).await?,
             alerts: outbox::of_subject(&app.db, &id.to_string()).await?,

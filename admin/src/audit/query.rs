@@ -41,15 +41,16 @@ impl AuditQuery {
     /// # Errors
     /// [`BadQuery`] names the value.
     pub fn filter(&self) -> Result<Filter, BadQuery> {
-        let outcome = text(&self.outcome).map(|text| text.parse().map_err(|_| OUTCOME));
-        let operation = text(&self.operation).map(|text| text.parse().map_err(|_| OPERATION));
-        let from = text(&self.from).map(|text| begin_of(text).ok_or(FROM));
-        let to = text(&self.to).map(|text| end_of(text).ok_or(TO));
+        let outcome = text(self.outcome.as_deref()).map(|text| text.parse().map_err(|_| OUTCOME));
+        let operation =
+            text(self.operation.as_deref()).map(|text| text.parse().map_err(|_| OPERATION));
+        let from = text(self.from.as_deref()).map(|text| begin_of(text).ok_or(FROM));
+        let to = text(self.to.as_deref()).map(|text| end_of(text).ok_or(TO));
         Ok(Filter {
-            operator: text(&self.operator).map(str::to_owned),
-            act: text(&self.act).map(str::to_owned),
+            operator: text(self.operator.as_deref()).map(str::to_owned),
+            act: text(self.act.as_deref()).map(str::to_owned),
             outcome: outcome.transpose()?,
-            subject: text(&self.subject).map(str::to_owned),
+            subject: text(self.subject.as_deref()).map(str::to_owned),
             operation: operation.transpose()?,
             from: from.transpose()?,
             to: to.transpose()?,
@@ -58,28 +59,25 @@ impl AuditQuery {
 
     /// The address of what it asks for at `path`, as it was typed.
     pub fn link(&self, path: &str, before: Option<String>) -> String {
-        let value = |field: &Option<String>| text(field).map(str::to_owned);
+        let value = |field: Option<&str>| text(field).map(str::to_owned);
         with_query(
             path,
             &[
-                ("operator", value(&self.operator)),
-                ("act", value(&self.act)),
-                ("outcome", value(&self.outcome)),
-                ("subject", value(&self.subject)),
-                ("operation", value(&self.operation)),
-                ("from", value(&self.from)),
-                ("to", value(&self.to)),
+                ("operator", value(self.operator.as_deref())),
+                ("act", value(self.act.as_deref())),
+                ("outcome", value(self.outcome.as_deref())),
+                ("subject", value(self.subject.as_deref())),
+                ("operation", value(self.operation.as_deref())),
+                ("from", value(self.from.as_deref())),
+                ("to", value(self.to.as_deref())),
                 ("before", before),
             ],
         )
     }
 }
 
-fn text(value: &Option<String>) -> Option<&str> {
-    value
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
+fn text(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// A time, or the beginning of a day.

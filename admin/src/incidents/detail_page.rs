@@ -113,7 +113,7 @@ pub(super) async fn with_notice(
     let found = incidents::alerts_of(&app.db, id, PER_PAGE + 1, before).await?;
     let CursorPage { items, next } =
         CursorPage::of(found, PER_PAGE, |alert| query::written(alert.position()));
-    let about = Filter::of_subject(id);
+    let about = Filter::of_subject(&id);
     let audit = audit::newest(&app.db, &about, None, AUDIT_AT_MOST).await?;
     let names = operators::list(&app.db).await?;
     let page = IncidentPage {

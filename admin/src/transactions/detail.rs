@@ -44,7 +44,7 @@ impl Detail {
         };
         let letter = transaction::id_of(gid.as_uuid());
         let is_archived = archive::exists(&mut *app.db.acquire().await?, letter).await?;
-        let about = Filter::of_subject(gid);
+        let about = Filter::of_subject(&gid);
         Ok(Some(Self {
             known,
             dead_letter: is_archived.then_some(letter),

@@ -33,7 +33,7 @@ pub struct Filter {
 impl Filter {
     /// What was done to one thing.
     #[must_use]
-    pub fn of_subject(subject: impl ToString) -> Self {
+    pub fn of_subject(subject: &impl ToString) -> Self {
         Self {
             subject: Some(subject.to_string()),
             ..Self::default()

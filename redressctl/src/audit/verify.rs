@@ -14,7 +14,7 @@ const TOKEN: &str = "REDRESSCTL_TOKEN";
 /// As the settings have it by themselves.
 const USUAL_ADMIN: &str = "http://127.0.0.1:8081";
 /// How long the admin may be silent.
-const SILENT_AT_MOST: Duration = Duration::from_secs(60);
+const SILENT_AT_MOST: Duration = Duration::from_mins(1);
 /// Bytes of a file read at a time.
 const PIECE: usize = 64 << 10;
 

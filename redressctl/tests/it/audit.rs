@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const PASSWORD: &str = "everyone has this one";
 /// Lines there are before the program asks: more than one page of the export.
-const LINES: u64 = 1_100;
+const LINES: usize = 1_100;
 
 /// An admin in this process, and the token of a log-in there.
 struct Admin {
@@ -86,9 +86,7 @@ impl Admin {
             operation: None,
         };
         let mut tx = self.schema.pool.begin().await.unwrap();
-        record_all(&mut tx, &vec![entry; LINES as usize])
-            .await
-            .unwrap();
+        record_all(&mut tx, &vec![entry; LINES]).await.unwrap();
         tx.commit().await.unwrap();
     }
 
