@@ -37,7 +37,7 @@ async fn what_nobody_got_stands_first_and_in_the_navigation() {
     assert_eq!(browser.get("/alerts?show=x").await.status, 422);
 }
 
-/// Breaks when every subject that is an id is taken for a row of the archive: a sale is none.
+/// Meant to break when every subject that is an id is taken for a row of the archive: a sale is none.
 #[tokio::test]
 async fn only_what_is_about_the_archive_leads_there() {
     let app = TestApp::start().await;

@@ -48,7 +48,7 @@ async fn what_stands_and_what_is_over_are_listed_and_shown() {
         .fetch_one(&app.schema.pool)
         .await
         .unwrap();
-    // Its tries are there. Breaks when who was told is shown without them.
+    // Its tries are there. Meant to break when who was told is shown without them.
     page.shows(&format!("href=\"/alerts/{notice}\""));
     // What it is about has an id, and is not in the archive.
     page.shows_not("href=\"/archives/");

@@ -26,7 +26,7 @@ async fn state(world: &World, alert: &Alert) -> Option<(String, i32)> {
         .unwrap()
 }
 
-/// Breaks when what is sent is written down as delivered before the receiver has answered: it is lost with the process then. And when a
+/// Meant to break when what is sent is written down as delivered before the receiver has answered: it is lost with the process then. And when a
 /// notice has another id for the next process.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_it_wrote_down_that_an_alert_arrived_it_sends_it_once_more_under_its_id() {

@@ -221,7 +221,7 @@ mod tests {
         assert!(places.is_sorted(), "{text}");
     }
 
-    /// Breaks when what an alert is about is a label: Alertmanager's receivers take it for another alert then.
+    /// Meant to break when what an alert is about is a label: Alertmanager's receivers take it for another alert then.
     #[test]
     fn an_incidents_labels_stay_whatever_its_latest_alert_is_about() {
         let labels = |subject: &str| {
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(labels("order 7"), labels("order 8"));
     }
 
-    /// Breaks when a resolved notice is not known by what the firing one was, and when its end is its latest alert's time.
+    /// Meant to break when a resolved notice is not known by what the firing one was, and when its end is its latest alert's time.
     #[test]
     fn what_is_resolved_has_an_end_and_the_fingerprint_of_what_fired() {
         let [fired, resolved] = [Status::Firing, Status::Resolved]

@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Breaks when a robot that is silent for ten minutes is left alone for one.
+    /// Meant to break when a robot that is silent for ten minutes is left alone for one.
     #[test]
     fn its_codes_are_classed() {
         let robot = robot("http://robot/send?access_token=SECRETTOKEN", "SEChush");

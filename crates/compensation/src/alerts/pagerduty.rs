@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Breaks when the heading goes into the summary as a template made it.
+    /// Meant to break when the heading goes into the summary as a template made it.
     #[test]
     fn a_summary_of_ones_own_making_is_at_most_1024_characters() {
         let mut notice = example(Status::Firing);

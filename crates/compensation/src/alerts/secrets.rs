@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(said.lines().count(), 1);
     }
 
-    /// Breaks when a query's values are known only as they are meant: servers repeat the url as it came.
+    /// Meant to break when a query's values are known only as they are meant: servers repeat the url as it came.
     #[test]
     fn what_is_escaped_in_a_url_is_hidden_as_it_is_meant_and_as_it_stands() {
         let url = "https://hooks.example/send?key=hu%2Fsh%2B1&bare-token&access_token=a%20b"

@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// Breaks when a digest or a test is told as it is stored.
+    /// Meant to break when a digest or a test is told as it is stored.
     #[test]
     fn what_redress_itself_says_is_chinese_and_titles_of_alerts_stay() {
         let digest = told(&example(Status::Digest));

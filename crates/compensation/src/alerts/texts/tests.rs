@@ -226,7 +226,7 @@ fn a_bad_file_is_refused_with_its_name_and_line() {
     assert!(line.contains("/nowhere/at/all"), "{line}");
 }
 
-/// Breaks when a body is measured only where its own file was replaced.
+/// Meant to break when a body is measured only where its own file was replaced.
 #[test]
 fn a_title_that_leaves_no_room_is_refused_too() {
     let folder = TempDir::new().unwrap();

@@ -118,7 +118,7 @@ async fn assert_counted(kind: ChannelKind, desk: &Desk, outcomes: &BTreeSet<&str
 }
 
 /// Whatever receivers of every kind answer: neither logs, rows, pages nor metrics hold where they are or what they are told by, and the
-/// metrics count what came of it. Breaks when an error of a client library is told as it is, when an outcome is not counted, and when what
+/// metrics count what came of it. Meant to break when an error of a client library is told as it is, when an outcome is not counted, and when what
 /// waits or was given up is not measured.
 #[tokio::test]
 async fn of_no_kind_is_a_secret_in_logs_rows_or_metrics_and_every_outcome_is_counted() {

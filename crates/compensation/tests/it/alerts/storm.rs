@@ -157,7 +157,7 @@ fn is_digest(message: &Received) -> bool {
         .any(|words| message.text.contains(words) || message.title.contains(words))
 }
 
-/// Breaks it catches: an incident for each alert; a channel's bucket that holds more than its vendor takes (10 and 18 where 20 are taken);
+/// Meant to catch: an incident for each alert; a channel's bucket that holds more than its vendor takes (10 and 18 where 20 are taken);
 /// a digest that is told in English where the channel speaks Chinese.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_alerts_reach_receivers_of_every_kind_within_all_their_limits() {
@@ -240,7 +240,7 @@ async fn ten_thousand_alerts_reach_receivers_of_every_kind_within_all_their_limi
     }
 }
 
-/// Of what began and ended within the hour nobody is told one by one; of what stands afterwards everybody is. Breaks when the outage is
+/// Of what began and ended within the hour nobody is told one by one; of what stands afterwards everybody is. Meant to break when the outage is
 /// forgotten with the first success.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_hour_without_receivers_what_still_matters_is_told() {

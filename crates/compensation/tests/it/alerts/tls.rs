@@ -21,7 +21,7 @@ const WAYS: [(ChannelKind, Begins); 3] = [
     (ChannelKind::Email, Begins::ByStartTls),
 ];
 
-/// Breaks when certificates are not checked, when names are not compared, when only one of mail's two ways is, and when nobody at all
+/// Meant to break when certificates are not checked, when names are not compared, when only one of mail's two ways is, and when nobody at all
 /// is trusted.
 #[tokio::test]
 async fn only_who_proves_who_it_is_gets_alerts() {

@@ -31,7 +31,7 @@ async fn sent(mailbox: Mailbox, notice: &Notice) -> (Delivered, usize) {
     (delivered, fake.received().len())
 }
 
-/// Breaks when the first refusal ends the mail: nobody gets it then, and it is tried again for a day.
+/// Meant to break when the first refusal ends the mail: nobody gets it then, and it is tried again for a day.
 #[tokio::test]
 async fn who_is_refused_keeps_nobody_else_from_a_mail() {
     let notice = notice(Status::Firing);
@@ -52,7 +52,7 @@ async fn who_is_refused_keeps_nobody_else_from_a_mail() {
     assert_eq!((class(&delivered), received), (Class::Broken, 0));
 }
 
-/// Breaks when whoever is put off is waited for as long as it lasts, and when he is given up at once.
+/// Meant to break when whoever is put off is waited for as long as it lasts, and when he is given up at once.
 #[tokio::test]
 async fn who_is_put_off_is_waited_for_but_not_for_long() {
     let mut notice = notice(Status::Firing);
@@ -67,7 +67,7 @@ async fn who_is_put_off_is_waited_for_but_not_for_long() {
     assert_eq!((class(&delivered), received), (Class::SlowDown, 0));
 }
 
-/// Breaks when what arrived for some is sent again, and when nobody is shown for whom it did not.
+/// Meant to break when what arrived for some is sent again, and when nobody is shown for whom it did not.
 #[tokio::test]
 async fn for_whom_a_mail_did_not_arrive_is_shown_and_it_is_sent_once() {
     let fake = Fake::mail(mailbox().without(MORE)).await;
@@ -101,7 +101,7 @@ async fn for_whom_a_mail_did_not_arrive_is_shown_and_it_is_sent_once() {
     assert_eq!(fake.received().len(), 1);
 }
 
-/// The date of a mail is when it was to be said. Breaks when it is the latest alert's: one that is over for an hour, or repeated after
+/// The date of a mail is when it was to be said. Meant to break when it is the latest alert's: one that is over for an hour, or repeated after
 /// four, would lie far down in a mailbox.
 #[tokio::test]
 async fn a_mail_has_the_date_of_its_notice() {
