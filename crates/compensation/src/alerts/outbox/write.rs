@@ -108,6 +108,7 @@ fn said_last(progress: &Progress) -> Option<Delivered> {
         .to_owned();
     Some(match last.outcome.as_str() {
         "sent" => Delivered::Sent,
+        "partly" => Delivered::Partly(why),
         "slow_down" => Delivered::SlowDown(None, why),
         "broken" => Delivered::Broken(why),
         "gone" => Delivered::Gone(why),

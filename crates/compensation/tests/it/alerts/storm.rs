@@ -13,7 +13,10 @@ use compensation::alerts::{
 };
 use futures::future::join_all;
 use service_kit::settings::{ChannelKind, Settings};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tempfile::TempDir;
 use testkit::{
     mysql::{Schema, schema},
@@ -306,5 +309,53 @@ async fn after_an_hour_without_receivers_what_still_matters_is_told() {
                 "{kind:?}, {group}: {said}"
             );
         }
+    }
+}
+
+/// A receiver that closes by an end what a beginning opened has, after the same hour, open what stands and nothing else. Breaks when what
+/// is over is told to it by a digest, or what stands is.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_what_is_open_at_a_receiver_is_what_stands() {
+    let mut hall = Hall::open().await;
+    let courier = hall.courier();
+    let raise = |numbers: std::ops::Range<usize>| -> Vec<Alert> {
+        let of = |number| of(&format!("cause {number:02}"), Severity::Urgent, number);
+        numbers.map(of).collect()
+    };
+    hall.raise(&raise(0..40)).await;
+    hall.fold().await;
+    hall.drain(&courier).await;
+    for (_, fake) in &hall.fakes {
+        fake.be(Mood::Busy);
+    }
+    let over: Vec<_> = (10..40)
+        .map(|number| of(&format!("cause {number:02}"), Severity::Info, number).resolves())
+        .collect();
+    hall.raise(&over).await;
+    hall.raise(&raise(40..50)).await;
+    hall.fold().await;
+    for _ in 0..12 {
+        courier.run_once().await.unwrap();
+        hall.pass(Duration::from_mins(5)).await;
+    }
+    for (_, fake) in &hall.fakes {
+        fake.be(Mood::Well);
+    }
+    hall.drain(&courier).await;
+    hall.assert_nothing_was_refused();
+    for (kind, fake) in &hall.fakes {
+        if !matches!(kind, ChannelKind::Pagerduty | ChannelKind::Alertmanager) {
+            continue;
+        }
+        let last: BTreeMap<_, _> = fake
+            .received()
+            .into_iter()
+            .map(|it| (it.id.unwrap(), it.status.unwrap()))
+            .collect();
+        let open = last
+            .values()
+            .filter(|status| !status.starts_with("resolve"))
+            .count();
+        assert_eq!((open, last.len()), (20, 50), "{kind:?}: {last:?}");
     }
 }
