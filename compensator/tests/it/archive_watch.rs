@@ -21,7 +21,7 @@ async fn each_outage_of_the_archive_is_told_of_and_ends_whoever_dies() {
     let folder = Folder::new(db.clone(), &settings.alerts, &Channels::default());
     let place = world.folder.path().join("archive");
     let begin = || watch(&world, &settings);
-    let (mut watch, begun) = (begin(), Instant::now());
+    let (mut watch, from) = (begin(), Instant::now());
     for outage in 1..=3 {
         let _ = fs::remove_dir_all(&place);
         symlink("/dev/null", &place).unwrap();
@@ -36,7 +36,7 @@ async fn each_outage_of_the_archive_is_told_of_and_ends_whoever_dies() {
         fs::remove_file(&place).unwrap();
         // It is left alone for a moment after trouble.
         while watch.run_once().await.is_err() {
-            assert!(begun.elapsed() < SOON, "it is not back");
+            assert!(from.elapsed() < SOON, "it is not back");
             sleep(Duration::from_millis(50)).await;
         }
         watch.run_once().await.unwrap();
