@@ -126,15 +126,20 @@ async fn a_week_has_what_happened_from_monday_to_sunday_and_no_more() {
     }
     closed(&world, 50, 1, monday, 9_000_000).await;
     closed(&world, 51, 0, end, 9_000_000).await;
-    world
-        .schema
-        .execute(&format!(
+    let raised = at(monday);
+    for rows in [
+        format!(
+            "insert into alerts (id, group_key, kind, severity, subject, title, body, created_at)
+             select unhex(lpad(hex(seq), 32, '0')), 'archived', 'archived', 'urgent', '', '', '', {raised} from seq_1_to_7"
+        ),
+        format!(
             "insert into alert_outbox (id, channel, kind, severity, subject, title, body, state, attempts, due_at, created_at)
              select unhex(lpad(hex(seq), 32, '0')), 'ops', 'archived', 'urgent', '', '', '', if(seq = 1, 'undelivered', 'delivered'), 1,
-                    utc_timestamp(3), {} from seq_1_to_7",
-            at(monday)
-        ))
-        .await;
+                    utc_timestamp(3), {raised} from seq_1_to_7"
+        ),
+    ] {
+        world.schema.execute(&rows).await;
+    }
     let mut scans = world.scans().await;
     scans.grouping.run_once().await.unwrap();
 
