@@ -51,7 +51,7 @@ pub(crate) struct Whole {
     row: Row,
     redis: InRedis,
     /// The newest first, at most a hundred.
-    drifts_found: Vec<Found>,
+    drifts_found: Vec<Difference>,
 }
 
 /// What Redis says.
@@ -75,7 +75,7 @@ pub(crate) enum InRedis {
 
 /// One time that the two differed.
 #[derive(Debug, Serialize)]
-pub(crate) struct Found {
+pub(crate) struct Difference {
     id: Uuid,
     units: i64,
     fenced: bool,
@@ -138,7 +138,7 @@ pub(crate) async fn get(
     Ok(Json(Whole {
         row: Row::from(standing),
         redis: redis_side::look(&app, sale).await.into(),
-        drifts_found: drifts.into_iter().map(Found::from).collect(),
+        drifts_found: drifts.into_iter().map(Difference::from).collect(),
     }))
 }
 
@@ -234,7 +234,7 @@ impl From<RedisSide> for InRedis {
     }
 }
 
-impl From<Drift> for Found {
+impl From<Drift> for Difference {
     fn from(drift: Drift) -> Self {
         Self {
             id: drift.id,

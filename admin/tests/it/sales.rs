@@ -137,10 +137,10 @@ async fn a_change_is_in_mysql_and_in_redis_and_says_why() {
     app.change_sale(sale, &operator, &below)
         .await
         .is_problem(409, "below_sold");
-    for (body, _) in [
-        (json!({"reason": "nothing"}), ()),
-        (json!({"total": 0, "reason": "none"}), ()),
-        (json!({"total": 5, "reason": " "}), ()),
+    for body in [
+        json!({"reason": "nothing"}),
+        json!({"total": 0, "reason": "none"}),
+        json!({"total": 5, "reason": " "}),
     ] {
         app.change_sale(sale, &operator, &body)
             .await

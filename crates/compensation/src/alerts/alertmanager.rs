@@ -226,6 +226,7 @@ mod tests {
     fn an_incidents_labels_stay_whatever_its_latest_alert_is_about() {
         let labels = |subject: &str| {
             let mut notice = example(Status::Changed);
+            notice.alert = notice.alert.group("archived/a cause");
             notice.alert.subject = subject.to_owned();
             let message: Value = serde_json::from_slice(&body("ops", &notice)).unwrap();
             let of = |name: &str| message["alerts"][0][name].clone();
