@@ -124,8 +124,8 @@ pub(super) async fn with_notice(
         paused: standing.sale.state == SaleState::Paused,
         revision: standing.sale.revision,
         total: standing.sale.total,
-        starts_at: in_field(standing.sale.starts_at),
-        ends_at: in_field(standing.sale.ends_at),
+        starts_at: in_words(standing.sale.starts_at),
+        ends_at: in_words(standing.sale.ends_at),
         product: standing.product,
     };
     Ok(view::render(&page)?)
@@ -157,7 +157,7 @@ fn numbers(standing: &Standing, redis: RedisSide) -> Vec<Number> {
     let row = |name, mysql: Option<u32>, redis: Option<i64>| Number {
         name,
         mysql: mysql.map(|it| grouped(it.into())),
-        redis: redis.map(|it| it.to_string()),
+        redis: redis.map(signed),
     };
     let of = |field: fn(&ordering::stock::Levels) -> i64| levels.as_ref().map(field);
     vec![
@@ -167,6 +167,11 @@ fn numbers(standing: &Standing, redis: RedisSide) -> Vec<Number> {
         row("Sold", Some(standing.sold), of(|it| it.sold)),
         row("Owed", None, of(|it| it.owed)),
     ]
+}
+
+fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
 }
 
 const fn said_instead(redis: RedisSide) -> Option<&'static str> {
@@ -182,9 +187,9 @@ const fn said_instead(redis: RedisSide) -> Option<&'static str> {
     }
 }
 
-/// As a browser's field has it, in UTC.
-fn in_field(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S").to_string()
+/// In a sentence that says that it is UTC.
+fn in_words(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 impl From<Drift> for DriftRow {

@@ -87,10 +87,11 @@ impl From<Result<Tries, Duration>> for Try {
 /// What the database says; nothing is counted then.
 pub async fn begin(db: &mut MySqlConnection, operator: OperatorId) -> sqlx::Result<Try> {
     let mut tx = db.begin().await?;
-    // The row is there before it is locked: two first tries at once would wait for each other's gap.
+    // The row is there before it is read, and locked by that: who only found it there (`insert ignore`) would share its lock with others
+    // who do, and wait for them.
     sqlx::query!(
-        "insert ignore into operator_lock_outs (operator_id, tries, tried_at, waits_until)
-         values (?, 0, utc_timestamp(3), utc_timestamp(3))",
+        "insert into operator_lock_outs (operator_id, tries, tried_at, waits_until)
+         values (?, 0, utc_timestamp(3), utc_timestamp(3)) on duplicate key update tries = tries",
         operator
     )
     .execute(&mut *tx)
