@@ -4,10 +4,12 @@
 mod catalogue;
 mod identify;
 mod refusal;
+mod strangers;
 
 pub(crate) use catalogue::*;
 pub(crate) use identify::identify;
 pub(crate) use refusal::{Reason, Refusal, Surface};
+pub(crate) use strangers::Strangers;
 
 use crate::{
     App,
@@ -212,7 +214,7 @@ fn asked_for(parts: &Parts) -> &Uri {
 async fn stranger(app: &App, parts: &Parts) {
     let who = Who::nobody(&parts.extensions);
     let now = std::time::Instant::now();
-    if app.strangers.begin(&who.address, now).is_ok() {
+    if app.strangers.is_written_down(&who.address, now) {
         let path = asked_for(parts).path();
         denied(app, &who, "unknown", path, "not logged in").await;
     }

@@ -22,7 +22,7 @@ const PIECE: usize = 64 << 10;
 #[derive(Args)]
 pub struct Verify {
     /// Where the admin listens; or the variable `REDRESSCTL_ADMIN`. By itself `http://127.0.0.1:8081`. The variable `REDRESSCTL_TOKEN` is the
-    /// token of a log-in (POST /api/v1/sessions)
+    /// personal token with `audit.export` in its scope, or the token of a log-in (POST /api/v1/sessions)
     #[arg(long, conflicts_with = "file")]
     admin: Option<String>,
     /// An export that was taken before, whole: no login is needed
