@@ -1,7 +1,7 @@
 //! The work on the spool: what is due is sent straight from it while MySQL takes nothing, and goes into the outbox afterwards.
 //!
 //! Each alert is told of alone there, the severest first, as its channel's bucket gives, and of a group one after another: that something
-//! is over comes after that it began. A digest is made of the others once they are in the outbox.
+//! is over comes after that it began. The others are for the outbox once they are in it, which may make a digest of them.
 //!
 //! Only the process that holds the folder's lock does it. Files are read once and kept in memory; what was done is written into
 //! the file before anything else is done.

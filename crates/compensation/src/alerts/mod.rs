@@ -4,7 +4,7 @@
 //! An alert is a row in `alerts`, written in the transaction of what it tells of; while MySQL takes nothing it is a file in the
 //! [`Spool`]. The [`Folder`] makes [`incidents`] of alike ones, and what is said of an incident is a notice: a row per channel in
 //! `alert_outbox`. The [`Courier`] sends what is due, each channel by itself, in the order of its incident and as fast as the receiver
-//! takes it; what there is no room for is told of by a digest. Receivers may get a notice twice (the sender died before it wrote down
+//! takes it; what there is no room for is told of by a digest, or waits where each end has to arrive. Receivers may get a notice twice (the sender died before it wrote down
 //! that it had arrived), always under the same id.
 
 mod address;
