@@ -41,14 +41,13 @@ mod web;
 pub use compensator_watch::CompensatorWatch;
 pub use routes::router;
 
-use access::Strangers;
 use anyhow::Context as _;
 use compensation::{
     archive::Store,
     policy::{Policy, Terms},
 };
 use cookie::Over;
-use identity::lock_outs::UnknownNames;
+use identity::{lock_outs::UnknownNames, log_ins::LogIns};
 use ordering::stock::Stock;
 use service_kit::{
     health::Health,
@@ -80,7 +79,8 @@ pub struct Parts {
     pub(crate) held_max: u32,
     /// Tries to log in under names that nobody has.
     pub(crate) unknown_names: UnknownNames,
-    pub(crate) strangers: Strangers,
+    /// Tries of those who are not logged in, by address.
+    pub(crate) strangers: LogIns,
     pub(crate) session_idle: Duration,
     pub(crate) session_ttl: Duration,
     pub(crate) cookies: Over,
@@ -130,7 +130,7 @@ impl App {
             stock: stock(settings),
             held_max: settings.admission.held_max,
             unknown_names: UnknownNames::default(),
-            strangers: Strangers::default(),
+            strangers: LogIns::default(),
             session_idle: settings.admin.session_idle(),
             session_ttl: settings.admin.session_ttl(),
             cookies: if secure { Over::Https } else { Over::Any },

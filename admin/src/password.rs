@@ -2,7 +2,7 @@
 
 use crate::{
     App,
-    access::{Caller, LoggedIn},
+    access::{Caller, InPerson},
     audit::{self, Entry, Outcome},
     cookie, doubt,
     failure::Failure,
@@ -46,7 +46,7 @@ pub(crate) struct Change {
 }
 
 /// The form.
-pub(crate) async fn show(LoggedIn(caller): LoggedIn) -> Result<Html<String>, Failure> {
+pub(crate) async fn show(InPerson(caller): InPerson) -> Result<Html<String>, Failure> {
     Ok(form(&caller, None)?)
 }
 
@@ -63,7 +63,7 @@ fn form(caller: &Caller, complaint: Option<String>) -> anyhow::Result<Html<Strin
 /// Changes it, and ends every other log-in of the operator.
 pub(crate) async fn submit(
     State(app): State<App>,
-    LoggedIn(caller): LoggedIn,
+    InPerson(caller): InPerson,
     Form(asked): Form<Change>,
 ) -> Result<Response, Failure> {
     let secret = match change(&app, &caller, &asked).await? {

@@ -4,12 +4,10 @@
 mod catalogue;
 mod identify;
 mod refusal;
-mod strangers;
 
 pub(crate) use catalogue::*;
 pub(crate) use identify::identify;
 pub(crate) use refusal::{Reason, Refusal, Surface};
-pub(crate) use strangers::Strangers;
 
 use crate::{
     App,
@@ -170,6 +168,22 @@ impl FromRequestParts<App> for LoggedIn {
     }
 }
 
+/// Somebody who logged in by a password, and shows no personal token.
+#[derive(Debug, Clone)]
+pub(crate) struct InPerson(pub Caller);
+
+impl FromRequestParts<App> for InPerson {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let LoggedIn(caller) = LoggedIn::from_request_parts(parts, app).await?;
+        if caller.is_token() {
+            return Err(Refusal::of(Reason::Token, asked_for(parts), &parts.method));
+        }
+        Ok(Self(caller))
+    }
+}
+
 /// Whoever asks, logged in or not.
 #[derive(Debug, Clone)]
 pub(crate) struct Anyone {
@@ -214,7 +228,7 @@ fn asked_for(parts: &Parts) -> &Uri {
 async fn stranger(app: &App, parts: &Parts) {
     let who = Who::nobody(&parts.extensions);
     let now = std::time::Instant::now();
-    if app.strangers.is_written_down(&who.address, now) {
+    if app.strangers.begin(&who.address, now).is_ok() {
         let path = asked_for(parts).path();
         denied(app, &who, "unknown", path, "not logged in").await;
     }

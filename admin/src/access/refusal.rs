@@ -48,6 +48,8 @@ pub(crate) enum Reason {
         /// What was missing.
         permission: &'static str,
     },
+    /// A personal token is no log-in, and has no password.
+    Token,
     /// The form's token is missing, or of another log-in.
     Csrf,
     /// The browser says that another site asked for it.
@@ -67,6 +69,9 @@ impl fmt::Display for Reason {
             Self::OutOfScope { permission } => {
                 write!(f, "{permission} is not in the scope of this token")
             }
+            Self::Token => f.write_str(
+                "a personal token is no log-in and changes no password; DELETE /api/v1/tokens/{id} ends it",
+            ),
             Self::Csrf => f.write_str("the CSRF token is missing or of another log-in"),
             Self::OtherSite => f.write_str("another site asked for this"),
             Self::Unavailable => f.write_str("MySQL does not answer; nothing was done"),
@@ -112,6 +117,7 @@ fn problem(reason: Reason) -> Problem {
         Reason::MustChange => (StatusCode::FORBIDDEN, "must_change_password"),
         Reason::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
         Reason::OutOfScope { .. } => (StatusCode::FORBIDDEN, "out_of_scope"),
+        Reason::Token => (StatusCode::CONFLICT, "token"),
         Reason::Csrf | Reason::OtherSite => (StatusCode::FORBIDDEN, "csrf"),
         Reason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
@@ -140,6 +146,12 @@ fn page(reason: Reason, back: Option<&str>) -> Response {
             format!(
                 "It needs the permission {permission}, which is not in its scope. The try was written into the audit."
             ),
+        )
+        .into_response(),
+        Reason::Token => ErrorPage::new(
+            StatusCode::CONFLICT,
+            "This is a personal token",
+            "It is no log-in and changes no password. Log in with your name and password.",
         )
         .into_response(),
         Reason::Csrf | Reason::OtherSite => ErrorPage::new(

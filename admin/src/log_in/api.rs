@@ -3,7 +3,7 @@
 use super::{LogInError, log_in, log_out};
 use crate::{
     App,
-    access::{Anyone, LoggedIn},
+    access::{Anyone, InPerson},
     failure,
 };
 use axum::{extract::State, http::StatusCode};
@@ -59,12 +59,8 @@ pub(crate) async fn open(
 /// Ends the log-in it is asked with.
 pub(crate) async fn end(
     State(app): State<App>,
-    LoggedIn(caller): LoggedIn,
+    InPerson(caller): InPerson,
 ) -> Result<StatusCode, Problem> {
-    if caller.is_token() {
-        let detail = "a personal token is no log-in: DELETE /api/v1/tokens/{id} ends it";
-        return Err(Problem::new(StatusCode::CONFLICT, "token", detail));
-    }
     log_out(&app, &caller).await.map_err(failure::database)?;
     Ok(StatusCode::NO_CONTENT)
 }

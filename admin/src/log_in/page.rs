@@ -3,7 +3,7 @@
 use super::{LogInError, log_in, log_out};
 use crate::{
     App,
-    access::{Anyone, LoggedIn},
+    access::{Anyone, InPerson},
     address, cookie,
     failure::Failure,
     view::{self, Page},
@@ -112,7 +112,7 @@ fn complaint(cause: LogInError) -> Result<(StatusCode, String), Failure> {
 /// Logs out.
 pub(crate) async fn log_out_of_browser(
     State(app): State<App>,
-    LoggedIn(caller): LoggedIn,
+    InPerson(caller): InPerson,
 ) -> Result<Response, Failure> {
     log_out(&app, &caller).await?;
     let cookie = cookie::clear(app.cookies);

@@ -80,7 +80,7 @@ async fn change_in_mysql(
     let (changed, epoch) = sales::change_in(&mut tx, sale, &asked.change)
         .await
         .map_err(refusal)?;
-    if asked.made_from.is_some_and(|it| it + 1 != changed.revision) {
+    if asked.made_from.is_some_and(|it| it != changed.revision - 1) {
         return Err(ActError::Refused(
             "changed_meanwhile",
             "somebody changed the sale since you looked: look how it stands, and change it again"

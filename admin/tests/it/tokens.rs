@@ -2,12 +2,16 @@
 
 use crate::{
     accounts::secret,
-    app::{Answer, TestApp, answer},
+    app::{Answer, PASSWORD, TestApp, answer},
     failed::Failed,
 };
-use identity::OperatorRole;
+use identity::{
+    OperatorRole,
+    operator_tokens::{self, Scope, TokenError},
+};
 use reqwest::Method;
 use serde_json::json;
+use std::{str::FromStr as _, time::Duration};
 
 impl TestApp {
     async fn made(&self, by: &str, name: &str, scope: &[&str]) -> Answer {
@@ -179,6 +183,42 @@ async fn a_token_is_none_in_a_cookie_and_no_log_in() {
         .await
         .is_problem(409, "token");
     assert_eq!(app.get("/api/v1/archives", &token).await.status, 200);
+    for path in ["/password", "/logout"] {
+        let fields = [
+            ("current", PASSWORD),
+            ("new", "another one"),
+            ("again", "another one"),
+        ];
+        let asked = app.request(Method::POST, path).form(&fields);
+        let turned_away = answer(asked.bearer_auth(&token)).await;
+        assert_eq!(turned_away.status, 409, "{path} {turned_away:?}");
+    }
+    assert_eq!(app.log_in_script("some-viewer", PASSWORD).await.status, 200);
+    assert_eq!(
+        app.number(
+            "select count(*) from audit_log where act in ('session.end', 'password.change')"
+        )
+        .await,
+        0
+    );
+}
+
+/// Breaks when the account is not looked at again, and locked: then a token made while the password is reset outlives that.
+#[tokio::test]
+async fn whose_password_was_reset_meanwhile_makes_no_token() {
+    let app = TestApp::start().await;
+    app.operator("ann", OperatorRole::Viewer).await;
+    app.schema
+        .execute("update operators set must_change = 1 where username = 'ann'")
+        .await;
+    let id = identity::OperatorId::from_str(&app.id_of("ann").await.to_string()).unwrap();
+    let scope = Scope::new(["archives.look".to_owned()]).unwrap();
+    let mut db = app.schema.pool.acquire().await.unwrap();
+    let made = operator_tokens::create(&mut db, id, "late", &scope, Duration::from_hours(24)).await;
+    assert!(
+        matches!(made, Err(TokenError::Invalid(why)) if why.contains("reset")),
+        "{made:?}"
+    );
 }
 
 #[tokio::test]

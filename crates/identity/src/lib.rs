@@ -2,6 +2,7 @@
 
 pub mod credentials;
 pub mod lock_outs;
+pub mod log_ins;
 mod operator_id;
 mod operator_role;
 pub mod operator_sessions;

@@ -2,8 +2,8 @@
 //! asks and from wherever. An hour is the longest, so nobody is shut out for good; the right password and an admin forget it all.
 //!
 //! A try counts before its password is looked at, so that a hundred at once are a hundred. Tries of operators are in MySQL: they hold
-//! for every process, and after a restart. Names nobody has are in memory, in a bounded number and by the same rule, so that nobody
-//! learns from waiting which names there are.
+//! for every process, and after a restart. Names nobody has are in memory, in a bounded number and by the same rule: waiting alone tells
+//! little of which names there are, though more than nothing, for those waits are a process's own and end with it.
 
 use crate::OperatorId;
 use chrono::{DateTime, TimeDelta, Utc};

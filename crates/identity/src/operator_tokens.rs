@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// How a token begins, so that it is known for one wherever it turns up.
 pub const PREFIX: &str = "rdt_";
 /// The most an operator has at a time.
-pub const AT_MOST: usize = 50;
+pub const AT_MOST: i64 = 50;
 /// The longest a token holds.
 pub const LONGEST: Duration = Duration::from_hours(24 * 366);
 /// A token's name is at most so long, in characters.
@@ -98,7 +98,7 @@ impl Scope {
     }
 }
 
-/// Makes a token that ends after `ttl`, and gives its secret, which nobody else has.
+/// Makes a token that ends after `ttl`, and gives its secret, which nobody else has. Locks the operator's account.
 ///
 /// # Errors
 /// [`TokenError`].
@@ -118,14 +118,25 @@ pub async fn create(
     if ttl.is_zero() || ttl > LONGEST {
         return Err(TokenError::Invalid("a token holds for 1 to 366 days"));
     }
-    // Two at once of one operator are one after the other here.
-    let held = sqlx::query_scalar!(
-        r#"select id as "id: Uuid" from operator_tokens where operator_id = ? for update"#,
+    // Two at once are one after the other here, and one that comes after a reset finds that there was one.
+    let may = sqlx::query_scalar!(
+        r#"select must_change = 0 as "may!: bool" from operators where id = ? for update"#,
         operator
     )
-    .fetch_all(&mut *db)
+    .fetch_optional(&mut *db)
     .await?;
-    if held.len() >= AT_MOST {
+    if may != Some(true) {
+        return Err(TokenError::Invalid(
+            "the password was reset meanwhile: log in again",
+        ));
+    }
+    let held = sqlx::query_scalar!(
+        "select count(*) from operator_tokens where operator_id = ?",
+        operator
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if held >= AT_MOST {
         return Err(TokenError::Invalid(
             "nobody has more than 50 tokens: end one that is not needed any more",
         ));

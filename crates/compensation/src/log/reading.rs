@@ -1,7 +1,7 @@
 //! Pages of the table of tries: of one order, or of all, the latest first.
 //!
-//! Of all they run along the index of times, which has lane and outcome too, and look at a bounded number of entries: where few match, a
-//! page ends early and says from where one can go on.
+//! Of all they run along the index of times, which has lane and outcome too, and look at a bounded number of entries (and at the rest of
+//! the last one's millisecond): where few match, a page ends early and says from where one can go on.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use sqlx::MySqlPool;
@@ -122,11 +122,14 @@ pub async fn page(
         started_at: filter.until.unwrap_or_else(far),
         id: u64::MAX,
     });
-    let entries = match filter.order_id {
+    let mut entries = match filter.order_id {
         Some(order) => of_order(db, filter, order, from).await?,
         None => of_all(db, filter, from).await?,
     };
     let looked_at_all = entries.len() < LOOKED_AT;
+    if !looked_at_all && filter.order_id.is_none() {
+        make_whole(db, filter, from, &mut entries).await?;
+    }
     let last = entries.last().map(|entry| entry.place);
     let mut found: Vec<Place> = entries
         .into_iter()
@@ -180,6 +183,40 @@ async fn of_all(db: &MySqlPool, filter: &Filter, from: Place) -> sqlx::Result<Ve
     // Within one millisecond the index goes by lane and outcome; pages go by id.
     entries.sort_by_key(|it| std::cmp::Reverse((it.place.started_at, it.place.id)));
     Ok(entries)
+}
+
+/// The index cuts a millisecond by lane and outcome, pages go by id: the millisecond of the cut is read whole.
+async fn make_whole(
+    db: &MySqlPool,
+    filter: &Filter,
+    from: Place,
+    entries: &mut Vec<Entry>,
+) -> sqlx::Result<()> {
+    let Some(cut) = entries.last().map(|it| it.place.started_at) else {
+        return Ok(());
+    };
+    let below = if cut == from.started_at {
+        from.id
+    } else {
+        u64::MAX
+    };
+    let whole = sqlx::query!(
+        r#"select id as "id: u64", lane, outcome from compensation_logs force index (compensation_logs_by_time)
+           where started_at = ? and id < ? order by id desc"#,
+        cut.naive_utc(),
+        below
+    )
+    .fetch_all(db)
+    .await?;
+    entries.retain(|it| it.place.started_at != cut);
+    entries.extend(whole.into_iter().map(|it| Entry {
+        matches: matches(filter, &it.lane, &it.outcome),
+        place: Place {
+            started_at: cut,
+            id: it.id,
+        },
+    }));
+    Ok(())
 }
 
 async fn of_order(
