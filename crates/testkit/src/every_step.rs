@@ -3,7 +3,8 @@
 //!
 //! A scenario knows how to play itself from a fresh beginning to its end and what must hold then; a failing assertion is a failing
 //! case. Where chance decides how much is asked at once, the list holds what a few runs had in common, and what a try does not meet is
-//! tried again. Cases run beside each other, each on a stage of its own: most of their time is waiting.
+//! tried again. The first time of each request must be met. A repetition may be in every recording and in no later run, where the
+//! recordings found a server still cold (a client that had to join its group once more): it is told, not failed. Cases run beside each other, each on a stage of its own: most of their time is waiting.
 //!
 //! `REDRESS_STEP` chooses cases: those whose name, as a failure tells it, contains it.
 
@@ -153,19 +154,26 @@ async fn all<S: Scenario>(
     players.join_all().await.into_iter().flatten().collect()
 }
 
-/// Until the step is met: it must be, in the end.
+/// Until the step is met. If it is a request's first, it must be, in the end.
 async fn until_met<S: Scenario>(free: &Arc<Stages<S>>, case: &Case<S>) -> Result<Steps, String> {
-    for _ in 0..TRIES {
-        let steps = once(free, case).await?;
-        if case
-            .fault
-            .as_ref()
-            .is_none_or(|(step, _)| steps.met().contains(step))
-        {
-            return Ok(steps);
+    let mut steps = once(free, case).await?;
+    let Some((step, _)) = &case.fault else {
+        return Ok(steps);
+    };
+    for _ in 1..TRIES {
+        if steps.met().contains(step) {
+            break;
         }
+        steps = once(free, case).await?;
     }
-    Err(format!("the step was not met in {TRIES} runs"))
+    if !steps.met().contains(step) {
+        let told = format!("the step was not met in {TRIES} runs");
+        if step.time == 1 {
+            return Err(told);
+        }
+        eprintln!("{case}: {told}");
+    }
+    Ok(steps)
 }
 
 /// A stage on which a case failed is not used again: something may be left on it.
