@@ -87,18 +87,6 @@ pub async fn oldest(
     read(query.build_query_as().fetch_all(db).await?)
 }
 
-/// The next lines after `after`, oldest first, as whoever holds the head sees them.
-pub(crate) async fn all_after(
-    db: &mut MySqlConnection,
-    after: i64,
-    limit: u32,
-) -> sqlx::Result<Vec<Line>> {
-    let mut query = QueryBuilder::<MySql>::new(COLUMNS);
-    query.push(" where id > ").push_bind(after);
-    query.push(" order by id limit ").push_bind(limit);
-    read(query.build_query_as().fetch_all(db).await?)
-}
-
 /// The lines of a filter. `None`: none is of that time.
 async fn filtered(db: &MySqlPool, filter: &Filter) -> sqlx::Result<Option<QueryBuilder<MySql>>> {
     let mut query = QueryBuilder::new(COLUMNS);

@@ -6,7 +6,6 @@
 use crate::{
     chain::{Hash, Line},
     head::stored,
-    listing::all_after,
 };
 use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlConnection, QueryBuilder};
@@ -15,8 +14,6 @@ use uuid::Uuid;
 
 /// Lines of one statement.
 const RUNS: [usize; 3] = [100, 10, 1];
-/// Lines from before the chain that are read at once.
-const PAGE: u32 = 500;
 
 /// How an act ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +105,6 @@ pub async fn record_all(db: &mut MySqlConnection, entries: &[Entry<'_>]) -> sqlx
         return Ok(());
     }
     let mut end = lock(&mut *db).await?;
-    if end.id == 0 {
-        end.take_in_what_was_before(&mut *db).await?;
-    }
     let lines: Vec<Line> = entries.iter().map(|entry| end.next(entry)).collect();
     let mut left = &lines[..];
     while let Some(size) = RUNS.iter().find(|size| **size <= left.len()) {
@@ -175,30 +169,6 @@ impl End {
         self.id = line.id;
         self.hash = line.hash.unwrap_or(self.hash);
         line
-    }
-
-    /// Lines from before there was a chain are its beginning, as they stand when its first own line is written.
-    async fn take_in_what_was_before(&mut self, db: &mut MySqlConnection) -> sqlx::Result<()> {
-        loop {
-            let page = all_after(&mut *db, self.id, PAGE).await?;
-            let full = page.len() == PAGE as usize;
-            for line in page {
-                let line = line.after(self.hash);
-                sqlx::query!(
-                    "update audit_log set prev = ?, hash = ? where id = ?",
-                    line.prev.as_ref().map(Hash::as_bytes),
-                    line.hash.as_ref().map(Hash::as_bytes),
-                    line.id
-                )
-                .execute(&mut *db)
-                .await?;
-                self.id = line.id;
-                self.hash = line.hash.unwrap_or(self.hash);
-            }
-            if !full {
-                return Ok(());
-            }
-        }
     }
 }
 

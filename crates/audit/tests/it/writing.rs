@@ -105,21 +105,43 @@ async fn many_writers_make_one_chain() {
     assert_eq!(back, 0, "no line is older than the one before it");
 }
 
-/// Caught: lines from before the chain left out of it, and taken in twice.
+/// The migration chains what was written before there was a chain, in SQL: the same bytes as ours.
+///
+/// Meant to catch lines in another order, and a form that differs in a byte.
 #[tokio::test]
 async fn what_was_written_before_there_was_a_chain_is_its_beginning() {
     let schema = schema().await;
+    let step = include_str!("../../../../migrations/sql/0036_audit_whole.sql");
+    let unchained =
+        "alter table audit_log modify prev binary(32) null, modify hash binary(32) null";
+    schema.execute(unchained).await;
     for id in (1..=1_200).step_by(2) {
         schema
             .execute(&format!(
                 "insert into audit_log (id, at, operator, role, act, subject, outcome, detail, address) \
-                 values ({id}, '2026-07-03 10:00:00.5', 'ann', 'admin', 'act', 'é', 'done', '', '::1')"
+                 values ({id}, '2026-07-03 10:00:00.5', 'ann', 'admin', 'act', 'é😀', 'done', '\\0a''\r\n', '::1')"
             ))
             .await;
     }
+    schema.execute(step).await;
+    let whole = checked(&schema.pool).await.expect("one chain");
+    assert_eq!((whole.lines, whole.head.id), (600, 1_199));
     write(&schema.pool, 3).await;
     let whole = checked(&schema.pool).await.expect("one chain");
     assert_eq!((whole.lines, whole.head.id), (603, 1_202));
+    // Where there is a chain already it stays, and what an older build wrote beside it is named.
+    schema.execute(unchained).await;
+    schema
+        .execute(
+            "insert into audit_log (at, operator, role, act, subject, outcome, detail, address) \
+             values (utc_timestamp(3), 'ann', 'admin', 'act', '', 'done', '', '')",
+        )
+        .await;
+    schema.execute(step).await;
+    assert_eq!(
+        checked(&schema.pool).await,
+        Err(Broken::Content { id: 1_203 })
+    );
 }
 
 /// Whatever a text holds, what is read is what was hashed.
@@ -180,9 +202,9 @@ async fn what_is_done_behind_its_back_is_named() {
             Broken::WrongHead { last: 9 },
         ),
         (
-            "insert into audit_log (at, operator, role, act, subject, outcome, detail, address) \
-             values (utc_timestamp(3), 'ann', 'admin', 'act', '', 'done', '', '')",
-            Broken::NotChained { id: 10 },
+            "insert into audit_log (at, operator, role, act, subject, outcome, detail, address, prev, hash) \
+             values (utc_timestamp(3), 'ann', 'admin', 'act', '', 'done', '', '', repeat('x', 32), repeat('x', 32))",
+            Broken::Content { id: 10 },
         ),
     ] {
         schema.execute("truncate audit_log").await;
@@ -196,10 +218,7 @@ async fn what_is_done_behind_its_back_is_named() {
     }
     // What was put in by hand keeps nobody from acting.
     write(&schema.pool, 1).await;
-    assert_eq!(
-        checked(&schema.pool).await,
-        Err(Broken::NotChained { id: 10 })
-    );
+    assert_eq!(checked(&schema.pool).await, Err(Broken::Content { id: 10 }));
 }
 
 /// Numbers of what is found, newest first; oldest first it is the same.
