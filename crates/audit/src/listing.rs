@@ -6,7 +6,7 @@ use crate::{
     record::Outcome,
 };
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, MySql, MySqlConnection, MySqlPool, QueryBuilder};
+use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
 const COLUMNS: &str = "select id, at, operator, role, act, subject, outcome, detail, address, operation_id, prev, hash from audit_log";

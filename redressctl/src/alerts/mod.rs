@@ -1,6 +1,7 @@
-//! Receivers of alerts: whether they do what they must, and whether a message arrives.
+//! Alerts: what was sent to whom, and whether a receiver does what it must before it is put into the settings.
 
 mod check;
+pub mod listing;
 mod message;
 mod report;
 mod suite;

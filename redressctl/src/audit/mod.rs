@@ -1,4 +1,5 @@
-//! The audit: whether its chain holds, told by whoever has its lines, without trusting whoever keeps them.
+//! The audit: its lines, and whether its chain holds, told by whoever has them without trusting whoever keeps them.
 
+pub mod listing;
 mod reading;
 pub mod verify;

@@ -1,74 +1,14 @@
 //! `redressctl audit verify`: a chain that holds, and each way it is broken behind its back, from the admin and from a file.
 
+use crate::world::{Admin, Ran, run};
 use ::audit::{Entry, Outcome, record_all};
-use serde_json::{Value, json};
-use service_kit::{
-    serve,
-    settings::{FirstAdmin, Secret, Settings},
-    telemetry,
-};
+use serde_json::json;
 use std::path::Path;
-use testkit::mysql::Schema;
-use tokio::{net::TcpListener, process::Command};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-const PASSWORD: &str = "everyone has this one";
 /// Lines there are before the program asks: more than one page of the export.
 const LINES: usize = 1_100;
 
-/// An admin in this process, and the token of a log-in there.
-struct Admin {
-    schema: Schema,
-    url: String,
-    token: String,
-    _stop: DropGuard,
-}
-
-/// What the program printed, and how it ended.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
 impl Admin {
-    async fn start() -> Self {
-        let schema = testkit::mysql::schema().await;
-        let mut settings = Settings::default();
-        settings.database.mysql = schema.settings.clone();
-        settings.admin.first_admin = FirstAdmin {
-            username: "root".to_owned(),
-            password: Secret::new(PASSWORD),
-        };
-        let metrics = telemetry::metrics("admin").expect("metrics");
-        let app = admin::App::new(&settings);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let stop = CancellationToken::new();
-        let router = admin::router(app.clone(), metrics);
-        tokio::spawn(serve::serve(listener, router, stop.clone()));
-        app.prepare(&settings).await.expect("it starts");
-        let who = json!({"username": "root", "password": PASSWORD});
-        let session = reqwest::Client::new().post(format!("{url}/api/v1/sessions"));
-        let session: Value = session
-            .json(&who)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        Self {
-            schema,
-            url,
-            token: session["access_token"]
-                .as_str()
-                .expect("a token")
-                .to_owned(),
-            _stop: stop.drop_guard(),
-        }
-    }
-
     /// A chain of so many lines, and nothing else.
     async fn begin_anew(&self) {
         self.schema.execute("truncate audit_log").await;
@@ -91,8 +31,7 @@ impl Admin {
     }
 
     async fn verify(&self, arguments: &[&str]) -> Ran {
-        let admin = ["--admin", &self.url];
-        run(&[&admin, arguments].concat(), Some(&self.token)).await
+        self.run(&[&["audit", "verify"], arguments].concat()).await
     }
 
     async fn export(&self, query: &str) -> String {
@@ -102,40 +41,9 @@ impl Admin {
     }
 }
 
-async fn run(arguments: &[&str], token: Option<&str>) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_redressctl"));
-    command
-        .args(["audit", "verify"])
-        .args(arguments)
-        .env_remove("REDRESSCTL_ADMIN")
-        .env_remove("REDRESSCTL_TOKEN");
-    if let Some(token) = token {
-        command.env("REDRESSCTL_TOKEN", token);
-    }
-    let output = command.output().await.unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 async fn verify_file(path: &Path, text: &str) -> Ran {
     std::fs::write(path, text).unwrap();
-    run(&["--file", path.to_str().unwrap()], None).await
-}
-
-impl Ran {
-    #[track_caller]
-    fn is(&self, code: i32, words: &str) {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        let text = if code == 2 { &self.err } else { &self.out };
-        assert!(text.contains(words), "{words:?} is not in {text}");
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{}{}", self.out, self.err))
-    }
+    run(&["audit", "verify", "--file", path.to_str().unwrap()], None).await
 }
 
 /// Caught: a check that stops at the end of a page, or before the head.
@@ -248,24 +156,32 @@ async fn a_file_is_checked_without_a_login() {
     verify_file(&path, "id,at\n1,2\n").await.is(2, "no export");
     verify_file(&path, "").await.is(1, "Head: it is missing");
     let missing = folder.path().join("none");
-    run(&["--file", missing.to_str().unwrap()], None)
-        .await
-        .is(2, "cannot be read");
+    run(
+        &["audit", "verify", "--file", missing.to_str().unwrap()],
+        None,
+    )
+    .await
+    .is(2, "cannot be read");
 }
 
 #[tokio::test]
 async fn what_keeps_it_from_beginning_is_told() {
     let admin = Admin::start().await;
-    run(&["--admin", &admin.url], None)
+    run(&["audit", "verify", "--admin", &admin.url], None)
         .await
         .is(2, "Set REDRESSCTL_TOKEN");
-    run(&["--admin", &admin.url], Some("wrong"))
+    run(&["audit", "verify", "--admin", &admin.url], Some("wrong"))
         .await
         .is(2, "knows no such log-in");
-    run(&["--admin", "http://127.0.0.1:1"], Some("wrong"))
+    run(
+        &["audit", "verify", "--admin", "http://127.0.0.1:1"],
+        Some("wrong"),
+    )
+    .await
+    .is(2, "does not answer");
+    run(&["audit", "verify", "--noted", "7"], Some("wrong"))
         .await
-        .is(2, "does not answer");
-    run(&["--noted", "7"], Some("wrong")).await.is(2, "a colon");
+        .is(2, "a colon");
     admin.schema.execute("rename table audit_log to lost").await;
     admin.verify(&[]).await.is(2, "the admin answers 503");
 }

@@ -2,3 +2,5 @@
 
 mod alerts;
 mod audit;
+mod commands;
+mod world;

@@ -51,13 +51,34 @@ pub async fn open_of_sale(
     after: Uuid,
     limit: u32,
 ) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+    // A state at a time: within one, the index has the gids in order, so none but those of the page is read.
     let rows = sqlx::query!(
         r#"select open.gid as "gid: Uuid", came.payload
-           from (select gid, message_id from compensations
-                 where sale_id = ? and state in ('scheduled', 'dead', 'archiving', 'held') and gid > ? order by gid limit ?) as open
+           from ((select gid, message_id from compensations force index (compensations_by_sale)
+                  where sale_id = ? and state = 'scheduled' and gid > ? order by gid limit ?)
+                 union all
+                 (select gid, message_id from compensations force index (compensations_by_sale)
+                  where sale_id = ? and state = 'dead' and gid > ? order by gid limit ?)
+                 union all
+                 (select gid, message_id from compensations force index (compensations_by_sale)
+                  where sale_id = ? and state = 'archiving' and gid > ? order by gid limit ?)
+                 union all
+                 (select gid, message_id from compensations force index (compensations_by_sale)
+                  where sale_id = ? and state = 'held' and gid > ? order by gid limit ?)
+                 order by gid limit ?) as open
            join compensation_messages as came on came.id = open.message_id order by open.gid"#,
         sale,
         after,
+        limit,
+        sale,
+        after,
+        limit,
+        sale,
+        after,
+        limit,
+        sale,
+        after,
+        limit,
         limit
     )
     .fetch_all(db)
