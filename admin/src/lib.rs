@@ -24,6 +24,7 @@ pub mod metrics;
 mod missing;
 mod operations;
 mod operators;
+mod overview;
 mod password;
 mod permissions;
 mod policy;
@@ -88,6 +89,8 @@ pub struct Parts {
     pub(crate) tries_in_table: bool,
     /// The settings' alert channels.
     pub(crate) channels: Vec<String>,
+    /// What happened in the last hours, as far as it was counted.
+    pub(crate) hours: overview::Hours,
     prepared: AtomicBool,
 }
 
@@ -136,6 +139,7 @@ impl App {
             cookies: if secure { Over::Https } else { Over::Any },
             tries_in_table: settings.compensation.log_storage.in_db(),
             channels: alerts::configured(settings),
+            hours: overview::Hours::default(),
             prepared: AtomicBool::new(false),
         }))
     }

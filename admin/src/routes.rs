@@ -2,8 +2,8 @@
 
 use crate::{
     App, access, alerts, archives, assets, audit, compensation_log, groups, headers, incidents,
-    log_in, missing, operations, operators, password, permissions, policy, replay, reports, sales,
-    tokens, transactions, truth,
+    log_in, missing, operations, operators, overview, password, permissions, policy, replay,
+    reports, sales, tokens, transactions, truth,
 };
 use axum::{
     Router, middleware,
@@ -34,11 +34,12 @@ fn web() -> Router<App> {
     Router::new()
         .route(
             "/",
-            get(async |_: access::May<access::Look>| Redirect::to("/archives")),
+            get(async |_: access::May<access::Look>| Redirect::to("/groups")),
         )
         .route("/login", get(log_in::page::show).post(log_in::page::submit))
         .route("/logout", post(log_in::page::log_out_of_browser))
         .route("/password", get(password::show).post(password::submit))
+        .route("/overview", get(overview::page::show))
         .route("/archives", get(archives::list_page::show))
         .route("/archives.csv", get(archives::csv::page))
         .route("/archives/{id}", get(archives::detail_page::show))
@@ -119,6 +120,7 @@ fn json() -> Router<App> {
         .route("/me", get(permissions::api::me))
         .route("/tokens", get(tokens::api::list).post(tokens::api::create))
         .route("/tokens/{id}", delete(tokens::api::end))
+        .route("/overview", get(overview::api::get))
         .route("/archives", get(archives::api::list))
         .route("/archives.csv", get(archives::csv::api))
         .route("/archives/{id}", get(archives::api::get))

@@ -12,7 +12,7 @@ const PER_PAGE_AT_MOST: u32 = 100;
 /// `?show=&before=&limit=`; an empty value is none.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct SaleQuery {
-    /// `all`, which holds where nothing is said, `live`, `upcoming` or `ended`.
+    /// `all`, which holds where nothing is said, `live`, `upcoming`, `ended` or `drifting`.
     pub show: Option<String>,
     /// The sale the page before ended with.
     pub before: Option<String>,
@@ -25,11 +25,12 @@ pub(crate) struct SaleQuery {
 pub(crate) struct BadQuery(&'static str);
 
 /// The choices, by their names in addresses.
-pub(super) const SHOWN: [(&str, &str, Filter); 4] = [
+pub(super) const SHOWN: [(&str, &str, Filter); 5] = [
     ("all", "All", Filter::All),
     ("live", "Live", Filter::Live),
     ("upcoming", "Upcoming", Filter::Upcoming),
     ("ended", "Ended", Filter::Ended),
+    ("drifting", "Redis and MySQL differ", Filter::Drifting),
 ];
 
 impl SaleQuery {

@@ -55,6 +55,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "archive.html",
     "truth.html",
     "groups.html",
+    "overview.html",
     "operations.html",
     "operation.html",
     "operation_bulk.html",

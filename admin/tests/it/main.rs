@@ -13,6 +13,7 @@ mod groups;
 mod incidents;
 mod operations;
 mod operators;
+mod overview;
 mod pages;
 mod permissions;
 mod policy;

@@ -19,6 +19,7 @@ async fn every_page_renders_empty_and_full() {
     let app = TestApp::start().await;
     let browser = app.browser(OperatorRole::Admin).await;
     let pages = [
+        "/overview",
         "/archives",
         "/archives?state=all&q=x&sale=0197a000-0000-7000-8000-000000000001&step=decide",
         "/archives?state=handled",
@@ -37,6 +38,7 @@ async fn every_page_renders_empty_and_full() {
         "/alerts/channels",
         "/sales",
         "/sales?show=live&limit=1",
+        "/sales?show=drifting",
         "/compensation-log",
         "/compensation-log?lane=retry&outcome=failed&until=2026-01-02T03:04",
         "/audit",

@@ -205,7 +205,7 @@ pub use foreign::{
     SameName, Style,
 };
 pub use ids::{Gid, Label, Token};
-pub use log::{Backlog, BranchState, SUPERSEDED, UnknownBranchState, backlog};
+pub use log::{Backlog, BranchState, SUPERSEDED, UnknownBranchState, backlog, backlog_within};
 pub use participant::{Ballot, LastResource, Participant, Participants};
 pub use recovery::{Pace, Recovered, Recovery};
 pub use resume::{ResumeError, resume};

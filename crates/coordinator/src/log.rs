@@ -9,7 +9,7 @@ pub use branches::{BranchState, UnknownBranchState};
 pub(crate) use branches::{
     Line, ToTell, Waits, come_back, state_of as branch_state, to_tell, wait_for_turn, wake, write,
 };
-pub use unfinished::{Backlog, backlog};
+pub use unfinished::{Backlog, backlog, backlog_within};
 pub(crate) use unfinished::{
     Failure, Unfinished, claim_due, failed, finished_before, forget, lease, not_now, park,
 };

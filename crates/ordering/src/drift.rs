@@ -116,6 +116,21 @@ pub async fn open(db: &MySqlPool) -> sqlx::Result<Vec<SaleId>> {
     .await
 }
 
+/// How many sales differ, and since when the first of them has, in seconds.
+///
+/// # Errors
+/// What MySQL says.
+pub async fn standing(db: &MySqlPool) -> sqlx::Result<(u64, Option<u64>)> {
+    let row = sqlx::query!(
+        r#"select cast(count(*) as unsigned) as "count!: u64",
+                  timestampdiff(second, min(found_at), utc_timestamp(3)) as "oldest_s: i64"
+           from stock_drifts where open_sale is not null"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.count, row.oldest_s.and_then(|it| it.try_into().ok())))
+}
+
 /// The sale agrees again. `false` where that was known.
 ///
 /// # Errors

@@ -106,6 +106,8 @@ pub enum Filter {
     Upcoming,
     /// Over.
     Ended,
+    /// Redis was found to say something else of them than MySQL, and not to agree since. For those who look after sales.
+    Drifting,
 }
 
 impl Filter {
@@ -116,6 +118,7 @@ impl Filter {
             Self::Live => Some("live"),
             Self::Upcoming => Some("upcoming"),
             Self::Ended => Some("ended"),
+            Self::Drifting => Some("drifting"),
         }
     }
 }

@@ -14,7 +14,7 @@ mod wishes;
 pub use claims::{Turn, claim_due, claim_turn, put_all_back, put_all_off, put_back};
 pub use intake::{enqueue, enqueue_all, is_known};
 pub use messages::remove_closed;
-pub use reading::{backlog, open_among, open_of_sale, state_of};
+pub use reading::{Waiting, backlog, open_among, open_of_sale, state_of, waiting};
 pub use results::{Ended, Outcome, all_published, settle, settle_all};
 pub use wishes::{close_held, give_up, replay_held};
 

@@ -99,3 +99,42 @@ pub async fn backlog(db: &MySqlPool) -> sqlx::Result<Vec<(String, i64)>> {
     .await?;
     Ok(rows.into_iter().map(|row| (row.state, row.count)).collect())
 }
+
+/// Work in one open state, for a page that nobody waits long for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Where it stands.
+    pub state: State,
+    /// How many, counted so far as was asked for.
+    pub count: u64,
+    /// Since when the first of them could be worked on, in seconds; nothing where none is due.
+    pub due_for_s: Option<u64>,
+}
+
+/// What is open by state, each counted to `at_most`. Reads two entries of the index `compensations_by_due`, and `at_most` of them a state.
+///
+/// # Errors
+/// What the database says.
+pub async fn waiting(db: &MySqlPool, at_most: u32) -> sqlx::Result<Vec<Waiting>> {
+    const OPEN: [State; 4] = [State::Scheduled, State::Dead, State::Archiving, State::Held];
+    let mut waiting = Vec::with_capacity(OPEN.len());
+    for state in OPEN {
+        let row = sqlx::query!(
+            r#"select (select cast(count(*) as signed) from (
+                          select 1 from compensations force index (compensations_by_due) where state = ? limit ?) some) as "count!: i64",
+                      (select timestampdiff(second, min(due_at), utc_timestamp(3)) from compensations
+                       where state = ?) as "due_for_s: i64""#,
+            state.as_str(),
+            at_most,
+            state.as_str()
+        )
+        .fetch_one(db)
+        .await?;
+        waiting.push(Waiting {
+            state,
+            count: u64::try_from(row.count).unwrap_or_default(),
+            due_for_s: row.due_for_s.and_then(|it| it.try_into().ok()),
+        });
+    }
+    Ok(waiting)
+}

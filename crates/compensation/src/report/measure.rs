@@ -78,6 +78,36 @@ pub async fn measure(
     Ok(figures)
 }
 
+/// What happened in one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hour {
+    /// Tries of work that failed before; nothing where the table of tries is not kept.
+    pub tries: Option<Tries>,
+    /// What was put into the archive, and did not come back to it later.
+    pub archived: u64,
+}
+
+/// Counts from `from` to before `to`, meant for an hour: of `compensation_logs_by_time` and `archives_by_time` alone.
+///
+/// # Errors
+/// What the database says.
+pub async fn hour(
+    db: &MySqlPool,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    kept: TriesKept,
+) -> sqlx::Result<Hour> {
+    let span = (from.naive_utc(), to.naive_utc());
+    let mut tries = Tries::default();
+    if kept == TriesKept::InTable {
+        count_tries(db, span, &mut tries).await?;
+    }
+    Ok(Hour {
+        tries: (kept == TriesKept::InTable).then_some(tries),
+        archived: archived(db, span).await?,
+    })
+}
+
 type Span = (NaiveDateTime, NaiveDateTime);
 
 async fn count_tries(db: &MySqlPool, (from, to): Span, tries: &mut Tries) -> sqlx::Result<()> {

@@ -12,7 +12,7 @@ mod week;
 mod words;
 
 pub use figures::{Cause, Figures, Open, Tries};
-pub use measure::{TriesKept, measure};
+pub use measure::{Hour, TriesKept, hour, measure};
 pub use spread::{Buckets, Spread};
 pub use store::{KIND, Made, Stored, due, find, latest, make, newest, now};
 pub use week::{NoWeek, Week};

@@ -86,9 +86,11 @@ pub async fn page(
                   exists(select 1 from stock_drifts d where d.open_sale = s.id) as "drifts!: bool"
            from sales s join products p on p.id = s.product_id join sale_inventory i on i.sale_id = s.id
            where s.id < ? and (? is null or ? = case when utc_timestamp(3) < s.starts_at then 'upcoming'
-                                                     when utc_timestamp(3) < s.ends_at then 'live' else 'ended' end)
+                                                     when utc_timestamp(3) < s.ends_at then 'live' else 'ended' end
+                              or (? = 'drifting' and exists(select 1 from stock_drifts d where d.open_sale = s.id)))
            order by s.id desc limit ?"#,
         before.unwrap_or(SaleId::from_uuid(Uuid::max())),
+        phase,
         phase,
         phase,
         limit
