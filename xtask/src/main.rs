@@ -17,6 +17,7 @@ mod http;
 mod kafka_jars;
 mod mysql_url;
 mod packages;
+mod pictures;
 mod ports;
 mod probe;
 mod processes;
@@ -108,6 +109,8 @@ enum Command {
         #[arg(long)]
         remove: bool,
     },
+    /// Go through the admin's pages in a real browser and take the pictures under `docs/pictures`
+    Pictures,
     /// Check format, lints and documentation, and that `.sqlx` is up to date
     Check {
         /// Write `.sqlx` anew instead of comparing, and check nothing else
@@ -183,6 +186,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             seed::run(&workspace, &seed::Wanted { config, arguments }, &stop)
         }
+        Command::Pictures => pictures::run(&workspace, &stop),
         Command::Check { write_sqlx: true } => check::write_sqlx(&workspace, &stop),
         Command::Check { write_sqlx: false } => check::run(&workspace, &stop),
         Command::Install => packages::ensure(packages::ALL, &stop).map(|()| ExitCode::SUCCESS),

@@ -61,6 +61,12 @@ pub const TESTING: &[Need] = &[
         &["openssl"],
     ),
 ];
+/// What looks at the pages.
+pub const BROWSER: Need = need(
+    "chromium",
+    "looking at the pages",
+    &["chromium", "chromium-browser"],
+);
 pub const REDIS: Need = need("redis-server", "reservations and locks", &["redis-server"]);
 pub const JAVA: Need = need(
     "java",

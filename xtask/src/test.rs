@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, on a MariaDB and a Kafka of its own, from empty. Tests that need Redis start their own.
 
-use std::process::ExitCode;
+use std::{ffi::OsStr, process::ExitCode};
 
 use crate::{
     cargo, folder::Folder, kafka_jars, packages, ports::Ports, secrets::Secrets, servers::Starting,
@@ -12,6 +12,19 @@ use crate::{
 /// # Errors
 /// When servers or build fail; failing tests are the exit code's matter.
 pub fn run(workspace: &Workspace, cargo_args: &[String], stop: &Stop) -> anyhow::Result<ExitCode> {
+    run_with(workspace, cargo_args, &[], stop)
+}
+
+/// The same, with more for the tests to know.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    workspace: &Workspace,
+    cargo_args: &[String],
+    variables: &[(&str, &OsStr)],
+    stop: &Stop,
+) -> anyhow::Result<ExitCode> {
     let folder = Folder::lock(&workspace.kept("test-stack"))?;
     folder.wipe()?;
     packages::ensure(packages::BUILDING, stop)?;
@@ -56,7 +69,8 @@ pub fn run(workspace: &Workspace, cargo_args: &[String], stop: &Stop) -> anyhow:
                 mysql.user, mysql.password, mysql.host, mysql.port
             ),
         )
-        .env("REDRESS_TEST_KAFKA", kafka);
+        .env("REDRESS_TEST_KAFKA", kafka)
+        .envs(variables.iter().copied());
     let status = cargo::status(&mut tests, stop)?;
     services.ensure_running()?;
     drop(services);

@@ -5,6 +5,7 @@ mod alerts;
 mod app;
 mod archives;
 mod audit;
+mod browser;
 mod compensation_log;
 mod compensator_watch;
 mod csv;
