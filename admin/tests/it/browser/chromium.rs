@@ -86,15 +86,6 @@ impl Chromium {
         self.ask("Input.insertText", json!({"text": text})).await;
     }
 
-    /// Presses a key where the focus is.
-    pub async fn key(&mut self, key: &str) {
-        for kind in ["keyDown", "keyUp"] {
-            let text = if kind == "keyDown" { key } else { "" };
-            let pressed = json!({"type": kind, "key": key, "text": text});
-            self.ask("Input.dispatchKeyEvent", pressed).await;
-        }
-    }
-
     /// What a person reads on the page.
     pub async fn text(&mut self) -> String {
         let text = self.evaluate("document.body.innerText").await;

@@ -168,7 +168,7 @@ async fn an_operator_finds_replays_undoes_and_signs_out() {
     shows(&mut chromium, &failed.id.to_string()).await;
     pictures(&mut chromium, "order").await;
     chromium.press("form[action$='/replay'] button").await;
-    shows(&mut chromium, "repla").await;
+    shows(&mut chromium, "requested").await;
 
     chromium.open(&format!("{}/audit", app.url)).await;
     shows(&mut chromium, "operation.undo").await;
