@@ -3,6 +3,7 @@
 mod answers;
 mod channels;
 mod couriers;
+mod lost;
 mod measured;
 mod order;
 mod outbox;
