@@ -1,6 +1,7 @@
 //! Alerts on their way: from the outbox and the spool to receivers on real sockets, whatever breaks in between.
 
 mod answers;
+mod beside;
 mod channels;
 mod couriers;
 mod lost;
