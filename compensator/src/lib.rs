@@ -29,7 +29,6 @@ use anyhow::Context as _;
 use archive_watch::ArchiveWatch;
 use comparison::{Comparison, OnDrift};
 use compensation::{
-    alerts::Spool,
     archive::{Counting, Expiry, Store},
     log::LogFile,
     report::TriesKept,
@@ -121,6 +120,7 @@ impl Scans {
             producer,
             foreign,
             archive,
+            spool,
         } = servers.clone();
         let held_max = settings.admission.held_max;
         let leases = Leases::new(db.clone(), &settings.transaction.lock_prefix);
@@ -163,9 +163,9 @@ impl Scans {
             log: LogInBoth::new(
                 LogFile::new(db.clone(), &settings.compensation),
                 db.clone(),
-                Spool::new(&settings.alerts.spool),
+                spool.clone(),
             ),
-            archive: ArchiveWatch::new(archive, db.clone(), Spool::new(&settings.alerts.spool)),
+            archive: ArchiveWatch::new(archive, db.clone(), spool),
             watch: Watch::new(db.clone(), Bounds::from(&settings.watch)),
             unpaid: UnpaidOrders::new(unpaid(settings, &db, &stock, foreign), leases.clone()),
             weekly: weekly(settings, &db, &leases),

@@ -1,7 +1,7 @@
 //! The servers a compensator needs, reached one after another however long they take to come up.
 
 use anyhow::Context as _;
-use compensation::archive::Store;
+use compensation::{alerts::Spool, archive::Store};
 use ordering::foreign::Foreign;
 use redis::aio::ConnectionManager;
 use service_kit::{
@@ -37,6 +37,8 @@ pub struct Servers {
     pub foreign: Foreign,
     /// Where messages of what is given up are kept: whether it answers is known to the whole process.
     pub archive: Store,
+    /// Where alerts wait while MySQL takes none: what it could not take is known to the whole process.
+    pub spool: Spool,
 }
 
 /// What was reached so far, for the health check.
@@ -148,6 +150,7 @@ impl Reached {
             redis,
             producer,
             foreign: Foreign::from_settings(&settings.participants)?,
+            spool: Spool::new(&settings.alerts.spool),
         })
     }
 

@@ -44,7 +44,7 @@ pub use undecided::Undecided;
 use crate::servers::Servers;
 use anyhow::Context as _;
 use compensation::{
-    alerts::{Channels, Courier, Folder, Spool},
+    alerts::{Channels, Courier, Folder},
     archive::Store,
     log::AttemptLog,
     policy::{Live, Policy, Terms},
@@ -150,6 +150,7 @@ impl Repair {
             producer,
             foreign,
             archive,
+            spool,
         } = servers.clone();
         let stock = Stock::new(redis.clone());
         let engine = OrderEngine::of_process(settings, stock.clone(), foreign.clone());
@@ -178,7 +179,6 @@ impl Repair {
         let pace = crate::pace(&settings.transaction);
         let recovery = Recovery::new(db.clone(), tools.stock.clone(), &foreign, pace);
         let timeout = Duration::from_secs(settings.transaction.timeout_s);
-        let spool = Spool::new(&settings.alerts.spool);
         Ok(Self {
             intake: Intake::new(settings, tools.clone())?,
             policy_watch: PolicyWatch::new(tools.clone()),

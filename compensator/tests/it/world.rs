@@ -1,6 +1,7 @@
 //! A shop with compensators: schema, topics and Redis of a test's own, a sale, orders as the API would reserve and publish them.
 
 use chrono::Utc;
+use compensation::alerts::Spool;
 use compensator::{
     Scans,
     repair::{Observer, Repair},
@@ -138,6 +139,7 @@ impl World {
                 .unwrap(),
             producer: Producer::new(&self.topics.brokers).unwrap(),
             foreign: Foreign::from_settings(&settings.participants).unwrap(),
+            spool: Spool::new(&settings.alerts.spool),
         }
     }
 

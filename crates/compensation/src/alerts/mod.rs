@@ -5,7 +5,7 @@
 //! [`Spool`]. The [`Folder`] makes [`incidents`] of alike ones, and what is said of an incident is a notice: a row per channel in
 //! `alert_outbox`. The [`Courier`] sends what is due, each channel by itself, in the order of its incident and as fast as the receiver
 //! takes it; what there is no room for is told of by a digest, or waits where each end has to arrive. Receivers may get a notice twice (the sender died before it wrote down
-//! that it had arrived), always under the same id.
+//! that it had arrived), always under the same id. What neither MySQL nor the spool takes is counted, and people are told how many.
 
 mod address;
 mod alert;
@@ -22,6 +22,7 @@ mod endpoint;
 mod feishu;
 pub mod incidents;
 mod lane;
+mod lost;
 pub mod metrics;
 mod notice;
 pub mod outbox;
@@ -37,6 +38,7 @@ mod shorten;
 mod slack;
 mod spool;
 mod standard_webhooks;
+mod tally;
 mod texts;
 mod verdict;
 mod watch;

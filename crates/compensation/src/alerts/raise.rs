@@ -51,7 +51,7 @@ async fn write(
 /// changes nothing.
 ///
 /// # Errors
-/// When neither took it: then nobody is told, and the log says what of.
+/// When neither took it: then the log says what of, and people are told that it was lost once MySQL answers.
 pub async fn raise(db: &MySqlPool, spool: &Spool, alert: &Alert) -> Result<(), SpoolError> {
     let writing = answered(async { record(&mut *db.acquire().await?, alert).await });
     let Err(cause) = writing.await else {
@@ -68,6 +68,7 @@ pub async fn raise(db: &MySqlPool, spool: &Spool, alert: &Alert) -> Result<(), S
     let kept = spool.put(alert).await;
     if let Err(cause) = &kept {
         error!(alert.id = %id, "Nobody is told of this, the spool did not take it ({cause}): {kind} {subject}: {title}");
+        spool.lose(alert).await;
     }
     kept
 }

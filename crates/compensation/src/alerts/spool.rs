@@ -1,6 +1,10 @@
-//! Where alerts wait while MySQL takes nothing: a file each, there as a whole or not at all, also after a power cut.
+//! Where alerts wait while MySQL takes nothing: a file each, there as a whole or not at all, also after a power cut. The last tenth of
+//! its room is for urgent ones. What it does not take is counted in the same folder, see [`super::lost`].
 
-use super::{Alert, Delivered};
+use super::{
+    Alert, Delivered, Severity,
+    lost::{Lost, Page},
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -8,26 +12,31 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
-use tracing::error;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 /// Files it holds; a disk is for orders first.
 const FILES_AT_MOST: usize = 10_000;
+/// One of so many is kept for urgent alerts: a storm of others does not fill it.
+const URGENT_ONE_OF: usize = 10;
 /// Tries of one alert on one channel that are remembered.
 const TRIES_KEPT: usize = 20;
 
-/// A folder of alerts. Several processes may share it; one of them works on it at a time.
+/// A folder of alerts. Several processes may share it; one of them works on it at a time. Cloning shares what it could not take.
 #[derive(Debug, Clone)]
 pub struct Spool {
     folder: PathBuf,
+    files_at_most: usize,
+    lost: Arc<Lost>,
 }
 
 /// Why an alert is not in it.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// It holds as many as it may.
+    /// It holds as many as it may of this severity.
     #[error("the spool is full")]
     Full,
     /// What the disk says.
@@ -85,15 +94,27 @@ impl Spool {
     /// A spool in this folder, which is made when the first alert comes.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
         Self {
-            folder: folder.into(),
+            files_at_most: FILES_AT_MOST,
+            lost: Arc::new(Lost::in_folder(folder.clone())),
+            folder,
+        }
+    }
+
+    /// The same with room for so many alerts.
+    #[must_use]
+    pub fn holding(self, files_at_most: usize) -> Self {
+        Self {
+            files_at_most,
+            ..self
         }
     }
 
     /// Keeps the alert, on the disk when this returns. One that is there already stays as it is.
     ///
     /// # Errors
-    /// When it is full, or the disk does not take it: then nobody will be told by it.
+    /// When it is full, or the disk does not take it: then nobody will be told by it. Only what is urgent may fill the last tenth.
     pub async fn put(&self, alert: &Alert) -> Result<(), SpoolError> {
         let entry = Entry {
             alert: alert.clone(),
@@ -104,12 +125,44 @@ impl Spool {
             if spool.path(entry.alert.id).exists() {
                 return Ok(());
             }
-            if spool.ids()?.len() >= FILES_AT_MOST {
+            if spool.ids()?.len() >= spool.room_for(entry.alert.severity) {
                 return Err(SpoolError::Full);
             }
             Ok(spool.write(&entry)?)
         })
         .await
+    }
+
+    const fn room_for(&self, severity: Severity) -> usize {
+        match severity {
+            Severity::Urgent => self.files_at_most,
+            Severity::Warning | Severity::Info => {
+                self.files_at_most - self.files_at_most / URGENT_ONE_OF
+            }
+        }
+    }
+
+    /// Counts an alert that found no place.
+    pub(super) async fn lose(&self, alert: &Alert) {
+        self.lost.count(alert);
+        if let Err(cause) = self.keep_counts().await {
+            warn!(alert.id = %alert.id, "That an alert was lost is known to this process alone: {cause}");
+        }
+    }
+
+    /// Alerts that found no place, as far as only this process knows.
+    pub(super) fn lost(&self) -> &Lost {
+        &self.lost
+    }
+
+    /// Has what was lost counted on the disk, and its file there before it is needed.
+    pub(super) async fn keep_counts(&self) -> io::Result<()> {
+        self.on_disk(|spool| spool.lost.keep()).await
+    }
+
+    /// What was lost, as counted on the disk; nothing where another process is at it.
+    pub(super) async fn counted(&self) -> io::Result<Option<Page>> {
+        self.on_disk(|spool| spool.lost.written()).await
     }
 
     /// Blocking work on the disk, away from the threads that answer requests.
@@ -165,6 +218,7 @@ impl Spool {
         }
         error!(alert.id = %id, "A spooled alert cannot be read, it is put aside as {id}.unreadable");
         fs::rename(&path, path.with_extension("unreadable"))?;
+        self.lost.count_unreadable();
         Ok(None)
     }
 
@@ -243,14 +297,32 @@ mod tests {
         assert!(spool.ids().unwrap().is_empty());
     }
 
+    /// Breaks when all alerts share one limit: what is urgent finds no room in a storm of the others.
     #[tokio::test]
-    async fn a_full_spool_refuses() {
+    async fn a_full_spool_refuses_and_its_last_tenth_is_for_urgent_alerts() {
         let folder = tempfile::tempdir().unwrap();
-        for _ in 0..FILES_AT_MOST {
-            File::create(folder.path().join(format!("{}.json", Uuid::new_v4()))).unwrap();
-        }
         let spool = Spool::new(folder.path());
-        assert!(matches!(spool.put(&alert()).await, Err(SpoolError::Full)));
+        let room = |severity| spool.room_for(severity);
+        assert_eq!(
+            [Severity::Urgent, Severity::Warning, Severity::Info].map(room),
+            [10_000, 9_000, 9_000]
+        );
+        let spool = spool.holding(20);
+        let put = async |severity| {
+            let alert = Alert::new("figure", severity, "queue", "It is long");
+            spool.put(&alert).await
+        };
+        for _ in 0..9 {
+            put(Severity::Warning).await.unwrap();
+            put(Severity::Info).await.unwrap();
+        }
+        for severity in [Severity::Warning, Severity::Info] {
+            assert!(matches!(put(severity).await, Err(SpoolError::Full)));
+        }
+        for _ in 0..2 {
+            put(Severity::Urgent).await.unwrap();
+        }
+        assert!(matches!(put(Severity::Urgent).await, Err(SpoolError::Full)));
     }
 
     #[test]
@@ -264,6 +336,7 @@ mod tests {
         let id = Uuid::new_v4();
         fs::write(spool.path(id), "{").unwrap();
         assert!(spool.read(id).unwrap().is_none() && spool.ids().unwrap().is_empty());
+        assert_eq!(spool.lost.take_unwritten().total(), 1, "and told of");
         assert!(folder.path().join(format!("{id}.unreadable")).exists());
     }
 }

@@ -1,4 +1,5 @@
-//! Whether MySQL answers: people are told when it does not, from the spool, and again when it does.
+//! Whether MySQL answers: people are told when it does not, from the spool, and again when it does; and how many alerts neither of the
+//! two took.
 
 use super::{
     Alert, Severity,
@@ -6,7 +7,8 @@ use super::{
     incidents,
     lane::{Desk, answered},
     metrics::{ALERTS_UNDELIVERED, ALERTS_WAITING},
-    outbox, raise,
+    outbox, raise, record,
+    tally::Tally,
 };
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -46,6 +48,8 @@ pub(super) struct Watch {
     counted_at: Option<Instant>,
     /// Channels that were counted.
     counted: BTreeSet<String>,
+    /// Whether the log says that the folder for alerts cannot be written.
+    folder_fails: bool,
 }
 
 impl Watch {
@@ -62,12 +66,14 @@ impl Watch {
             unknown_channels_at: now,
             counted_at: None,
             counted: BTreeSet::new(),
+            folder_fails: false,
         }
     }
 
     /// One look: moves the spool's alerts into the outbox when MySQL takes them, tells people when it has been silent too long, and that
     /// it answers again once what it was told of is moved: the other way round the end would come before its beginning.
     pub(super) async fn look(&mut self) -> anyhow::Result<()> {
+        self.keep_counts().await;
         if let Err(cause) = self.ping().await {
             self.connection = None;
             self.desk.mysql_knows.store(false, Ordering::Relaxed);
@@ -84,9 +90,11 @@ impl Watch {
         let takes = !matches!(moved, Err(NotMoved::Database(_)));
         self.desk.mysql_takes.store(takes, Ordering::Relaxed);
         if takes {
+            let told = self.tell_of_lost().await;
             self.give_up_unknown_channels().await?;
             self.count().await?;
             self.tell_that_it_answers().await?;
+            told?;
         }
         moved?;
         Ok(())
@@ -94,9 +102,13 @@ impl Watch {
 
     /// Moves all that MySQL takes, says that it answers where people were told otherwise, and lets another process have the spool.
     pub(super) async fn hand_over(&mut self) {
+        self.keep_counts().await;
         if self.ping().await.is_ok() {
             self.answered_at = Instant::now();
             while matches!(self.move_spooled().await, Ok(1..)) {}
+            if let Err(cause) = self.tell_of_lost().await {
+                warn!("People are not told yet of alerts that were lost: {cause:#}");
+            }
             if let Err(cause) = self.tell_that_it_answers().await {
                 warn!("People are not told yet that MySQL answers: {cause:#}");
             }
@@ -160,6 +172,47 @@ impl Watch {
         info!("MySQL answers again");
         raise(&self.desk.db, self.desk.backlog.spool(), &alert).await?;
         (self.told, self.knows_the_past) = (None, true);
+        Ok(())
+    }
+
+    /// Sees to it that what was lost is counted on the disk, and that there is room for that beforehand.
+    async fn keep_counts(&mut self) {
+        let kept = self.desk.backlog.spool().keep_counts().await;
+        if let (Err(cause), false) = (&kept, self.folder_fails) {
+            error!(
+                "The folder for alerts cannot be written, there is no place for them while MySQL is away: {cause}"
+            );
+        }
+        self.folder_fails = kept.is_err();
+    }
+
+    /// Tells people how many alerts neither MySQL nor the spool took: those that only this process knows of, and those on the disk.
+    async fn tell_of_lost(&self) -> anyhow::Result<()> {
+        let spool = self.desk.backlog.spool();
+        let unwritten = spool.lost().take_unwritten();
+        if let Err(cause) = self.tell_of(&unwritten).await {
+            spool.lost().put_back(unwritten);
+            return Err(cause);
+        }
+        let Some(page) = spool.counted().await.context("the spool cannot be read")? else {
+            return Ok(());
+        };
+        // Who dies in between tells of the same ones once more, under the same id.
+        self.tell_of(&page.tally).await?;
+        let cleared = spool.on_disk(move |_| page.clear()).await;
+        cleared.context("that people were told of lost alerts is not written down")
+    }
+
+    async fn tell_of(&self, lost: &Tally) -> anyhow::Result<()> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let writing = async { record(&mut *self.desk.db.acquire().await?, &lost.alert()).await };
+        answered(writing).await?;
+        let total = lost.total();
+        error!(
+            "{total} alerts were lost, people are told that: neither MySQL nor the spool took them"
+        );
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! Alerts on their way: from the outbox and the spool to receivers on real sockets, whatever breaks in between.
 
 mod answers;
+mod beside;
 mod channels;
 mod couriers;
+mod lost;
 mod measured;
 mod order;
 mod outbox;
