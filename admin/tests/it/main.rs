@@ -8,6 +8,7 @@ mod audit;
 mod compensation_log;
 mod compensator_watch;
 mod csv;
+mod discard;
 mod failed;
 mod groups;
 mod incidents;
