@@ -13,6 +13,7 @@ mod compensation_log;
 mod compensator_watch;
 mod cookie;
 mod cursor;
+mod discard;
 mod doubt;
 mod failure;
 mod frame;

@@ -1,9 +1,9 @@
 //! Every route, in one table: who may use it stands in its handler's arguments.
 
 use crate::{
-    App, access, alerts, archives, assets, audit, compensation_log, groups, headers, incidents,
-    log_in, missing, operations, operators, overview, password, permissions, policy, replay,
-    reports, sales, tokens, transactions, truth,
+    App, access, alerts, archives, assets, audit, compensation_log, discard, groups, headers,
+    incidents, log_in, missing, operations, operators, overview, password, permissions, policy,
+    replay, reports, sales, tokens, transactions, truth,
 };
 use axum::{
     Router, middleware,
@@ -44,6 +44,7 @@ fn web() -> Router<App> {
         .route("/archives.csv", get(archives::csv::page))
         .route("/archives/{id}", get(archives::detail_page::show))
         .route("/archives/{id}/replay", post(replay::page::submit))
+        .route("/archives/{id}/discard", post(discard::page::submit))
         .route("/archives/{id}/reconcile", post(truth::forms::submit))
         .route("/groups", get(groups::page::show))
         .route("/transactions", get(transactions::list_page::show))
@@ -125,6 +126,8 @@ fn json() -> Router<App> {
         .route("/archives.csv", get(archives::csv::api))
         .route("/archives/{id}", get(archives::api::get))
         .route("/archives/{id}/truth", get(truth::api::get))
+        .route("/archives/{id}/preview", get(replay::api::preview))
+        .route("/archives/{id}/discard", post(discard::api::submit))
         .route("/archives/{id}/reconcile", post(truth::api::reconcile))
         .route("/groups", get(groups::api::list))
         .route("/transactions", get(transactions::api::list))

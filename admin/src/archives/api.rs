@@ -157,7 +157,7 @@ pub(crate) async fn get(
         first_failed_at: archived.first_failed_at,
         archived_at: archived.archived_at,
         handled_at: archived.handled_at,
-        replay_refusal: detail.refusal,
+        replay_refusal: detail.replay.refusal,
         transaction,
         history: archived.history.attempts().to_vec(),
         headers,

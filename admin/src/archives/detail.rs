@@ -4,7 +4,8 @@ use super::masking;
 use crate::{
     App,
     audit::{self, Filter, Line},
-    replay,
+    discard,
+    replay::{self, Looked},
 };
 use compensation::{
     alerts::{
@@ -21,7 +22,6 @@ use compensation::{
     operations::{self, Operation},
 };
 use identity::OperatorRole;
-use tracing::warn;
 use uuid::Uuid;
 
 /// Replays and lines of the audit shown at most, newest first.
@@ -33,8 +33,8 @@ const NO_VALUE: &str = "(It came without a value: a tombstone.)";
 /// One of it.
 pub(crate) struct Detail {
     pub archived: Archived,
-    /// The message, or why it cannot be read: a row whose file is away is still worth seeing.
-    message: Result<Message, String>,
+    /// Its message, and what an act on it depends on.
+    pub looked: Looked,
     /// Those with the same cause, once they are counted.
     pub group: Option<Group>,
     /// Newest first.
@@ -45,8 +45,10 @@ pub(crate) struct Detail {
     pub incidents: Vec<Listed>,
     /// Newest first.
     pub audit: Vec<Line>,
-    /// Why a replay would be refused now.
-    pub refusal: Option<&'static str>,
+    /// What would become of a replay now.
+    pub replay: replay::Preview,
+    /// And of a discard.
+    pub discard: discard::Preview,
 }
 
 impl Detail {
@@ -58,11 +60,7 @@ impl Detail {
         let Some(archived) = archive::find(&app.db, id).await? else {
             return Ok(None);
         };
-        let message = app.archive.message(&archived).await.map_err(|cause| {
-            let why = format!("{:#}", anyhow::Error::new(cause));
-            warn!(archive.id = %id, "The message of {id} cannot be read: {why}");
-            why
-        });
+        let looked = Looked::at(app, &archived).await?;
         let group = match archived.fingerprint {
             Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
             None => None,
@@ -73,11 +71,16 @@ impl Detail {
             alerts: outbox::of_subject(&app.db, &id.to_string()).await?,
             incidents: incidents::of_subject(&app.db, &id.to_string()).await?,
             audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST).await?,
-            refusal: replay::refusal(&app.db, &archived).await?,
+            replay: replay::Preview::of(&archived, &looked),
+            discard: discard::Preview::of(&archived, &looked),
             archived,
             group,
-            message,
+            looked,
         }))
+    }
+
+    fn message(&self) -> Option<&Message> {
+        self.looked.message.as_ref().ok()
     }
 
     /// Where it stands.
@@ -93,45 +96,43 @@ impl Detail {
 
     /// The key it came with, where that was kept, as a role may see it.
     pub fn key(&self, role: OperatorRole) -> Option<String> {
-        let key = self.message.as_ref().ok()?.key.as_deref()?;
+        let key = self.message()?.key.as_deref()?;
         Some(masking::text(key, role))
     }
 
     /// Whether it came without a value.
     pub fn is_tombstone(&self) -> bool {
-        self.message.as_ref().is_ok_and(|it| it.is_tombstone)
+        self.message().is_some_and(|it| it.is_tombstone)
     }
 
     /// The payload as a role may see it, or why it cannot be read.
     pub fn payload(&self, role: OperatorRole) -> Result<String, &str> {
-        match &self.message {
+        match &self.looked.message {
             Ok(message) if message.is_tombstone => Ok(NO_VALUE.to_owned()),
             Ok(message) => Ok(masking::payload(&message.payload, role)),
-            Err(why) => Err(why),
+            Err(unread) => Err(&unread.why),
         }
     }
 
     /// The payload for programs; null when it cannot be read.
     pub fn payload_json(&self, role: OperatorRole) -> serde_json::Value {
-        self.message
-            .as_ref()
-            .map_or(serde_json::Value::Null, |message| {
-                if message.is_tombstone {
-                    return serde_json::Value::Null;
-                }
-                masking::payload_json(&message.payload, role)
-            })
+        self.message().map_or(serde_json::Value::Null, |message| {
+            if message.is_tombstone {
+                return serde_json::Value::Null;
+            }
+            masking::payload_json(&message.payload, role)
+        })
     }
 
     /// What is known of the transaction it is about, if it is about one.
     pub fn transaction(&self) -> Option<StuckTransaction> {
-        let message = self.message.as_ref().ok()?;
+        let message = self.message()?;
         StuckTransaction::read(&message.headers)
     }
 
     /// Names and readable values.
     pub fn headers(&self) -> Vec<(String, String)> {
-        let Ok(message) = &self.message else {
+        let Some(message) = self.message() else {
             return Vec::new();
         };
         let headers = message.headers.show().into_iter();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     App,
-    access::{Caller, Look, May, Permission as _, Replay},
+    access::{Caller, Discard, Look, May, Permission as _, Replay},
     address,
     alerts::page::Row as AlertRow,
     audit::page::Row as AuditRow,
@@ -14,6 +14,7 @@ use crate::{
     frame,
     incidents::Row as IncidentRow,
     operations::page::Row as OperationRow,
+    replay::Check,
     transactions,
     truth::Panel,
     view::{self, Fact, Layout, Moment, Notice, Page, grouped, milliseconds},
@@ -41,6 +42,7 @@ struct DetailPage {
     error: String,
     group: Alike,
     replay: ReplayButton,
+    discard: DiscardButton,
     truth: Option<Panel>,
     transaction: Option<TransactionCard>,
     generations: Vec<Generation>,
@@ -60,10 +62,27 @@ struct DetailPage {
 struct ReplayButton {
     action: String,
     /// What it would do.
-    hint: &'static str,
+    hint: String,
     disabled: Option<String>,
     /// The operation under way.
     operation: Option<String>,
+    checks: Vec<CheckRow>,
+}
+
+/// The same of a discard.
+#[derive(Debug, Serialize)]
+struct DiscardButton {
+    action: String,
+    hint: String,
+    disabled: Option<String>,
+}
+
+/// One thing a replay depends on.
+#[derive(Debug, Serialize)]
+struct CheckRow {
+    what: &'static str,
+    chip: Chip,
+    says: String,
 }
 
 /// Why it is in its group, and how many are.
@@ -147,19 +166,12 @@ pub(crate) async fn with_notice(
         shown_id(archived.kind(), id, archived.gid)
     );
     let layout = frame::layout(app, caller, "archives", title).await?;
-    let truth = Panel::of(app, caller, archived).await?;
-    let page = DetailPage::of(detail, truth, caller, layout.notice(notice), back);
+    let page = DetailPage::of(detail, caller, layout.notice(notice), back);
     Ok(view::render(&page)?)
 }
 
 impl DetailPage {
-    fn of(
-        detail: Detail,
-        truth: Option<Panel>,
-        caller: &Caller,
-        layout: Layout,
-        back: Option<String>,
-    ) -> Self {
+    fn of(detail: Detail, caller: &Caller, layout: Layout, back: Option<String>) -> Self {
         let (payload, unreadable) = match detail.payload(caller.role()) {
             Ok(payload) => (Some(payload), None),
             Err(why) => (None, Some(why.to_owned())),
@@ -186,7 +198,12 @@ impl DetailPage {
             group: Alike::of(&detail),
             key: detail.key(caller.role()),
             replay: ReplayButton::of(&detail, caller),
-            truth,
+            discard: DiscardButton::of(&detail, caller),
+            truth: detail
+                .looked
+                .seen
+                .as_ref()
+                .map(|seen| Panel::of(seen, caller, archived)),
             transaction: TransactionCard::of(&detail),
             generations: generations(archived, &detail.operations),
             payload,
@@ -238,29 +255,47 @@ impl TransactionCard {
 
 impl ReplayButton {
     fn of(detail: &Detail, caller: &Caller) -> Self {
-        let disabled = if let Some(code) = detail.refusal {
-            Some(refusal(code))
-        } else if caller.may::<Replay>() {
-            None
-        } else {
-            Some(format!(
+        let disabled = match detail.replay.refusal {
+            Some(code) => Some(refusal(code)),
+            None if caller.may::<Replay>() => None,
+            None => Some(format!(
                 "Your role is {}: replaying an order needs {}.",
                 caller.role(),
                 Replay::ROLE
-            ))
+            )),
         };
         Self {
             action: format!("/archives/{}/replay", detail.archived.id),
-            hint: if detail.archived.held {
-                "Its units are still held: it goes on where it stopped."
-            } else {
-                "Reserves its units again and tries once more; the buyer keeps the order's number."
-            },
+            hint: detail.replay.sentence.clone(),
             disabled,
+            checks: detail.replay.checks.iter().map(CheckRow::of).collect(),
             operation: detail
                 .archived
                 .operation_id
                 .map(|operation| format!("/operations/{operation}")),
+        }
+    }
+}
+
+impl CheckRow {
+    fn of(check: &Check) -> Self {
+        Self {
+            what: check.what,
+            chip: Chip::new(check.stands.word(), check.stands.tone()),
+            says: check.says.clone(),
+        }
+    }
+}
+
+impl DiscardButton {
+    fn of(detail: &Detail, caller: &Caller) -> Self {
+        Self {
+            action: format!("/archives/{}/discard", detail.archived.id),
+            hint: detail.discard.sentence.clone(),
+            disabled: match detail.discard.refusal {
+                Some(code) => Some(refusal(code)),
+                None => caller.why_not::<Discard>(),
+            },
         }
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn lane(lane: Lane) -> &'static str {
     }
 }
 
-/// Why a replay cannot be, as a sentence.
+/// Why a replay, or another act, cannot be, as a sentence.
 pub(crate) fn refusal(code: &str) -> String {
     match code {
         "sold_out" => "The sale is sold out: restock it first.".to_owned(),
@@ -98,7 +98,16 @@ pub(crate) fn refusal(code: &str) -> String {
         "a_transaction" => {
             "It is a transaction, and no order to be replayed: resume it.".to_owned()
         }
-        "replaying" => "A replay is under way.".to_owned(),
+        "replaying" => "An operation has it in hand.".to_owned(),
+        "message_unreadable" => "Its message cannot be read as an order.".to_owned(),
+        "units_held" => {
+            "The units that are left are held by orders on their way: try again in a moment, or reconcile the sale."
+                .to_owned()
+        }
+        "buyers_units_held" => {
+            "With units that are still held, the buyer has as many as one may: try again in a moment, or reconcile the order."
+                .to_owned()
+        }
         "one_by_one" => "That is done on one order at a time.".to_owned(),
         other => format!("It is refused: {other}."),
     }

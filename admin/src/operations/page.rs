@@ -13,7 +13,7 @@ use crate::{
     web::{self, Path, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::operations::{self, Item, Kind, Operation, Place, State as Stands};
+use compensation::operations::{self, DISCARDED, Item, Kind, Operation, Place, State as Stands};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -261,6 +261,10 @@ impl ItemRow {
                 outcome: Some(format!("It was not put right. {}", truth::noted(notes))),
                 ..row
             },
+            (Kind::Discard, "refused", Some(reason)) => Self {
+                outcome: Some(format!("It was not discarded. {}", why(reason))),
+                ..row
+            },
             _ => row,
         }
     }
@@ -275,13 +279,14 @@ fn steps(state: &str) -> Vec<Step> {
     let end_label = end.unwrap_or("settled");
     let end_stands = match outcome_tone(end_label) {
         "good" => "good",
+        _ if end_label == DISCARDED => "good",
         _ => "bad",
     };
     ["requested", "processing", end_label]
         .into_iter()
         .enumerate()
-        // What is refused was never worked on; a reconcile goes through no queue.
-        .filter(|(at, _)| *at != 1 || !matches!(state, "refused" | "reconciled"))
+        // What is refused was never worked on; reconciles and discards go through no queue.
+        .filter(|(at, _)| *at != 1 || !matches!(state, "refused" | "reconciled" | DISCARDED))
         .map(|(at, label)| Step {
             label: label.to_owned(),
             stands: match at {
@@ -302,7 +307,7 @@ fn outcome(state: &str, reason: Option<&str>) -> Option<String> {
     };
     Some(match state {
         "selected" | "requested" | "processing" => return None,
-        "discarded" => "It was given up for good.".to_owned(),
+        DISCARDED => "It was given up for good.".to_owned(),
         "confirmed" => "The order is confirmed, and its units are sold.".to_owned(),
         "rejected" => format!(
             "The order was rejected{}: that is a final answer, and nothing is left to do.",

@@ -1,12 +1,12 @@
-//! `POST /api/v1/operations`, for one order or for all that match a filter, and the short path operators know:
-//! `POST /reprocess_order/{order_id}`.
+//! `POST /api/v1/operations`, for one order or for all that match a filter, the short path operators know,
+//! `POST /reprocess_order/{order_id}`, and the preview of what is done to one.
 
-use super::{ReplayError, ask, reason};
+use super::{Looked, Preview, ReplayError, ask, reason};
 use crate::{
     App,
-    access::{Caller, May, Replay},
+    access::{Caller, Look, May, Replay},
     archives::refusal_sentence,
-    failure,
+    discard, failure,
     operations::asking::{self, AskError, Asked, Said},
 };
 use axum::{
@@ -15,9 +15,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use chrono::SecondsFormat;
-use compensation::operations::{
-    Kind,
-    terms::{Reason, Selected},
+use compensation::{
+    archive,
+    operations::{
+        Kind,
+        terms::{Reason, Selected},
+    },
 };
 use serde::{Deserialize, Serialize};
 use service_kit::problem::{Json, Path, Problem};
@@ -70,6 +73,14 @@ pub(crate) async fn create(
                 .await
                 .into_response()
         }
+        (Some(order), None) if kind == Kind::Discard && asked.id.is_none() && said.is_empty() => {
+            if let Err(refusal) = asking::allowed(&app, &caller, kind, &uri).await {
+                return refusal.into_response();
+            }
+            discard::api::one(&app, &caller, order, asked.reason.as_deref())
+                .await
+                .into_response()
+        }
         (None, Some(selected)) => {
             if let Err(refusal) = asking::allowed(&app, &caller, kind, &uri).await {
                 return refusal.into_response();
@@ -82,7 +93,7 @@ pub(crate) async fn create(
                 .into_response()
         }
         _ => failure::invalid(
-            "name a filter; or the order_id of one order to replay, without id, rate, canary, stop_percent and grace_s",
+            "name a filter; or the order_id of one order, without id, rate, canary, stop_percent and grace_s",
         )
         .into_response(),
     }
@@ -107,6 +118,32 @@ async fn bulk(
         terms: said.terms()?,
     };
     asking::ask(app, caller, &asked).await.map(taken)
+}
+
+/// What would become of what is archived, were it replayed or discarded now.
+#[derive(Debug, Serialize)]
+pub(crate) struct Foreseen {
+    replay: Preview,
+    discard: discard::Preview,
+}
+
+/// `GET /api/v1/archives/{id}/preview`: looks, and changes nothing.
+pub(crate) async fn preview(
+    State(app): State<App>,
+    _: May<Look>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Foreseen>, Problem> {
+    let archived = archive::find(&app.db, id)
+        .await
+        .map_err(failure::database)?
+        .ok_or_else(|| failure::not_found("archived order"))?;
+    let looked = Looked::at(&app, &archived)
+        .await
+        .map_err(failure::database)?;
+    Ok(Json(Foreseen {
+        replay: Preview::of(&archived, &looked),
+        discard: discard::Preview::of(&archived, &looked),
+    }))
 }
 
 /// Asks for the replay of an order.
@@ -139,7 +176,8 @@ pub(crate) fn taken(operation_id: Uuid) -> Accepted {
     )
 }
 
-fn problem(refused: ReplayError) -> Problem {
+/// Why not, for programs.
+pub(crate) fn problem(refused: ReplayError) -> Problem {
     let (code, detail) = (refused.code(), refused.to_string());
     match refused {
         ReplayError::NotFound => failure::not_found("archived order"),

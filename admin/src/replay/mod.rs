@@ -1,11 +1,17 @@
-//! Having an archived order tried again: looked at first, claimed, audited with the claim.
+//! Having an archived order tried again: [looked at](Preview) first, claimed, audited with the claim.
 
 pub(crate) mod api;
+mod looked;
 pub(crate) mod page;
+mod preview;
+
+pub(crate) use looked::Looked;
+pub(crate) use preview::{Check, Preview};
 
 use crate::{
     App,
     access::Caller,
+    archives::refusal_sentence,
     audit::{self, Entry, Outcome},
     doubt::{self, Doubt},
     metrics,
@@ -13,11 +19,9 @@ use crate::{
 use ::metrics::counter;
 use chrono::{DateTime, Utc};
 use compensation::{
-    archive::{self, Archived, Kind},
+    archive,
     operations::{self, Kind as Act, ReplayRefused},
 };
-use ordering::OrderId;
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 /// The column has so many.
@@ -52,6 +56,23 @@ impl ReplayError {
             Self::Database(_) => "unavailable",
         }
     }
+
+    /// For people: what is in somebody's hands is told with who and when.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::InHand {
+                operation_id,
+                kind,
+                by,
+                since,
+            } => format!(
+                "{by} is {} it since {} UTC (operation {operation_id}).",
+                kind.doing(),
+                since.format("%H:%M:%S")
+            ),
+            other => refusal_sentence(other.code()),
+        }
+    }
 }
 
 impl From<ReplayRefused> for ReplayError {
@@ -74,32 +95,6 @@ impl From<ReplayRefused> for ReplayError {
             ReplayRefused::Database(cause) => Self::Database(cause),
         }
     }
-}
-
-/// Why a replay would be refused now; `None` where it may be tried. Units that are still held need not be looked for.
-///
-/// # Errors
-/// What the database says.
-pub(crate) async fn refusal(
-    db: &MySqlPool,
-    archived: &Archived,
-) -> sqlx::Result<Option<&'static str>> {
-    let Some(order) = archived.order_id else {
-        return Ok(Some(match archived.kind() {
-            Kind::Transaction => "a_transaction",
-            Kind::Order | Kind::Message => "not_an_order",
-        }));
-    };
-    if archived.operation_id.is_some() {
-        return Ok(Some("replaying"));
-    }
-    if archived.handled {
-        return Ok(Some("already_resolved"));
-    }
-    if archived.held {
-        return Ok(None);
-    }
-    ordering::replay::refusal(db, OrderId::from_uuid(order)).await
 }
 
 /// Asks for the replay of an order and gives the operation's id. Claim and audit are one transaction; what is refused is audited too.
@@ -149,8 +144,9 @@ async fn claimed(
     let archived = archive::find(&app.db, order)
         .await?
         .ok_or(ReplayError::NotFound)?;
+    let looked = Looked::at(app, &archived).await?;
     // What is under way is told by the claim, with who and when.
-    match refusal(&app.db, &archived).await? {
+    match Preview::of(&archived, &looked).refusal {
         None | Some("replaying") => {}
         Some(code) => return Err(ReplayError::Refused(code)),
     }

@@ -4,7 +4,7 @@ use super::{ReplayError, ask, reason};
 use crate::{
     App,
     access::{May, Replay},
-    archives::{detail_page, refusal_sentence},
+    archives::detail_page,
     failure::{ErrorPage, Failure},
     view::Notice,
     web::{Form, Path},
@@ -44,19 +44,7 @@ pub(crate) async fn submit(
         }
         Err(ReplayError::NotFound) => return Err(ErrorPage::not_found("archived order").into()),
         Err(ReplayError::Database(cause)) => return Err(cause.into()),
-        Err(ReplayError::InHand {
-            operation_id,
-            kind,
-            by,
-            since,
-        }) => Notice::bad(format!(
-            "Nothing was done: {by} is {} it since {} UTC (operation {operation_id}).",
-            kind.doing(),
-            since.format("%H:%M:%S")
-        )),
-        Err(ReplayError::Refused(code)) => {
-            Notice::bad(format!("Nothing was done. {}", refusal_sentence(code)))
-        }
+        Err(refused) => Notice::bad(format!("Nothing was done: {}", refused.sentence())),
     };
     let page = detail_page::with_notice(&app, &caller, order, None, Some(notice)).await?;
     Ok((StatusCode::CONFLICT, page).into_response())

@@ -2,7 +2,6 @@
 
 use super::{Seen, words};
 use crate::{
-    App,
     access::{Caller, Permission as _, Reconcile},
     archives::Chip,
     transactions::{branch_chip, page_of, state_chip},
@@ -52,16 +51,8 @@ struct Branch {
 }
 
 impl Panel {
-    /// The panel of a row; nothing of one that is not about an order.
-    ///
-    /// # Errors
-    /// What MySQL says.
-    pub async fn of(app: &App, caller: &Caller, archived: &Archived) -> sqlx::Result<Option<Self>> {
-        let seen = Seen::of(app, archived).await?;
-        Ok(seen.map(|seen| Self::shown(&seen, caller, archived)))
-    }
-
-    fn shown(seen: &Seen, caller: &Caller, archived: &Archived) -> Self {
+    /// The panel of what was seen of a row's order.
+    pub fn of(seen: &Seen, caller: &Caller, archived: &Archived) -> Self {
         let disabled = match seen.refusal() {
             Some(code) => Some(words::refusal(code)),
             None if caller.may::<Reconcile>() => None,

@@ -9,6 +9,7 @@ mod browser;
 mod compensation_log;
 mod compensator_watch;
 mod csv;
+mod discard;
 mod failed;
 mod groups;
 mod incidents;

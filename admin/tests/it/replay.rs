@@ -5,8 +5,10 @@ use crate::{
     failed::Failed,
 };
 use identity::OperatorRole;
+use ordering::{SaleId, keys, rebuild::Rebuilder};
 use reqwest::Method;
 use serde_json::json;
+use testkit::redis::RedisServer;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -157,7 +159,7 @@ async fn the_button_leads_to_the_operation_and_says_why_it_does_not() {
     assert_eq!(again.status, 409);
     again.shows("some-operator is replaying it since");
     let detail = browser.get(&format!("/archives/{}", failed.id)).await;
-    detail.shows("A replay is under way.");
+    detail.shows("An operation has it in hand.");
     detail.shows(&operation);
     browser.get("/operations").await.shows(&operation);
 
@@ -170,4 +172,71 @@ async fn the_button_leads_to_the_operation_and_says_why_it_does_not() {
     let page = browser.get(&operation).await;
     page.shows("It was not tried. The sale is sold out");
     page.shows_not("http-equiv=\"refresh\"");
+}
+
+/// Breaks when the page's button and the act ask different things, or Redis is not asked.
+#[tokio::test]
+async fn what_stops_a_replay_is_told_before_it_is_asked_for_and_stops_it() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let app = TestApp::start_with(|settings| settings.redis.stock.urls = vec![url]).await;
+    let failed = Failed::new().with_sale(&app, 5).await.insert(&app).await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    Rebuilder::new(app.schema.pool.clone(), client, 1000)
+        .node()
+        .await
+        .unwrap();
+    let browser = app.browser(OperatorRole::Operator).await;
+    let token = app.token(OperatorRole::Viewer).await;
+    let (page, preview) = (
+        format!("/archives/{}", failed.id),
+        format!("/api/v1/archives/{}/preview", failed.id),
+    );
+    let fine = browser.get(&page).await;
+    for text in [
+        "It is an order of 2 units.",
+        "It is failed: nobody has its units.",
+        "It takes orders until",
+        "Has 0 of 5.",
+        "5 free, 0 held by others.",
+        "2 units would be reserved again under generation 1",
+        "<button class=\"main\">Replay this order</button>",
+    ] {
+        fine.shows(text);
+    }
+    let json = app.get(&preview, &token).await.json();
+    assert_eq!(
+        (&json["replay"]["refusal"], &json["replay"]["units"]),
+        (&serde_json::Value::Null, &json!(2))
+    );
+
+    // Others hold four of the five.
+    let hash = keys::stock(SaleId::from_uuid(failed.sale));
+    for (field, units) in [("available", "-4"), ("held", "4")] {
+        redis.command(&["HINCRBY", &hash, field, units]).await;
+    }
+    let held = browser.get(&page).await;
+    let sentence = "The units that are left are held by orders on their way";
+    held.shows(sentence);
+    held.shows("disabled>Replay this order");
+    assert_eq!(
+        app.get(&preview, &token).await.json()["replay"]["refusal"],
+        "units_held"
+    );
+    let refused = browser.submit(&format!("{page}/replay"), &[]).await;
+    assert_eq!(refused.status, 409);
+    refused.shows(&format!("Nothing was done: {sentence}"));
+    assert_eq!(app.number("select count(*) from operations").await, 0);
+
+    let unreadable = "update failed_order_archives set payload = '{\"version\": 1}'";
+    app.schema.execute(unreadable).await;
+    browser
+        .get(&page)
+        .await
+        .shows("Its message cannot be read as an order.");
+    let path = format!("/reprocess_order/{}", failed.id);
+    let operator = app.token(OperatorRole::Operator).await;
+    answer(app.request(Method::POST, &path).bearer_auth(&operator))
+        .await
+        .is_problem(409, "message_unreadable");
 }

@@ -90,10 +90,11 @@ impl Tools {
     /// The end of the item, of its row in the archive, and of what was held are one transaction.
     async fn put_away_for_good(&self, item: &Requested) -> anyhow::Result<()> {
         let mut tx = self.db.begin().await?;
-        if !operations::discarded(&mut tx, item).await? {
+        let Some(ends) = operations::discarded(&mut tx, item).await? else {
             return Ok(());
-        }
+        };
         queue::close_held(&mut tx, item.gid, operations::DISCARDED).await?;
+        write_down(&mut tx, &ends).await?;
         tx.commit().await?;
         info!(order.id = %item.archive_id, "{} was discarded", item.archive_id);
         Ok(())

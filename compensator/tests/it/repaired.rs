@@ -116,6 +116,14 @@ impl World {
             .unwrap()
     }
 
+    /// Asks for the order to be given up for good, as the admin does.
+    pub async fn ask_for_discard(&self, order: &OrderMessage) -> Uuid {
+        let id = order.order_id.as_uuid();
+        operations::claim_discard(&self.schema.pool, id, "night", "it was paid by hand")
+            .await
+            .unwrap()
+    }
+
     /// Each item that has ended and is added up has one line in the audit, which is one chain; act, outcome and detail of all, the newest first.
     pub async fn audited_items(&self) -> Vec<[String; 3]> {
         let db = &self.schema.pool;

@@ -5,8 +5,10 @@
 use crate::{
     ids::OrderId,
     message::OrderMessage,
+    status::OrderStatus,
     stock::{Refusal, Reserve, ReserveError, Stock, Window},
 };
+use chrono::{DateTime, Utc};
 use coordinator::statement;
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
 use std::collections::HashMap;
@@ -20,8 +22,79 @@ use uuid::Uuid;
 /// # Errors
 /// What the database says.
 pub async fn refusal(db: &MySqlPool, order: OrderId) -> sqlx::Result<Option<&'static str>> {
+    let found = outlook(db, order).await?;
+    Ok(found.map_or(Some("not_found"), |found| found.refusal(found.units)))
+}
+
+/// What a replay of an order would meet in MySQL now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook {
+    /// The order's status.
+    pub status: OrderStatus,
+    /// Units its row has; a replay may ask for others.
+    pub units: i64,
+    /// Units of the sale the buyer has.
+    pub buyer_units: i64,
+    /// Its sale; `None` where it is gone.
+    pub sale: Option<SaleNow>,
+}
+
+/// A sale as a replay would find it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaleNow {
+    /// Whether it takes no orders.
+    pub paused: bool,
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// When it is over.
+    pub ends_at: DateTime<Utc>,
+    /// Units that nobody has bought.
+    pub available: i64,
+    /// Units one buyer may have.
+    pub limit: i64,
+}
+
+impl Outlook {
+    /// Why a replay that asks for so many units would surely be refused now, as [`refusal`] says it.
+    #[must_use]
+    pub fn refusal(&self, units: i64) -> Option<&'static str> {
+        let Some(sale) = &self.sale else {
+            return Some("sale_not_found");
+        };
+        refused(&Facts {
+            failed: self.status == OrderStatus::Failed,
+            paused: sale.paused,
+            units: self.buyer_units,
+            limit: sale.limit,
+            quantity: units,
+            available: sale.available,
+        })
+    }
+
+    /// Why Redis, which has so many units free and counts so many of the buyer, would not reserve these. It counts those that are only
+    /// held, too, so what it refuses now it may have a moment later.
+    #[must_use]
+    pub fn refusal_of_redis(&self, units: i64, free: i64, of_buyer: i64) -> Option<&'static str> {
+        let limit = self.sale.as_ref().map_or(i64::MAX, |sale| sale.limit);
+        refused(&Facts {
+            failed: true,
+            paused: false,
+            units: of_buyer,
+            limit,
+            quantity: units,
+            available: free,
+        })
+    }
+}
+
+/// What a replay of the order would meet; `None`: it has no row.
+///
+/// # Errors
+/// What the database says.
+pub async fn outlook(db: &MySqlPool, order: OrderId) -> sqlx::Result<Option<Outlook>> {
     let found = sqlx::query!(
-        r#"select o.status, o.quantity, s.state as "sale_state?", i.available as "available?", s.per_user_limit as "per_user_limit?",
+        r#"select o.status, o.quantity, s.state as "sale_state?", s.starts_at as "starts_at?: DateTime<Utc>",
+                  s.ends_at as "ends_at?: DateTime<Utc>", i.available as "available?", s.per_user_limit as "per_user_limit?",
                   coalesce(b.units, 0) as "units!: i64"
            from orders o left join sales s on s.id = o.sale_id left join sale_inventory i on i.sale_id = o.sale_id
            left join sale_buyers b on b.sale_id = o.sale_id and b.user_id = o.user_id
@@ -30,21 +103,33 @@ pub async fn refusal(db: &MySqlPool, order: OrderId) -> sqlx::Result<Option<&'st
     )
     .fetch_optional(db)
     .await?;
-    let Some(found) = found else {
-        return Ok(Some("not_found"));
+    let Some(found) = found else { return Ok(None) };
+    let sale = match (
+        found.sale_state,
+        found.starts_at,
+        found.ends_at,
+        found.available,
+        found.per_user_limit,
+    ) {
+        (Some(state), Some(starts_at), Some(ends_at), Some(available), Some(limit)) => {
+            Some(SaleNow {
+                paused: state == "paused",
+                starts_at,
+                ends_at,
+                available: i64::from(available),
+                limit: i64::from(limit),
+            })
+        }
+        _ => None,
     };
-    let (Some(state), Some(available), Some(limit)) =
-        (found.sale_state, found.available, found.per_user_limit)
-    else {
-        return Ok(Some("sale_not_found"));
-    };
-    Ok(refused(&Facts {
-        failed: found.status == "failed",
-        paused: state == "paused",
-        units: found.units,
-        limit: i64::from(limit),
-        quantity: i64::from(found.quantity),
-        available: i64::from(available),
+    Ok(Some(Outlook {
+        status: found
+            .status
+            .parse()
+            .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))?,
+        units: i64::from(found.quantity),
+        buyer_units: found.units,
+        sale,
     }))
 }
 

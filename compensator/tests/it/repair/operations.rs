@@ -4,7 +4,7 @@ use crate::{
     repair::BREAKS,
     world::{SOON, World},
 };
-use compensation::operations::{self, Kind, State, terms::Terms};
+use compensation::operations::{self, Kind, ReplayRefused, State, terms::Terms};
 use compensator::repair::{Observer, Repair, Step};
 use ordering::{OrderOutcome, message::OrderMessage};
 use std::{sync::Arc, time::Duration};
@@ -260,6 +260,74 @@ async fn a_discarded_order_whose_unit_is_held_gives_it_back_whoever_dies() {
     assert_eq!(world.status(&order).await, "failed");
     assert_eq!(world.compensations(&order).await[0].0, "closed");
     assert_eq!(world.counts(operation).await.discarded, 1);
+    world.until_units(sale, (10, 0, 0)).await;
+}
+
+/// Breaks when the discard of one order ends its item and not its operation, has no line in the audit, or a second one is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_order_is_discarded_for_good_and_its_operation_is_finished() {
+    let (world, sale) = World::open(10).await;
+    let orders = many(&world, sale, 1, None).await;
+    let (repair, order) = (world.repair_with("").await, &orders[0]);
+    let operation = world.ask_for_discard(order).await;
+    let id = order.order_id.as_uuid();
+    let again = operations::claim_discard(&world.schema.pool, id, "day", "me too").await;
+    assert!(
+        matches!(&again, Err(ReplayRefused::InHand { operation_id, .. }) if *operation_id == operation),
+        "{again:?}"
+    );
+    world.drive(&repair).await;
+    let done = world.operation(operation).await;
+    assert_eq!(
+        (done.kind, done.state, done.items[0].state.as_str()),
+        (Kind::Discard, State::Finished, "discarded")
+    );
+    assert!(done.finished_at.is_some());
+    assert_eq!(
+        world.audited_items().await,
+        [["item.discard", "done", "discarded"]]
+    );
+    let row = world.archived(order).await.unwrap();
+    assert_eq!(
+        (row.handled, row.resolution.as_deref(), row.operation_id),
+        (true, Some("discarded"), None)
+    );
+    assert_eq!(world.status(order).await, "failed");
+    world.until_units(sale, (10, 0, 0)).await;
+    for late in [
+        operations::claim_discard(&world.schema.pool, id, "day", "again").await,
+        operations::claim_replay(&world.schema.pool, id, "day", None).await,
+    ] {
+        assert!(matches!(late, Err(ReplayRefused::AlreadyResolved)));
+    }
+}
+
+/// Breaks when a process that dies between the decision and the end leaves the units held, or the operation open.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_held_order_that_is_discarded_gives_its_unit_back_whoever_dies() {
+    let (world, sale) = World::open(10).await;
+    let settings = world.settings(
+        &[("dlq: { retry_delay", "dlq: { hold_stock: true, retry_delay")],
+        BREAKS,
+    );
+    let repair = world.repair(&settings).await;
+    let order = world.failed(sale, "breaks", &repair).await;
+    assert_eq!(world.units(sale).await, (9, 1, 0));
+    let operation = world.ask_for_discard(&order).await;
+    die_at(Step::GivenUp, &world, &settings).await;
+    assert!(!world.archived(&order).await.unwrap().handled);
+    world.drive(&repair).await;
+    assert_eq!(world.operation(operation).await.state, State::Finished);
+    let row = world.archived(&order).await.unwrap();
+    assert_eq!(
+        (row.handled, row.held, row.resolution.as_deref()),
+        (true, false, Some("discarded"))
+    );
+    assert_eq!(world.compensations(&order).await[0].0, "closed");
+    assert_eq!(
+        world.audited_items().await,
+        [["item.discard", "done", "discarded"]]
+    );
     world.until_units(sale, (10, 0, 0)).await;
 }
 

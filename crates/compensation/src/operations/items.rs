@@ -163,14 +163,14 @@ pub async fn refuse(
     finish_single(db, item.operation_id, id, state, Some(reason)).await
 }
 
-/// Ends an item that is given up for good, and its row in the archive with it. `false`: the claim went to another worker, and
-/// nothing was written; the caller rolls back. Only operations on many discard, and write it down when they add it up.
+/// Ends an item that is given up for good, and its row in the archive with it. `None`: the claim went to another worker, and
+/// nothing was written; the caller rolls back. Gives what is to be written down now, as [`refuse`] does.
 ///
 /// # Errors
 /// What the database says.
-pub async fn discarded(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<bool> {
+pub async fn discarded(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<Option<Ends>> {
     if !end_claimed(&mut *db, item, DISCARDED, None).await? {
-        return Ok(false);
+        return Ok(None);
     }
     sqlx::query!(
         "update failed_order_archives set handled = true, handled_at = utc_timestamp(3), resolution = 'discarded', held = false,
@@ -179,9 +179,12 @@ pub async fn discarded(db: &mut MySqlConnection, item: &Requested) -> sqlx::Resu
         item.archive_id,
         item.operation_id
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(true)
+    let (operation, id) = (item.operation_id, item.archive_id);
+    finish_single(db, operation, id, DISCARDED, None)
+        .await
+        .map(Some)
 }
 
 pub(super) async fn end_claimed(
@@ -268,7 +271,7 @@ pub async fn settled(
     finish_single(db, operation, order, state, reason).await
 }
 
-/// A single replay ends with its item. An operation on many is finished by [`super::tick`].
+/// A replay, discard or reconcile of one order ends with its item. An operation on many is finished by [`super::tick`].
 pub(super) async fn finish_single(
     db: &mut MySqlConnection,
     id: Uuid,

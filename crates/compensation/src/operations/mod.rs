@@ -1,6 +1,6 @@
 //! Acts of operators: asked for in the admin, carried out by the compensator, an item each for what they are done to.
 //!
-//! A `single` replay is claimed with the click. An operation on all that a filter matches is a row first: its items are
+//! A `single` replay or discard is claimed with the click. An operation on all that a filter matches is a row first: its items are
 //! [selected](tick) piece by piece, nothing is done to any of them until the time to undo it is over, and then they are begun at its
 //! rate and by its [ladder]. A claim comes before anything is done to a row of the archive, and a row has one claim: what is
 //! in another operation's hands is refused, with whose.
@@ -32,7 +32,7 @@ pub use reading::{Bulk, Counts, Item, LastAct, Operation, find};
 pub use reconciling::{
     Notes, RECONCILED, begin, claim_reconcile, claim_reconcile_in, note, reconciled,
 };
-pub use single::{ReplayRefused, claim_replay, claim_replay_in};
+pub use single::{ReplayRefused, claim_discard, claim_discard_in, claim_replay, claim_replay_in};
 pub use state::{Kind, State};
 
 use coordinator::statement::filled_up;

@@ -1,14 +1,15 @@
-//! A replay of one order: claimed at once, without a filter, a rate or a time to undo it.
+//! A replay or a discard of one order: claimed at once, without a filter, a rate or a time to undo it.
 //!
 //! The claim names the new transaction before anything is done under it, so that a replay that died half-way repeats the same one,
 //! and a second click finds the first.
 
 use super::{Kind, stored};
+use crate::archive;
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
 
-/// Why a replay was not taken.
+/// Why a replay, or a discard, was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayRefused {
     /// The archive has no such row.
@@ -64,6 +65,76 @@ pub async fn claim_replay_in(
     asked_by: &str,
     reason: Option<&str>,
 ) -> Result<Uuid, ReplayRefused> {
+    let row = open_row(&mut *db, archive_id).await?;
+    let (Some(_), Some(gid)) = (row.order_id, row.gid) else {
+        return Err(ReplayRefused::NotAnOrder);
+    };
+    // What is held has no decision yet: its own transaction goes on.
+    let (gid, generation) = if row.held {
+        (gid, row.generation)
+    } else {
+        (Uuid::now_v7(), row.generation + 1)
+    };
+    let item = New {
+        kind: Kind::Replay,
+        archive_id,
+        gid,
+        generation,
+    };
+    Ok(claim(db, &item, asked_by, reason).await?)
+}
+
+/// Asks for an archived order, or a message that is none, to be given up for good, and gives the operation's id. The archive's row is
+/// locked as for [`claim_replay_in`]. A transaction is resumed, and never discarded: it is [`ReplayRefused::NotAnOrder`].
+///
+/// # Errors
+/// [`ReplayRefused`]; nothing was written.
+pub async fn claim_discard_in(
+    db: &mut MySqlConnection,
+    archive_id: Uuid,
+    asked_by: &str,
+    reason: &str,
+) -> Result<Uuid, ReplayRefused> {
+    let row = open_row(&mut *db, archive_id).await?;
+    if archive::Kind::of(row.order_id, row.gid) == archive::Kind::Transaction {
+        return Err(ReplayRefused::NotAnOrder);
+    }
+    // What is held is given up under its own transaction; of anything else no transaction is left to decide.
+    let gid = row.gid.filter(|_| row.held).unwrap_or_else(Uuid::now_v7);
+    let item = New {
+        kind: Kind::Discard,
+        archive_id,
+        gid,
+        generation: row.generation,
+    };
+    Ok(claim(db, &item, asked_by, Some(reason)).await?)
+}
+
+/// The same in a transaction of its own.
+///
+/// # Errors
+/// [`ReplayRefused`].
+pub async fn claim_discard(
+    db: &MySqlPool,
+    archive_id: Uuid,
+    asked_by: &str,
+    reason: &str,
+) -> Result<Uuid, ReplayRefused> {
+    let mut tx = db.begin().await?;
+    let operation = claim_discard_in(&mut tx, archive_id, asked_by, reason).await?;
+    tx.commit().await?;
+    Ok(operation)
+}
+
+/// A row of the archive that waits for a person, locked.
+struct OpenRow {
+    order_id: Option<Uuid>,
+    gid: Option<Uuid>,
+    generation: u32,
+    held: bool,
+}
+
+async fn open_row(db: &mut MySqlConnection, archive_id: Uuid) -> Result<OpenRow, ReplayRefused> {
     let row = sqlx::query!(
         r#"select order_id as "order_id: Uuid", gid as "gid: Uuid", generation as "generation: u32", held as "held: bool",
                   handled as "handled: bool", operation_id as "operation_id: Uuid"
@@ -79,19 +150,34 @@ pub async fn claim_replay_in(
     if row.handled {
         return Err(ReplayRefused::AlreadyResolved);
     }
-    let (Some(_), Some(gid)) = (row.order_id, row.gid) else {
-        return Err(ReplayRefused::NotAnOrder);
-    };
-    // What is held has no decision yet: its own transaction goes on.
-    let (gid, generation) = if row.held {
-        (gid, row.generation)
-    } else {
-        (Uuid::now_v7(), row.generation + 1)
-    };
+    Ok(OpenRow {
+        order_id: row.order_id,
+        gid: row.gid,
+        generation: row.generation,
+        held: row.held,
+    })
+}
+
+/// What is to be done to one row.
+struct New {
+    kind: Kind,
+    archive_id: Uuid,
+    gid: Uuid,
+    generation: u32,
+}
+
+/// Writes the operation with its one item, and claims the row, which the caller has locked.
+async fn claim(
+    db: &mut MySqlConnection,
+    item: &New,
+    asked_by: &str,
+    reason: Option<&str>,
+) -> sqlx::Result<Uuid> {
     let id = Uuid::now_v7();
     sqlx::query!(
-        "insert into operations (id, kind, asked_by, reason, state, created_at) values (?, 'replay', ?, ?, 'running', utc_timestamp(3))",
+        "insert into operations (id, kind, asked_by, reason, state, created_at) values (?, ?, ?, ?, 'running', utc_timestamp(3))",
         id,
+        item.kind.as_str(),
         asked_by,
         reason
     )
@@ -101,16 +187,16 @@ pub async fn claim_replay_in(
         "insert into operation_items (operation_id, archive_id, gid, generation, state, due_at, created_at)
          values (?, ?, ?, ?, 'requested', utc_timestamp(3), utc_timestamp(3))",
         id,
-        archive_id,
-        gid,
-        generation
+        item.archive_id,
+        item.gid,
+        item.generation
     )
     .execute(&mut *db)
     .await?;
     sqlx::query!(
         "update failed_order_archives set operation_id = ? where id = ?",
         id,
-        archive_id
+        item.archive_id
     )
     .execute(&mut *db)
     .await?;
