@@ -6,6 +6,7 @@
 mod access;
 mod address;
 mod alerts;
+mod api_docs;
 mod archives;
 mod assets;
 mod audit;

@@ -1,9 +1,9 @@
 //! Every route, in one table: who may use it stands in its handler's arguments.
 
 use crate::{
-    App, access, alerts, archives, assets, audit, compensation_log, discard, groups, headers,
-    incidents, log_in, missing, operations, operators, overview, password, permissions, policy,
-    replay, reports, sales, tokens, transactions, truth,
+    App, access, alerts, api_docs, archives, assets, audit, compensation_log, discard, groups,
+    headers, incidents, log_in, missing, operations, operators, overview, password, permissions,
+    policy, replay, reports, sales, tokens, transactions, truth,
 };
 use axum::{
     Router, middleware,
@@ -18,6 +18,7 @@ pub fn router(app: App, metrics: Metrics) -> Router {
     web()
         .nest("/api/v1", json())
         .route("/reprocess_order/{order_id}", post(replay::api::reprocess))
+        .route("/api-docs/openapi.json", get(api_docs::show))
         .layer(middleware::from_fn_with_state(
             app.clone(),
             access::identify,

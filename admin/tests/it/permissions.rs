@@ -87,6 +87,7 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/tokens", Open::From(Viewer)),
     ("POST", "/tokens", Open::From(Viewer)),
     ("POST", "/tokens/+/end", Open::From(Viewer)),
+    ("GET", "/api-docs/openapi.json", Open::All),
     ("GET", "/api/v1/me", Open::LoggedIn),
     ("GET", "/api/v1/tokens", Open::From(Viewer)),
     ("POST", "/api/v1/tokens", Open::From(Viewer)),
