@@ -162,7 +162,7 @@ fn of_message(looked: &Looked) -> Check {
 fn of_transaction(looked: &Looked) -> Check {
     const WHAT: &str = "Transaction";
     let transactions = looked.seen.iter().flat_map(|seen| &seen.truth.transactions);
-    let Some(state) = transactions.last().and_then(|known| known.state()) else {
+    let Some(state) = transactions.last().and_then(ordering::truth::Known::state) else {
         return Check::fine(WHAT, "None is on its way.");
     };
     let says = match state {
