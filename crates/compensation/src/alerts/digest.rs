@@ -1,22 +1,24 @@
-//! One notice that stands for many: what a channel had no room for, the severest first. Pure.
+//! One notice that stands for many: what a channel had no room for, what stands before what is over, the severest first. Pure.
 //!
 //! Whoever it tells of is marked with its id in the same transaction, so that each is told of once: by the digest, which is sent until it
 //! arrived, as itself and under the same id.
 
 use super::{Alert, Line, Notice, Severity, Status, plan::Waiting};
 use chrono::TimeDelta;
+use std::cmp::Reverse;
 
 /// More lines than these are a number at its end.
 pub(super) const LINES_AT_MOST: usize = 100;
 /// The alert's kind.
 const KIND: &str = "digest";
 
-/// Which of them are shown as lines: the severest, and of those the oldest.
+/// Which of them are shown as lines: what is not over, of that the severest, and of those the oldest. A short message has the first alone.
 pub(super) fn shown(waiting: &[Waiting], told: &[usize]) -> Vec<usize> {
     let mut shown = told.to_vec();
     shown.sort_by_key(|at| {
         let it = &waiting[*at];
-        (severity_rank(it.severity), std::cmp::Reverse(it.age))
+        let is_over = it.status == Status::Resolved;
+        (is_over, severity_rank(it.severity), Reverse(it.age))
     });
     shown.truncate(LINES_AT_MOST);
     shown
@@ -45,7 +47,9 @@ pub(super) fn notice(
     let mut text = "More was due than this channel takes at once, or it was away.".to_owned();
     let more = told.len().saturating_sub(lines.len());
     if more > 0 {
-        text = format!("{text}\nThe severest come first; and {more} more, on the page of alerts.");
+        text = format!(
+            "{text}\nWhat stands comes first, the severest on top; and {more} more, on the page of alerts."
+        );
     }
     let mut notice = Notice::of(Alert::new(KIND, severest, channel, &title).text(text));
     let ages = || told.iter().map(|at| waiting[*at].age);
@@ -99,6 +103,19 @@ mod tests {
             asked: false,
             age: Duration::from_secs(age_s),
         }
+    }
+
+    /// Breaks when severity alone decides: a short message tells of what is over, and not of what still matters.
+    #[test]
+    fn what_stands_comes_before_what_is_over_however_severe_that_was() {
+        let over = Waiting {
+            status: Status::Resolved,
+            ..waiting(Severity::Urgent, 9)
+        };
+        let stands = [Severity::Info, Severity::Warning].map(|it| waiting(it, 1));
+        let [info, warning] = stands;
+        let all = [over, info, warning];
+        assert_eq!(shown(&all, &[0, 1, 2]), [2, 1, 0]);
     }
 
     #[test]

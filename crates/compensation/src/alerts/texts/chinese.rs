@@ -61,9 +61,11 @@ fn sentence(english: &str) -> Option<String> {
     if let Some(channel) = english.strip_prefix("This is a test of ") {
         return Some(format!("这是对 {channel} 的测试"));
     }
-    if let Some(rest) = english.strip_prefix("The severest come first; and ") {
+    if let Some(rest) = english.strip_prefix("What stands comes first, the severest on top; and ") {
         let more = number(rest.strip_suffix(" more, on the page of alerts.")?)?;
-        return Some(format!("最严重的在前；另有 {more} 条，见告警页面。"));
+        return Some(format!(
+            "未恢复的在前，最严重的居首；另有 {more} 条，见告警页面。"
+        ));
     }
     let (count, severities) = english.split_once(" notices in one: ")?;
     let severities: Option<Vec<_>> = severities.split(", ").map(of_severity).collect();
@@ -196,8 +198,11 @@ mod tests {
         assert_eq!(said.title, strange.alert.title, "somebody's alert");
         assert_eq!(said.facts.last().unwrap().0, "上次通知以来新增");
         assert_eq!(
-            sentence("The severest come first; and 12 more, on the page of alerts.").as_deref(),
-            Some("最严重的在前；另有 12 条，见告警页面。")
+            sentence(
+                "What stands comes first, the severest on top; and 12 more, on the page of alerts."
+            )
+            .as_deref(),
+            Some("未恢复的在前，最严重的居首；另有 12 条，见告警页面。")
         );
     }
 }
