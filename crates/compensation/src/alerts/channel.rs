@@ -76,6 +76,22 @@ pub trait Channel: Send + Sync {
     /// Tries once, for at most 15 s.
     fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered>;
 
+    /// How many notices one message may hold. Where there are more than go out at once, as many go together.
+    fn together(&self) -> usize {
+        1
+    }
+
+    /// Tries once to tell it of all of these in one message, for at most 15 s: what came of it came of each. Asked for no more than
+    /// [`Channel::together`].
+    fn deliver_together<'a>(&'a self, notices: &'a [Notice]) -> BoxFuture<'a, Delivered> {
+        Box::pin(async move {
+            match notices {
+                [one] => self.deliver(one).await,
+                _ => Delivered::Unknown("it takes one at a time".to_owned()),
+            }
+        })
+    }
+
     /// How many it takes.
     fn rate(&self) -> Rate {
         Rate::DEFAULT

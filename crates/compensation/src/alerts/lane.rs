@@ -16,7 +16,6 @@ use futures::{FutureExt as _, future::join_all};
 use metrics::counter;
 use sqlx::MySqlPool;
 use std::{
-    borrow::Cow,
     future::Future,
     panic::AssertUnwindSafe,
     sync::{
@@ -121,9 +120,10 @@ impl Lane {
             at_once: AT_ONCE,
             lease: self.desk.policy.lease,
             digests: self.channel.digests(),
+            together: self.channel.together(),
         };
         let claiming = outbox::claim_due(&self.desk.db, &self.name, terms);
-        let Some(Looked { claimed, off }) = answered(claiming)
+        let Some(Looked { messages, off }) = answered(claiming)
             .await
             .context("no alerts can be claimed")?
         else {
@@ -133,15 +133,18 @@ impl Lane {
         if let Some(why) = off {
             self.give_up_while_off(&why).await;
         }
-        let sends = claimed.iter().map(|it| async move {
-            let (what, took) = self.send(&it.notice).await;
-            if let Err(cause) = self.record(it, &what, took).await {
-                warn!(alert.id = %it.notice.id(), channel = %self.name, "What became of an alert is not written down, it is tried again: {cause:#}");
+        let sends = messages.iter().map(|message| async move {
+            let notices: Vec<&Notice> = message.iter().map(|it| &it.notice).collect();
+            let (what, took) = self.send(&notices).await;
+            for it in message {
+                if let Err(cause) = self.record(it, &what, took).await {
+                    warn!(alert.id = %it.notice.id(), channel = %self.name, "What became of an alert is not written down, it is tried again: {cause:#}");
+                }
             }
             what
         });
         let outcomes = join_all(sends).await;
-        if let Some(first) = claimed.first() {
+        if let Some(first) = messages.iter().flatten().next() {
             self.note(&outcomes, first.failures).await;
         }
         Ok(outcomes.len())
@@ -157,7 +160,7 @@ impl Lane {
             .await?;
         self.apart().take(due.len());
         let sends = due.iter().map(|it| async move {
-            let (what, took) = self.send(&Notice::of(it.alert.clone())).await;
+            let (what, took) = self.send(&[&Notice::of(it.alert.clone())]).await;
             let wait = self.wait(it.attempts + 1, &what);
             let recorded = backlog.record(it.alert.id, &self.name, &what, took, wait);
             if let Err(cause) = recorded.await {
@@ -172,16 +175,29 @@ impl Lane {
         Ok(outcomes.len())
     }
 
-    async fn send(&self, notice: &Notice) -> (Delivered, Duration) {
-        let notice = &self.linked(notice);
+    /// Sends these in one message.
+    async fn send(&self, notices: &[&Notice]) -> (Delivered, Duration) {
+        let notices: Vec<Notice> = notices.iter().map(|it| self.linked(it)).collect();
         let begun = Instant::now();
-        let delivering = AssertUnwindSafe(async { self.channel.deliver(notice).await });
+        let delivering = AssertUnwindSafe(async {
+            match &notices[..] {
+                [one] => self.channel.deliver(one).await,
+                several => self.channel.deliver_together(several).await,
+            }
+        });
         let what = delivering.catch_unwind().await.unwrap_or_else(|_| {
             Delivered::Unknown("this program panicked over it: see its log".to_owned())
         });
         let took = begun.elapsed();
-        counter!(ALERTS_TOTAL, "channel" => self.name.clone(), "outcome" => what.outcome())
-            .increment(1);
+        for notice in &notices {
+            counter!(ALERTS_TOTAL, "channel" => self.name.clone(), "outcome" => what.outcome())
+                .increment(1);
+            self.log(notice, &what);
+        }
+        (what, took)
+    }
+
+    fn log(&self, notice: &Notice, what: &Delivered) {
         let (id, kind, channel) = (notice.id(), &notice.alert.kind, &self.name);
         match what.error() {
             None => {
@@ -197,19 +213,15 @@ impl Lane {
                 warn!(alert.id = %id, channel = %channel, "Alert {id} was not delivered to {channel}, it is tried again: {why}");
             }
         }
-        (what, took)
     }
 
     /// What leads nowhere by itself (a digest, a test, what goes from the spool) leads to its own page.
-    fn linked<'a>(&self, notice: &'a Notice) -> Cow<'a, Notice> {
-        match &self.desk.pages {
-            Some(pages) if notice.alert.link.is_none() => {
-                let mut linked = notice.clone();
-                linked.alert.link = Some(format!("{pages}/alerts/{}", notice.id()));
-                Cow::Owned(linked)
-            }
-            _ => Cow::Borrowed(notice),
+    fn linked(&self, notice: &Notice) -> Notice {
+        let mut linked = notice.clone();
+        if let (Some(pages), None) = (&self.desk.pages, &notice.alert.link) {
+            linked.alert.link = Some(format!("{pages}/alerts/{}", notice.id()));
         }
+        linked
     }
 
     async fn record(&self, it: &Claimed, what: &Delivered, took: Duration) -> anyhow::Result<()> {

@@ -8,7 +8,9 @@
 //!
 //! Room: where more is due than the bucket gives, or more than a few waited while the receiver was away, urgent first notices go alone
 //! while there are tokens, and a digest tells of everything else. What an operator asked for and digests themselves always go alone.
-//! Where the channel makes no digests everything goes alone, as there are tokens, and the rest waits.
+//! Where the channel makes no digests everything goes as there are tokens, and the rest waits: one by one, or several in one message
+//! where the channel can read them apart. What an operator asked for and what failed again and again goes alone also there: whatever is
+//! wrong with it is wrong with no other.
 
 use super::{Severity, Status};
 use std::{
@@ -54,6 +56,8 @@ pub(super) struct Room {
     pub(super) at_once: u32,
     /// Whether a digest may stand for many.
     pub(super) digests: bool,
+    /// Notices that one message may hold.
+    pub(super) together: usize,
     pub(super) receiver: Receiver,
 }
 
@@ -78,6 +82,8 @@ pub(super) struct Plan {
     pub(super) over: Vec<usize>,
     /// To be sent as they are.
     pub(super) alone: Vec<usize>,
+    /// To be sent as they are, each list in one message.
+    pub(super) together: Vec<Vec<usize>>,
     /// To be told of by a digest; none or at least two.
     pub(super) digest: Vec<usize>,
 }
@@ -112,10 +118,7 @@ pub(super) fn plan(waiting: &[Waiting], room: Room, unseen: &HashSet<Uuid>) -> P
             due.truncate(1);
             plan.alone = due;
         }
-        _ if !room.digests => {
-            due.truncate(tokens.min(at_once));
-            plan.alone = due;
-        }
+        _ if !room.digests => side_by_side(waiting, due, room, &mut plan),
         Receiver::Returned if due.len() > FEW => squeeze(waiting, &free, &due, room, &mut plan),
         _ if due.len() > tokens => squeeze(waiting, &free, &due, room, &mut plan),
         Receiver::Well | Receiver::Returned => {
@@ -124,6 +127,30 @@ pub(super) fn plan(waiting: &[Waiting], room: Room, unseen: &HashSet<Uuid>) -> P
         }
     }
     plan
+}
+
+/// As many messages as there is room for, and in as few of them as hold it all.
+fn side_by_side(waiting: &[Waiting], mut due: Vec<usize>, room: Room, plan: &mut Plan) {
+    let messages = room.tokens.min(room.at_once) as usize;
+    if due.len() <= messages || room.together < 2 {
+        due.truncate(messages);
+        plan.alone = due;
+        return;
+    }
+    let goes_alone = |at: &usize| {
+        rank(&waiting[*at]) == Rank::Asked || waiting[*at].attempts >= TRIES_WAITED_FOR
+    };
+    let (mut alone, others): (Vec<usize>, Vec<usize>) = due.into_iter().partition(goes_alone);
+    // One message is the others', however many go alone.
+    let most = messages - usize::from(!others.is_empty() && messages > 1);
+    alone.truncate(most);
+    for several in others.chunks(room.together).take(messages - alone.len()) {
+        match several {
+            [one] => alone.push(*one),
+            several => plan.together.push(several.to_vec()),
+        }
+    }
+    plan.alone = alone;
 }
 
 /// More than there is room for: some go alone, a digest tells of the others, also of those that are not due again yet.
@@ -292,6 +319,7 @@ mod tests {
             tokens,
             at_once: 4,
             digests: true,
+            together: 1,
             receiver,
         }
     }
@@ -367,6 +395,44 @@ mod tests {
             assert_eq!(alone(30), [6, 0, 1, 2]);
             assert_eq!(alone(0), [0; 0]);
         }
+    }
+
+    /// Breaks when what one message may hold is told one by one, when more messages are sent than there are tokens, and when what an operator
+    /// asked for or what failed again and again is in a message with others.
+    #[test]
+    fn where_a_message_holds_several_few_messages_tell_of_all() {
+        let plan = |waiting: &[Waiting], tokens, receiver| {
+            let room = Room {
+                digests: false,
+                together: 50,
+                ..with(tokens, receiver)
+            };
+            let plan = plan(waiting, room, &HashSet::new());
+            assert!(plan.digest.is_empty() && plan.superseded.is_empty());
+            let sizes: Vec<usize> = plan.together.iter().map(Vec::len).collect();
+            (plan.alone, sizes)
+        };
+        let waiting = many(300);
+        for receiver in [Receiver::Well, Receiver::Returned] {
+            assert_eq!(plan(&waiting, 30, receiver), (vec![], vec![50; 4]));
+            assert_eq!(plan(&waiting, 2, receiver), (vec![], vec![50; 2]));
+        }
+        assert_eq!(plan(&waiting, 30, Receiver::Failing), (vec![0], vec![]));
+        assert_eq!(plan(&waiting, 0, Receiver::Well), (vec![], vec![]));
+        let few = &waiting[..4];
+        assert_eq!(plan(few, 30, Receiver::Well), (vec![0, 1, 2, 3], vec![]));
+        assert_eq!(plan(few, 1, Receiver::Well), (vec![], vec![4]));
+        assert_eq!(
+            plan(&waiting[..51], 30, Receiver::Well),
+            (vec![50], vec![50])
+        );
+        let mut odd = many(60);
+        odd[7].asked = true;
+        for at in [3, 4, 5, 6] {
+            odd[at].attempts = TRIES_WAITED_FOR;
+        }
+        assert_eq!(plan(&odd, 30, Receiver::Well), (vec![7, 3, 4], vec![50]));
+        assert_eq!(plan(&odd, 1, Receiver::Well), (vec![7], vec![]));
     }
 
     #[test]

@@ -46,11 +46,11 @@ impl Channel for Slack {
         })
     }
 
-    /// About one a second; a few may come at once.
+    /// About one a second; a few may come at once. A full bucket and what comes back in three seconds are no more than four.
     fn rate(&self) -> Rate {
         Rate {
             burst: 3.0,
-            per_minute: 55.0,
+            per_minute: 36.0,
         }
     }
 }

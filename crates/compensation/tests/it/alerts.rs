@@ -13,6 +13,7 @@ mod secrets;
 mod spool;
 mod storm;
 mod tls;
+mod together;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;

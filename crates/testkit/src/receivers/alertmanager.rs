@@ -1,19 +1,25 @@
 //! A receiver of Alertmanager's webhook, version 4, that takes nothing but what Alertmanager itself would send.
 
 use super::{
-    Received, Refusal, Said, Vendor,
+    Limits, Received, Refusal, Said, Vendor,
     vendor::{said, shape, within},
 };
 use crate::webhooks::Request;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 const PATH: &str = "/alertmanager";
 /// Its own; the format names none.
 const BODY_AT_MOST: usize = 1024 * 1024;
 /// Go's zero time, which Alertmanager sends as the end of what has none.
 const NO_END: &str = "0001-01-01T00:00:00Z";
+
+/// Requests, however many alerts are in each. Its own too: what stands before such endpoints answers 429 with Retry-After.
+const LIMITS: Limits = Limits {
+    windows: &[(100, Duration::from_mins(1))],
+    silent_for: Duration::ZERO,
+};
 
 /// An endpoint without credentials: Alertmanager's webhook signs nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,12 +142,21 @@ impl Vendor for Alertmanager {
                 message.group_key, message.alerts[0].fingerprint
             )),
             status: Some(message.status.clone()),
+            several: message
+                .alerts
+                .iter()
+                .map(|alert| (alert.fingerprint.clone(), alert.status.clone()))
+                .collect(),
             title: message.title(),
             text: String::from_utf8_lossy(&request.body).into_owned(),
             calls_everybody: false,
             bytes: request.body.len(),
             body: request.body.clone(),
         })
+    }
+
+    fn limits(&self) -> Limits {
+        LIMITS
     }
 
     fn taken(&self, _: &Received) -> Said {

@@ -98,6 +98,13 @@ impl Book {
         pages.rate.admit(limits, now)
     }
 
+    /// The same, and it counts nothing.
+    pub(super) fn room(&self, limits: &Limits) -> Result<(), Duration> {
+        let now = self.now();
+        let pages = self.pages();
+        pages.rate.room(limits, now + pages.counts_ahead)
+    }
+
     pub(super) fn receive(&self, received: Received) {
         self.pages().received.push(received);
     }

@@ -1,19 +1,26 @@
-//! `PagerDuty`'s Events API, version 2: the routing key in the body is the credential, 202 is the word.
+//! `PagerDuty`'s Events API, version 2: the routing key in the body is the credential, 202 is the word, 120 events a minute.
 
 use super::{
-    Received, Refusal, Said, Vendor,
+    Limits, Received, Refusal, Said, Vendor,
     vendor::{said, shape, within},
 };
 use crate::webhooks::Request;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const PATH: &str = "/v2/enqueue";
 const BODY_AT_MOST: usize = 512 * 1024;
 /// In characters.
 const SUMMARY_AT_MOST: usize = 1024;
 const KEY_AT_MOST: usize = 255;
+
+/// Of each integration key; how long to wait is not said.
+const LIMITS: Limits = Limits {
+    windows: &[(120, Duration::from_mins(1))],
+    silent_for: Duration::ZERO,
+};
 
 /// The API, for one integration.
 #[derive(Debug, Clone)]
@@ -22,7 +29,7 @@ pub struct PagerDuty {
 }
 
 impl PagerDuty {
-    /// With this credential.
+    /// With this credential; with an empty one it looks at none.
     #[must_use]
     pub fn new(routing_key: &str) -> Self {
         Self {
@@ -100,7 +107,7 @@ impl Vendor for PagerDuty {
     fn read(&self, request: &Request, _: DateTime<Utc>) -> Result<Received, Refusal> {
         within(request.body.len(), BODY_AT_MOST, "a body")?;
         let event: Event = shape(&request.body)?;
-        if event.routing_key != self.routing_key {
+        if !self.routing_key.is_empty() && event.routing_key != self.routing_key {
             return Err(Refusal::Foreign("Invalid routing key".to_owned()));
         }
         said(&event.dedup_key, "dedup_key")?;
@@ -123,12 +130,17 @@ impl Vendor for PagerDuty {
         Ok(Received {
             id: Some(event.dedup_key),
             status: Some(status.to_owned()),
+            several: Vec::new(),
             title: event.payload.map(|it| it.summary).unwrap_or_default(),
             text: String::from_utf8_lossy(&request.body).into_owned(),
             calls_everybody: false,
             bytes: request.body.len(),
             body: request.body.clone(),
         })
+    }
+
+    fn limits(&self) -> Limits {
+        LIMITS
     }
 
     fn taken(&self, received: &Received) -> Said {

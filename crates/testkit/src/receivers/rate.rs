@@ -30,6 +30,18 @@ pub(super) struct Rate {
 impl Rate {
     /// Counts one more, or says for how long none is taken.
     pub(super) fn admit(&mut self, limits: &Limits, now: DateTime<Utc>) -> Result<(), Duration> {
+        let silent = self.silent_until > now;
+        let room = self.room(limits, now);
+        match room {
+            Ok(()) => self.taken.push(now),
+            Err(_) if silent || limits.silent_for.is_zero() => {}
+            Err(_) => self.silent_until = now + limits.silent_for,
+        }
+        room
+    }
+
+    /// Whether one more would be taken; if not, for how long none is. Counts nothing.
+    pub(super) fn room(&self, limits: &Limits, now: DateTime<Utc>) -> Result<(), Duration> {
         if let Ok(wait) = (self.silent_until - now).to_std()
             && !wait.is_zero()
         {
@@ -43,14 +55,9 @@ impl Rate {
                 .collect();
             if recent.len() >= *most {
                 let free = *recent[recent.len() - most] + *within - now;
-                let wait = free.to_std().unwrap_or_default().max(limits.silent_for);
-                if !limits.silent_for.is_zero() {
-                    self.silent_until = now + limits.silent_for;
-                }
-                return Err(wait);
+                return Err(free.to_std().unwrap_or_default().max(limits.silent_for));
             }
         }
-        self.taken.push(now);
         Ok(())
     }
 }

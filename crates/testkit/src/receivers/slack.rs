@@ -20,9 +20,9 @@ const BLOCKS_AT_MOST: usize = 50;
 /// Of the fallback, in characters.
 const TEXT_AT_MOST: usize = 40_000;
 
-/// About one a second. Short bursts are taken, says the vendor, and not how short: here a minute's worth in a minute.
+/// About one a second. Short bursts are taken, says the vendor, and not how short: here one more than that in three seconds.
 const LIMITS: Limits = Limits {
-    windows: &[(60, Duration::from_mins(1))],
+    windows: &[(4, Duration::from_secs(3)), (60, Duration::from_mins(1))],
     silent_for: Duration::ZERO,
 };
 

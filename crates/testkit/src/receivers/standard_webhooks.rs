@@ -1,8 +1,8 @@
 //! An endpoint that takes Standard Webhooks as its receivers should: one of the signatures must be right, over the raw body, with a
-//! timestamp of the last five minutes. Types and fields that it does not know are fine.
+//! timestamp of the last five minutes. Types and fields that it does not know are fine. Whoever sends too many is asked to come again later.
 
 use super::{
-    Received, Refusal, Said, Vendor,
+    Limits, Received, Refusal, Said, Vendor,
     signature::{decoded, signature},
     vendor::{said, shape, within},
 };
@@ -10,12 +10,19 @@ use crate::webhooks::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use std::time::Duration;
 
 const PATH: &str = "/hook";
 /// Its own; the specification names none.
 const BODY_AT_MOST: usize = 65_536;
 /// How old or new a signature may be.
 const CLOCK: TimeDelta = TimeDelta::minutes(5);
+
+/// Its own too: 429 with Retry-After is all that the specification says.
+const LIMITS: Limits = Limits {
+    windows: &[(100, Duration::from_mins(1))],
+    silent_for: Duration::ZERO,
+};
 
 /// An endpoint with its key.
 #[derive(Debug, Clone)]
@@ -92,12 +99,17 @@ impl Vendor for StandardWebhooks {
         Ok(Received {
             id: Some(request.header("webhook-id").to_owned()),
             status: word("status"),
+            several: Vec::new(),
             title: word("title").unwrap_or_default(),
             text: String::from_utf8_lossy(&request.body).into_owned(),
             calls_everybody: false,
             bytes: request.body.len(),
             body: request.body.clone(),
         })
+    }
+
+    fn limits(&self) -> Limits {
+        LIMITS
     }
 
     fn taken(&self, _: &Received) -> Said {

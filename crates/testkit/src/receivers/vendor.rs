@@ -13,6 +13,8 @@ pub struct Received {
     pub id: Option<String>,
     /// How the incident stands, where the protocol has a word for it.
     pub status: Option<String>,
+    /// Where it tells of several: id and status of each, in its order.
+    pub several: Vec<(String, String)>,
     /// What people see first.
     pub title: String,
     /// Everything that people may see, as it came.
@@ -40,11 +42,26 @@ impl std::fmt::Debug for Received {
 }
 
 impl Received {
+    /// Id and status of all it tells of, where the protocol has words for both.
+    #[must_use]
+    pub fn each(&self) -> Vec<(String, String)> {
+        if self.several.is_empty() {
+            return self
+                .id
+                .clone()
+                .zip(self.status.clone())
+                .into_iter()
+                .collect();
+        }
+        self.several.clone()
+    }
+
     /// A message of a chat, which has neither id nor status of its own.
     pub(super) fn chat(request: &Request, title: &str, text: String) -> Self {
         Self {
             id: first_id(&text),
             status: None,
+            several: Vec::new(),
             title: title.to_owned(),
             text,
             calls_everybody: false,

@@ -46,12 +46,15 @@ pub(in crate::alerts) struct Terms {
     pub(in crate::alerts) lease: Duration,
     /// Whether a digest may stand for many.
     pub(in crate::alerts) digests: bool,
+    /// Notices that one message may hold.
+    pub(in crate::alerts) together: usize,
 }
 
 /// What came of a look at a channel.
 #[derive(Debug, Default)]
 pub(in crate::alerts) struct Looked {
-    pub(in crate::alerts) claimed: Vec<Claimed>,
+    /// Each list in one message.
+    pub(in crate::alerts) messages: Vec<Vec<Claimed>>,
     /// Why the channel is off.
     pub(in crate::alerts) off: Option<String>,
 }
@@ -73,7 +76,7 @@ pub(in crate::alerts) async fn claim_due(
     let mut tx = db.begin().await?;
     let standing = channels::lock(&mut tx, channel, terms.rate).await?;
     let mut looked = Looked {
-        claimed: Vec::new(),
+        messages: Vec::new(),
         off: standing.off.clone(),
     };
     let receiver = match standing {
@@ -97,16 +100,21 @@ pub(in crate::alerts) async fn claim_due(
         tokens: standing.bucket.whole(),
         at_once: terms.at_once,
         digests: terms.digests,
+        together: terms.together,
         receiver,
     };
     let plan = plan::plan(&waiting, room, &unseen);
     supersede(&mut tx, channel, &waiting, &plan).await?;
-    let mut ids: Vec<Uuid> = plan.alone.iter().map(|at| waiting[*at].id).collect();
+    let mut messages: Vec<Vec<Uuid>> = plan.alone.iter().map(|at| vec![waiting[*at].id]).collect();
     if !plan.digest.is_empty() {
-        ids.push(digested(&mut tx, channel, &waiting, &plan.digest).await?);
+        messages.push(vec![
+            digested(&mut tx, channel, &waiting, &plan.digest).await?,
+        ]);
     }
-    looked.claimed = hold(&mut tx, channel, &ids, terms.lease, standing.failures).await?;
-    let taken = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let several = plan.together.iter();
+    messages.extend(several.map(|all| all.iter().map(|at| waiting[*at].id).collect()));
+    let taken = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+    looked.messages = hold(&mut tx, channel, messages, terms.lease, standing.failures).await?;
     // What waited while the receiver was away has been looked at, unless only one could be tried.
     let returned = standing.returned && receiver != Receiver::Returned;
     let left = standing.bucket.without(taken);
@@ -304,8 +312,32 @@ async fn lines(
     Ok(shown.iter().filter_map(line).collect())
 }
 
-/// Gives them to this courier until the lease ends.
+/// Gives them to this courier until the lease ends, each list as it is without those that nobody can read.
 async fn hold(
+    db: &mut MySqlConnection,
+    channel: &str,
+    messages: Vec<Vec<Uuid>>,
+    lease: Duration,
+    failures: u32,
+) -> sqlx::Result<Vec<Vec<Claimed>>> {
+    let ids = messages.concat();
+    let mut claimed: HashMap<Uuid, Claimed> = HashMap::with_capacity(ids.len());
+    for run in runs(&ids) {
+        for it in hold_run(&mut *db, channel, run, lease, failures).await? {
+            claimed.insert(it.notice.id(), it);
+        }
+    }
+    let mut held = Vec::with_capacity(messages.len());
+    for ids in messages {
+        let message: Vec<Claimed> = ids.iter().filter_map(|id| claimed.remove(id)).collect();
+        if !message.is_empty() {
+            held.push(message);
+        }
+    }
+    Ok(held)
+}
+
+async fn hold_run(
     db: &mut MySqlConnection,
     channel: &str,
     ids: &[Uuid],

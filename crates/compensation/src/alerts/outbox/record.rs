@@ -199,9 +199,10 @@ mod tests {
             at_once: 4,
             lease: minute,
             digests: true,
+            together: 1,
         };
         let looked = outbox::claim_due(&schema.pool, "ops", terms).await.unwrap();
-        let claimed = looked.unwrap().claimed.remove(0);
+        let claimed = looked.unwrap().messages.remove(0).remove(0);
         let tried = Tried {
             what: &Delivered::Unknown("no".to_owned()),
             took: Duration::ZERO,

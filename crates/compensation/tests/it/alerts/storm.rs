@@ -401,11 +401,8 @@ async fn after_an_outage_what_is_open_at_a_receiver_is_what_stands() {
         if !closes(*kind) {
             continue;
         }
-        let last: BTreeMap<_, _> = fake
-            .received()
-            .into_iter()
-            .map(|it| (it.id.unwrap(), it.status.unwrap()))
-            .collect();
+        let received = fake.received();
+        let last: BTreeMap<_, _> = received.iter().flat_map(Received::each).collect();
         let open = last
             .values()
             .filter(|status| !status.starts_with("resolve"))

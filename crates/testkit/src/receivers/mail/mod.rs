@@ -1,6 +1,8 @@
 //! A mail server for one mailbox, without encryption: it speaks SMTP (RFC 5321) as far as senders of alerts need it, takes a password
 //! where it has one, and reads what it was sent (RFC 5322).
 //!
+//! Whoever sends too many is told so: 450 once a message is said, 421 before anything is (and the connection ends).
+//!
 //! STARTTLS is neither offered nor known; at an encrypted url the mood [`Mood::Garbage`] is a handshake that fails.
 
 mod message;
@@ -17,6 +19,11 @@ use tokio::{
 
 /// Of a message, in bytes; said at the beginning.
 const SIZE_AT_MOST: usize = 1024 * 1024;
+/// Its own: servers differ, and few say what they take.
+const LIMITS: Limits = Limits {
+    windows: &[(60, Duration::from_mins(1))],
+    silent_for: Duration::ZERO,
+};
 /// Of a line with its end (RFC 5321, 4.5.3.1.6).
 const LINE_AT_MOST: usize = 1000;
 
@@ -27,6 +34,8 @@ pub struct Mailbox {
     limits: Option<Limits>,
     /// What is said of an address other than that it is known.
     refuses: Vec<(String, &'static str)>,
+    /// Mail with this in its subject or text is not taken.
+    filters: Vec<String>,
 }
 
 impl Mailbox {
@@ -36,7 +45,7 @@ impl Mailbox {
         Self::default()
     }
 
-    /// Takes mail of whoever says this name and password.
+    /// Takes mail of whoever says this name and password; with an empty one any password will do.
     #[must_use]
     pub fn with_password(user: &str, password: &str) -> Self {
         Self {
@@ -45,7 +54,7 @@ impl Mailbox {
         }
     }
 
-    /// Takes no more than that.
+    /// Takes no more than that; 60 a minute where nothing is said.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
@@ -60,12 +69,23 @@ impl Mailbox {
         self
     }
 
+    /// Takes no mail with this in its subject or text.
+    #[must_use]
+    pub fn filtering(mut self, words: &str) -> Self {
+        self.filters.push(words.to_owned());
+        self
+    }
+
     /// Asks whoever writes to this address to come again later, each time.
     #[must_use]
     pub fn putting_off(mut self, address: &str) -> Self {
         let said = "450 4.2.0 greylisted, try later";
         self.refuses.push((address.to_owned(), said));
         self
+    }
+
+    fn takes(&self) -> Limits {
+        self.limits.unwrap_or(LIMITS)
     }
 
     fn refuses(&self, address: &str) -> Option<&'static str> {
@@ -76,7 +96,7 @@ impl Mailbox {
     fn knows(&self, user: &str, password: &str) -> bool {
         self.credentials
             .as_ref()
-            .is_some_and(|(name, word)| name == user && word == password)
+            .is_some_and(|(name, word)| name == user && (word.is_empty() || word == password))
     }
 }
 
@@ -101,6 +121,9 @@ async fn speak(
     mailbox: &Mailbox,
     book: &Book,
 ) -> io::Result<()> {
+    if !welcomes(mailbox, book) {
+        return answer(stream, "421 4.7.0 too many messages from you, try later").await;
+    }
     answer(stream, "220 fake ESMTP").await?;
     let mut authenticated = mailbox.credentials.is_none();
     let mut envelope = Envelope::default();
@@ -198,6 +221,19 @@ async fn speak(
     }
 }
 
+/// Whether there is room for one more; who comes too early is written down.
+fn welcomes(mailbox: &Mailbox, book: &Book) -> bool {
+    if !matches!(book.mood_now(), Mood::Well | Mood::Drips) {
+        return true;
+    }
+    let room = book.room(&mailbox.takes());
+    if let Err(wait) = room {
+        book.called();
+        book.refuse(&Refusal::TooFast(wait));
+    }
+    room.is_ok()
+}
+
 async fn answer(stream: &mut BufStream<TcpStream>, said: &str) -> io::Result<()> {
     say(stream, format!("{said}\r\n").as_bytes()).await
 }
@@ -279,7 +315,15 @@ enum Met {
 
 /// What a message is met with, once all of it is here.
 fn meet(mailbox: &Mailbox, book: &Book, envelope: &Envelope, bytes: Vec<u8>) -> Met {
+    let filtered = |received: &Received| {
+        let mut filters = mailbox.filters.iter();
+        filters.any(|words| received.title.contains(words) || received.text.contains(words))
+    };
     let received = match read(envelope, bytes) {
+        Ok(received) if filtered(&received) => {
+            book.refuse(&Refusal::Malformed("it is filtered".to_owned()));
+            return Met::Said("554 5.7.1 filtered");
+        }
         Ok(received) => received,
         Err(refusal) => {
             book.refuse(&refusal);
@@ -291,7 +335,7 @@ fn meet(mailbox: &Mailbox, book: &Book, envelope: &Envelope, bytes: Vec<u8>) -> 
     };
     let mood = book.mood();
     if matches!(mood, Mood::Well | Mood::Drips)
-        && let Err(wait) = book.admit(&mailbox.limits.unwrap_or(Limits::NONE))
+        && let Err(wait) = book.admit(&mailbox.takes())
     {
         book.refuse(&Refusal::TooFast(wait));
         return Met::Said("450 4.7.1 too many messages, try later");
@@ -330,10 +374,63 @@ fn read(envelope: &Envelope, bytes: Vec<u8>) -> Result<Received, Refusal> {
     Ok(Received {
         id: message.header("message-id").map(str::to_owned),
         status: None,
+        several: Vec::new(),
         title: message.subject(),
         text: message.texts(),
         calls_everybody: false,
         bytes: bytes.len(),
         body: bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Fake, *};
+
+    const ONE: Limits = Limits {
+        windows: &[(1, Duration::from_mins(1))],
+        silent_for: Duration::ZERO,
+    };
+
+    async fn says(client: &mut BufStream<TcpStream>, said: &str) -> String {
+        say(client, said.as_bytes()).await.unwrap();
+        line(client).await.unwrap()
+    }
+
+    async fn mail(client: &mut BufStream<TcpStream>) -> String {
+        says(client, "MAIL FROM:<a@example.com>\r\n").await;
+        says(client, "RCPT TO:<b@example.com>\r\n").await;
+        says(client, "DATA\r\n").await;
+        let message = "From: a@example.com\r\nTo: b@example.com\r\nSubject: s\r\nDate: now\r\nMessage-ID: <1@example.com>\r\n\
+            MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=\"B\"\r\n\r\n\
+            --B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nx\r\n\
+            --B\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<b>x</b>\r\n--B--\r\n.\r\n";
+        says(client, message).await
+    }
+
+    async fn connected(to: &Fake) -> (BufStream<TcpStream>, String) {
+        let stream = TcpStream::connect(to.address()).await.unwrap();
+        let mut client = BufStream::new(stream);
+        let greeting = line(&mut client).await.unwrap();
+        (client, greeting)
+    }
+
+    /// Breaks when a connection is greeted whatever came before it, and when a second mail of one connection is not counted.
+    #[tokio::test]
+    async fn one_mail_too_many_is_told_450_and_who_comes_with_one_more_421() {
+        let fake = Fake::mail(Mailbox::open().limits(ONE)).await;
+        fake.stand_still();
+        let (mut client, greeting) = connected(&fake).await;
+        assert!(greeting.starts_with("220"), "{greeting}");
+        let first = mail(&mut client).await;
+        assert!(first.starts_with("250"), "{first}, {:?}", fake.refused());
+        let second = mail(&mut client).await;
+        assert!(second.starts_with("450"), "{second}");
+        let (_, greeting) = connected(&fake).await;
+        assert!(greeting.starts_with("421"), "{greeting}");
+        fake.later(Duration::from_mins(1));
+        let (_, greeting) = connected(&fake).await;
+        assert!(greeting.starts_with("220"), "{greeting}");
+        assert_eq!((fake.received().len(), fake.refused().len()), (1, 2));
+    }
 }

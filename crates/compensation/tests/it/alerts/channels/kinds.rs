@@ -130,12 +130,14 @@ pub(super) const fn signs(kind: ChannelKind) -> bool {
 }
 
 /// As many as the fake takes at once.
-pub(super) const fn at_once(kind: ChannelKind) -> Option<usize> {
+pub(super) const fn at_once(kind: ChannelKind) -> usize {
     match kind {
-        Dingtalk | Wecom => Some(20),
-        ChannelKind::Feishu => Some(5),
-        ChannelKind::Slack => Some(60),
-        Email | Webhook | Manager | Pagerduty => None,
+        Dingtalk | Wecom => 20,
+        ChannelKind::Feishu => 5,
+        ChannelKind::Slack => 4,
+        Email => 60,
+        Webhook | Manager => 100,
+        Pagerduty => 120,
     }
 }
 
