@@ -186,6 +186,9 @@ async fn the_page_of_an_order_looks_as_it_did() {
     app.schema
         .execute("update orders set gid = unhex('00000000000000000000000000000005')")
         .await;
+    app.schema
+        .execute("update sales set ends_at = '2026-07-03 12:00:00'")
+        .await;
     let browser = app.browser(OperatorRole::Operator).await;
     let page = browser.get(&format!("/archives/{}", failed.id)).await;
     let main = between(&page.text, "<main id=\"content\">", "</main>");
