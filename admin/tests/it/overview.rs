@@ -66,30 +66,29 @@ async fn tried(schema: &Schema, outcome: &str, hours_ago: i64) {
     .unwrap();
 }
 
-#[tokio::test]
-async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
-    let app = TestApp::start().await;
+/// Something in every part.
+async fn a_night(app: &TestApp) -> Failed {
     for (state, due) in [
         ("scheduled", 90),
         ("scheduled", -60),
         ("dead", -60),
         ("held", 0),
     ] {
-        work(&app.schema, state, due).await;
+        work(app.schema, state, due).await;
     }
-    Known::new("stuck_committing").insert(&app).await;
+    Known::new("stuck_committing").insert(app).await;
     let mut failed = Failed::new();
     failed.error = "coupon: HTTP 503".to_owned();
-    let failed = failed.with_sale(&app, 5).await.insert(&app).await;
+    let failed = failed.with_sale(app, 5).await.insert(app).await;
     app.count().await;
-    told_of(&app, "The archive does not answer").await;
+    told_of(app, "The archive does not answer").await;
     for (outcome, hours) in [
         ("confirmed", 0),
         ("failed", 3),
         ("failed", 3),
         ("confirmed", 80),
     ] {
-        tried(&app.schema, outcome, hours).await;
+        tried(app.schema, outcome, hours).await;
     }
     let mut db = app.schema.pool.acquire().await.unwrap();
     heartbeat::give(&mut db, "compensator", "one", &Counted::new())
@@ -105,7 +104,13 @@ async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
             failed.sale.simple()
         ))
         .await;
+    failed
+}
 
+#[tokio::test]
+async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
+    let app = TestApp::start().await;
+    let failed = a_night(&app).await;
     let found = counted(&app).await;
     let waiting = &found["waiting"]["known"];
     assert_eq!(

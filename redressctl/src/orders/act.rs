@@ -26,6 +26,8 @@ pub struct Replay {
 /// What to give up for good.
 #[derive(Debug, Args)]
 pub struct Discard {
+    /// Single dead letters; else all that the filter matches
+    ids: Vec<Uuid>,
     #[command(flatten)]
     many: Many,
 }
@@ -91,7 +93,7 @@ pub async fn replay(asked: &Replay) -> anyhow::Result<Report> {
     if asked.ids.is_empty() {
         return many("replay", &asked.many).await;
     }
-    singles(&asked.ids, &asked.many).await
+    singles("replay", &asked.ids, &asked.many).await
 }
 
 /// Gives them up.
@@ -99,7 +101,13 @@ pub async fn replay(asked: &Replay) -> anyhow::Result<Report> {
 /// # Errors
 /// As [`replay`].
 pub async fn discard(asked: &Discard) -> anyhow::Result<Report> {
-    many("discard", &asked.many).await
+    if asked.ids.is_empty() {
+        return many("discard", &asked.many).await;
+    }
+    if asked.many.how.dry_run {
+        bail!("what a discard of one would come to is on its page: a dry run is for a filter");
+    }
+    singles("discard", &asked.ids, &asked.many).await
 }
 
 async fn many(kind: &str, asked: &Many) -> anyhow::Result<Report> {
@@ -149,15 +157,15 @@ async fn many(kind: &str, asked: &Many) -> anyhow::Result<Report> {
     })))
 }
 
-/// One replay each; what is refused does not keep the others from it.
-async fn singles(ids: &[Uuid], asked: &Many) -> anyhow::Result<Report> {
+/// One operation each; what is refused does not keep the others from it.
+async fn singles(kind: &str, ids: &[Uuid], asked: &Many) -> anyhow::Result<Report> {
     if !asked.filter.is_empty() || asked.all {
         bail!("name orders or a filter, not both");
     }
     let admin = asked.place.admin()?;
     let mut came = Vec::new();
     for id in ids {
-        came.push(single(&admin, *id, asked).await?);
+        came.push(single(&admin, kind, *id, asked).await?);
     }
     let holds = came.iter().all(|it| it["refused"].is_null());
     let text = came.iter().fold(String::new(), |mut text, it| {
@@ -177,7 +185,7 @@ async fn singles(ids: &[Uuid], asked: &Many) -> anyhow::Result<Report> {
             }
             (false, None) => writeln!(
                 text,
-                "{}  is being replayed: operation {}",
+                "{}  taken: operation {}",
                 it["id"].as_str().unwrap_or_default(),
                 it["operation_id"].as_str().unwrap_or_default()
             ),
@@ -187,14 +195,14 @@ async fn singles(ids: &[Uuid], asked: &Many) -> anyhow::Result<Report> {
     Ok(Report { holds, text })
 }
 
-async fn single(admin: &Admin, id: Uuid, asked: &Many) -> anyhow::Result<Value> {
+async fn single(admin: &Admin, kind: &str, id: Uuid, asked: &Many) -> anyhow::Result<Value> {
     if asked.how.dry_run {
         let whole = admin.get(&format!("archives/{id}"), &[]).await?;
         return Ok(json!({"id": id, "refused": whole["replay_refusal"]}));
     }
     let body = match &asked.terms.reason {
-        Some(reason) => json!({"kind": "replay", "order_id": id, "reason": reason}),
-        None => json!({"kind": "replay", "order_id": id}),
+        Some(reason) => json!({"kind": kind, "order_id": id, "reason": reason}),
+        None => json!({"kind": kind, "order_id": id}),
     };
     match admin.post("operations", &body).await {
         Ok(taken) if asked.how.wait => {

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// How long the browser may be silent.
-const SILENT_AT_MOST: Duration = Duration::from_secs(60);
+const SILENT_AT_MOST: Duration = Duration::from_mins(1);
 /// Its third and fourth file are where it reads and writes; its own words come with ours otherwise.
 const START: &str = "exec chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
                      --remote-debugging-pipe --lang=en-GB --user-data-dir=\"$0\" about:blank 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null";
@@ -184,7 +184,7 @@ impl Chromium {
         match came["method"].as_str() {
             Some("Page.loadEventFired") => self.loaded = true,
             Some("Runtime.exceptionThrown") => {
-                self.complaints.push(what["exceptionDetails"].to_string())
+                self.complaints.push(what["exceptionDetails"].to_string());
             }
             Some("Log.entryAdded") if what["entry"]["level"] == json!("error") => {
                 self.complaints.push(what["entry"].to_string());
