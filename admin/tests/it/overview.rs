@@ -74,7 +74,7 @@ async fn a_night(app: &TestApp) -> Failed {
         ("dead", -60),
         ("held", 0),
     ] {
-        work(app.schema, state, due).await;
+        work(&app.schema, state, due).await;
     }
     Known::new("stuck_committing").insert(app).await;
     let mut failed = Failed::new();
@@ -88,7 +88,7 @@ async fn a_night(app: &TestApp) -> Failed {
         ("failed", 3),
         ("confirmed", 80),
     ] {
-        tried(app.schema, outcome, hours).await;
+        tried(&app.schema, outcome, hours).await;
     }
     let mut db = app.schema.pool.acquire().await.unwrap();
     heartbeat::give(&mut db, "compensator", "one", &Counted::new())

@@ -107,7 +107,7 @@ async fn dead_letters_are_found_and_shown() {
 #[tokio::test]
 async fn what_would_happen_is_told_before_it_is_let_happen() {
     let admin = Admin::start().await;
-    admin.archived(3).await;
+    let ids = admin.archived(3).await;
     let of_sale = ["--sale", SALE];
     let ask = async |more: &[&str]| {
         admin
@@ -161,6 +161,13 @@ async fn what_would_happen_is_told_before_it_is_let_happen() {
         .run(&["replay", &id, "--sale", SALE])
         .await
         .is(2, "not both");
+    let one = &ids[0];
+    let bare = admin.run(&["discard", one]).await;
+    bare.is(1, "refused: the admin answers 422");
+    admin
+        .run(&["discard", one, "--reason", "paid by hand"])
+        .await
+        .is(0, &format!("{one}  taken: operation "));
     let refused = admin.run(&["replay", &Uuid::now_v7().to_string()]).await;
     refused.is(1, "refused: the admin answers 404");
 }
