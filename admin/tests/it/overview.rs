@@ -77,8 +77,10 @@ async fn a_night(app: &TestApp) -> Failed {
         work(&app.schema, state, due).await;
     }
     Known::new("stuck_committing").insert(app).await;
-    let mut failed = Failed::new();
-    failed.error = "coupon: HTTP 503".to_owned();
+    let failed = Failed {
+        error: "coupon: HTTP 503".to_owned(),
+        ..Failed::new()
+    };
     let failed = failed.with_sale(app, 5).await.insert(app).await;
     app.count().await;
     told_of(app, "The archive does not answer").await;
