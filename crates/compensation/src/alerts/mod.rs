@@ -31,6 +31,7 @@ mod policy;
 mod probe;
 mod raise;
 mod resolver;
+mod rotation;
 mod routes;
 mod secrets;
 mod shorten;
