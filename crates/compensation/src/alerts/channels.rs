@@ -127,16 +127,21 @@ fn make(
         let url = address::allowed(settings.url.expose(), targets)?;
         Ok(Endpoint::new(url)?)
     };
-    let secret = || settings.secret.clone();
     let text = |family| texts.of(family, settings.language);
     Ok(match settings.kind {
-        ChannelKind::Dingtalk => {
-            Arc::new(DingTalk::new(endpoint()?, secret(), text(DingTalk::FAMILY)))
-        }
+        ChannelKind::Dingtalk => Arc::new(DingTalk::new(
+            endpoint()?,
+            &settings.secret,
+            text(DingTalk::FAMILY),
+        )),
         ChannelKind::Wecom => Arc::new(WeCom::new(endpoint()?, text(WeCom::FAMILY))),
         ChannelKind::Email => Arc::new(Mail::new(settings, targets, texts)?),
         ChannelKind::Webhook => Arc::new(StandardWebhooks::new(endpoint()?, &settings.secret)?),
-        ChannelKind::Feishu => Arc::new(Feishu::new(endpoint()?, secret(), text(Feishu::FAMILY))),
+        ChannelKind::Feishu => Arc::new(Feishu::new(
+            endpoint()?,
+            &settings.secret,
+            text(Feishu::FAMILY),
+        )),
         ChannelKind::Slack => Arc::new(Slack::new(endpoint()?, text(Slack::FAMILY))),
         ChannelKind::Alertmanager => {
             Arc::new(Alertmanager::new(endpoint()?, settings.name.clone()))
@@ -144,7 +149,7 @@ fn make(
         // It has one line for people, without markup, and data for programs.
         ChannelKind::Pagerduty => Arc::new(PagerDuty::new(
             endpoint()?,
-            secret(),
+            settings.secret.clone(),
             text(Family::MailPlain),
         )),
     })

@@ -1,11 +1,13 @@
 //! A `DingTalk` robot: markdown, signed in the url, and an answer whose body decides.
 //!
 //! A robot takes 20 messages a minute and is then silent for ten; bodies over 20,000 bytes are refused. A robot that only passes
-//! messages with a keyword can be given the word "Redress": every title and text has it.
+//! messages with a keyword can be given the word "Redress": every title and text has it. It knows one secret: of two, while it is changed,
+//! whichever it takes signs.
 
 use super::{
     Channel, Delivered, Notice, Rate,
     endpoint::Endpoint,
+    rotation::Rotation,
     secrets::Secrets,
     texts::{Family, Text},
     verdict::Codes,
@@ -36,7 +38,7 @@ const CODES: Codes = Codes {
 /// A robot of a group.
 pub(super) struct DingTalk {
     endpoint: Endpoint,
-    secret: Secret,
+    rotation: Rotation,
     secrets: Secrets,
     text: Text,
 }
@@ -45,35 +47,40 @@ impl DingTalk {
     pub(super) const FAMILY: Family = Family::DingTalk;
 
     /// An empty secret signs nothing.
-    pub(super) fn new(endpoint: Endpoint, secret: Secret, text: Text) -> Self {
+    pub(super) fn new(endpoint: Endpoint, secret: &Secret, text: Text) -> Self {
         Self {
-            secrets: Secrets::of(&endpoint.url(), &secret),
+            secrets: Secrets::of(&endpoint.url(), secret),
+            rotation: Rotation::of(secret),
             endpoint,
-            secret,
             text,
         }
     }
 
-    fn url(&self, ms: i64) -> Url {
+    fn url(&self, secret: &Secret, ms: i64) -> Url {
         let mut url = self.endpoint.url();
-        if !self.secret.expose().is_empty() {
+        if !secret.expose().is_empty() {
             url.query_pairs_mut()
                 .append_pair("timestamp", &ms.to_string())
-                .append_pair("sign", &sign(self.secret.expose(), ms));
+                .append_pair("sign", &sign(secret.expose(), ms));
         }
         url
+    }
+
+    async fn post(&self, body: Vec<u8>, secret: &Secret) -> Delivered {
+        let url = self.url(secret, Utc::now().timestamp_millis());
+        match self.endpoint.post(url, HeaderMap::new(), body).await {
+            Ok(answer) => CODES.judge(&answer, &self.secrets),
+            Err(no_answer) => no_answer,
+        }
     }
 }
 
 impl Channel for DingTalk {
     fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
         Box::pin(async move {
-            let url = self.url(Utc::now().timestamp_millis());
             let body = body(&self.text, notice);
-            match self.endpoint.post(url, HeaderMap::new(), body).await {
-                Ok(answer) => CODES.judge(&answer, &self.secrets),
-                Err(no_answer) => no_answer,
-            }
+            let post = |secret| self.post(body.clone(), secret);
+            self.rotation.send(post).await
         })
     }
 
@@ -155,7 +162,7 @@ mod tests {
     fn robot(url: &str, secret: &str) -> DingTalk {
         let endpoint = Endpoint::new(url.parse().unwrap()).unwrap();
         let text = Texts::built_in().of(DingTalk::FAMILY, Language::En);
-        DingTalk::new(endpoint, Secret::new(secret), text)
+        DingTalk::new(endpoint, &Secret::new(secret), text)
     }
 
     fn message(notice: &Notice) -> String {
@@ -172,19 +179,15 @@ mod tests {
 
     #[test]
     fn the_signature_goes_into_the_url_escaped() {
-        let url =
-            robot("http://robot/send?access_token=T", "this is secret").url(1_546_084_445_901);
+        let url = |secret, ms| {
+            let url = robot("http://robot/send?access_token=T", "").url(&Secret::new(secret), ms);
+            url.query().unwrap().to_owned()
+        };
         assert_eq!(
-            url.query().unwrap(),
+            url("this is secret", 1_546_084_445_901),
             "access_token=T&timestamp=1546084445901&sign=iZUamRUhDrNjadIMypR3HzMCRArfP4PWgn33Azh7zVk%3D"
         );
-        assert_eq!(
-            robot("http://robot/send?access_token=T", "")
-                .url(1)
-                .query()
-                .unwrap(),
-            "access_token=T"
-        );
+        assert_eq!(url("", 1), "access_token=T");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A robot of Feishu, or Lark: a card, signed in the body, and an answer whose body decides.
 //!
 //! It takes 100 messages a minute and 5 a second, of at most 20 KB each. A robot that only passes messages with a keyword can be given the
-//! word "Redress": every title has it.
+//! word "Redress": every title has it. It knows one secret: of two, while it is changed, whichever it takes signs.
 
 use super::{
     Channel, Delivered, Notice, Rate, Severity,
     endpoint::Endpoint,
+    rotation::Rotation,
     secrets::Secrets,
     texts::{Family, Style, Text, is_over},
     verdict::Codes,
@@ -31,7 +32,7 @@ const CODES: Codes = Codes {
 /// A robot of a group.
 pub(super) struct Feishu {
     endpoint: Endpoint,
-    secret: Secret,
+    rotation: Rotation,
     secrets: Secrets,
     text: Text,
 }
@@ -40,29 +41,31 @@ impl Feishu {
     pub(super) const FAMILY: Family = Family::Feishu;
 
     /// An empty secret signs nothing.
-    pub(super) fn new(endpoint: Endpoint, secret: Secret, text: Text) -> Self {
+    pub(super) fn new(endpoint: Endpoint, secret: &Secret, text: Text) -> Self {
         Self {
-            secrets: Secrets::of(&endpoint.url(), &secret),
+            secrets: Secrets::of(&endpoint.url(), secret),
+            rotation: Rotation::of(secret),
             endpoint,
-            secret,
             text,
+        }
+    }
+
+    async fn post(&self, notice: &Notice, secret: &Secret) -> Delivered {
+        let body = body(&self.text, notice, secret, Utc::now().timestamp());
+        match self
+            .endpoint
+            .post(self.endpoint.url(), HeaderMap::new(), body)
+            .await
+        {
+            Ok(answer) => CODES.judge(&answer, &self.secrets),
+            Err(no_answer) => no_answer,
         }
     }
 }
 
 impl Channel for Feishu {
     fn deliver<'a>(&'a self, notice: &'a Notice) -> BoxFuture<'a, Delivered> {
-        Box::pin(async move {
-            let body = body(&self.text, notice, &self.secret, Utc::now().timestamp());
-            match self
-                .endpoint
-                .post(self.endpoint.url(), HeaderMap::new(), body)
-                .await
-            {
-                Ok(answer) => CODES.judge(&answer, &self.secrets),
-                Err(no_answer) => no_answer,
-            }
-        })
+        Box::pin(self.rotation.send(|secret| self.post(notice, secret)))
     }
 
     /// 5 in any second and 100 in any minute: a full bucket and what comes back meanwhile.

@@ -376,8 +376,16 @@ pub(super) mod tests {
     /// A desk whose MySQL never answers.
     pub fn desk(folder: &std::path::Path) -> Arc<Desk> {
         let nowhere = "mysql://nobody@127.0.0.1:9/none";
+        desk_at(
+            MySqlPoolOptions::new().connect_lazy(nowhere).unwrap(),
+            folder,
+        )
+    }
+
+    /// One that has not asked its MySQL anything yet.
+    pub fn desk_at(db: MySqlPool, folder: &std::path::Path) -> Arc<Desk> {
         Arc::new(Desk {
-            db: MySqlPoolOptions::new().connect_lazy(nowhere).unwrap(),
+            db,
             backlog: Backlog::new(Spool::new(folder)),
             policy: Policy {
                 silence: Duration::from_hours(1),

@@ -32,6 +32,7 @@ mod policy;
 mod probe;
 mod raise;
 mod resolver;
+mod rotation;
 mod routes;
 mod secrets;
 mod shorten;

@@ -21,6 +21,8 @@ pub enum Status {
     Escalated,
     /// It is over.
     Resolved,
+    /// Somebody looks after it. Said only to receivers that call people until they know.
+    Acknowledged,
     /// Many notices that a channel had no room for, in one.
     Digest,
     /// An operator asked whether the channel works.
@@ -29,7 +31,7 @@ pub enum Status {
 
 impl Status {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Firing,
         Self::Changed,
         Self::Repeated,
@@ -37,6 +39,7 @@ impl Status {
         Self::Resolved,
         Self::Digest,
         Self::Test,
+        Self::Acknowledged,
     ];
 
     /// As it is stored and sent.
@@ -48,6 +51,7 @@ impl Status {
             Self::Repeated => "repeated",
             Self::Escalated => "escalated",
             Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
             Self::Digest => "digest",
             Self::Test => "test",
         }

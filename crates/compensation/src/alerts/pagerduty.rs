@@ -1,11 +1,12 @@
 //! `PagerDuty`'s Events API v2: an incident triggers, and resolves what it triggered.
 //!
-//! That somebody looks after it is said in words, with the notices that there are; `acknowledge` is never sent. One of an event that is not
-//! known (its trigger waits, was given up, or went in a digest) is dropped by `PagerDuty`, and the notice with it; and who acknowledges in the
-//! admin has whoever is on call there still be called, until they acknowledge it themselves.
+//! Who acknowledges in the admin has acknowledged there: `acknowledge` goes the way of every notice, under the trigger's `dedup_key`, after
+//! the trigger and never instead of it. It is told to this kind alone: the others call nobody. What `PagerDuty` knows nothing of (a trigger
+//! that was given up) it drops, and says 202. The other way round nothing is known: who acknowledges there has not acknowledged here, and
+//! in a silence nothing is told, this neither.
 
 use super::{
-    Channel, Delivered, Notice, Severity,
+    Channel, Delivered, Notice, Severity, Status,
     endpoint::{Answer, Endpoint},
     secrets::Secrets,
     shorten::{fitted, shortened},
@@ -124,10 +125,10 @@ fn with_room(summary: &str, notice: &Notice, routing_key: &str, room: usize) -> 
     let href = alert.link.as_deref().unwrap_or_default();
     let event = Event {
         routing_key,
-        action: if is_over(notice) {
-            "resolve"
-        } else {
-            "trigger"
+        action: match notice.status {
+            Status::Acknowledged => "acknowledge",
+            _ if is_over(notice) => "resolve",
+            _ => "trigger",
         },
         dedup_key: notice.key(),
         payload: Payload {
@@ -173,12 +174,9 @@ fn details<'a>(notice: &'a Notice, portion: &Portion<'a>) -> BTreeMap<&'a str, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::{
-        Status,
-        texts::{
-            Family, Texts,
-            example::{example, longest},
-        },
+    use crate::alerts::texts::{
+        Family, Texts,
+        example::{example, longest},
     };
     use reqwest::StatusCode;
     use service_kit::settings::Language;
@@ -199,6 +197,9 @@ mod tests {
         );
         assert_eq!(fired["event_action"], "trigger");
         assert_eq!(over["event_action"], "resolve");
+        let acknowledged = event(&example(Status::Acknowledged));
+        assert_eq!(acknowledged["event_action"], "acknowledge");
+        assert_eq!(acknowledged["dedup_key"], fired["dedup_key"]);
         assert_eq!(
             fired["dedup_key"],
             example(Status::Firing).key().to_string()

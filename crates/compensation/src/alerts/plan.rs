@@ -201,6 +201,7 @@ fn rank(it: &Waiting) -> Rank {
         Status::Test => Rank::Asked,
         Status::Digest => Rank::Digest,
         Status::Firing | Status::Escalated if it.severity == Severity::Urgent => Rank::UrgentFirst,
+        Status::Acknowledged => Rank::UrgentFirst,
         _ => Rank::Rest,
     }
 }
@@ -216,9 +217,24 @@ fn in_order(waiting: &[Waiting], unseen: &HashSet<Uuid>, plan: &mut Plan) -> Vec
         idle.retain(|at| !waiting[*at].asked);
         if unseen.contains(&incident) && is_old_news(waiting, &of_it) {
             plan.over.extend(&idle);
-        } else if let Some((last, earlier)) = idle.split_last() {
+            continue;
+        }
+        // That somebody looks after it says nothing of how it stands: it goes after what does, and is never told instead of it.
+        let (calm, idle): (Vec<usize>, Vec<usize>) = idle
+            .into_iter()
+            .partition(|at| waiting[*at].status == Status::Acknowledged);
+        if let Some((last, earlier)) = idle.split_last() {
             plan.superseded.extend(earlier);
             if !under_way.is_empty() {
+                kept.remove(last);
+            }
+        }
+        if let Some((last, earlier)) = calm.split_last() {
+            plan.superseded.extend(earlier);
+            let end = idle.last().map(|at| waiting[*at].status);
+            if end == Some(Status::Resolved) {
+                plan.superseded.push(*last);
+            } else if end.is_some() || !under_way.is_empty() {
                 kept.remove(last);
             }
         }
@@ -452,6 +468,33 @@ mod tests {
             (plan.superseded, plan.over, plan.alone),
             (vec![0, 1], vec![], vec![2, 3])
         );
+    }
+
+    /// Breaks when a trigger that waits is left out because somebody acknowledged, when that is told before it, and when more of it is told
+    /// instead of that.
+    #[test]
+    fn that_somebody_looks_after_it_is_told_after_what_it_is_of_and_not_instead() {
+        let (firing, calm) = (
+            notice(1, 1, Status::Firing),
+            notice(1, 2, Status::Acknowledged),
+        );
+        let more = notice(1, 3, Status::Changed);
+        let alone = |waiting: &[Waiting]| {
+            let plan = planned(waiting, 30, Receiver::Well);
+            (plan.superseded, plan.alone)
+        };
+        assert_eq!(alone(&[firing.clone(), calm.clone()]), (vec![], vec![0]));
+        let under_way = Waiting {
+            in_hand: true,
+            due: false,
+            ..firing.clone()
+        };
+        assert_eq!(alone(&[under_way, calm.clone()]), (vec![], vec![]));
+        assert_eq!(alone(std::slice::from_ref(&calm)), (vec![], vec![0]));
+        let all = [firing, calm.clone(), more];
+        assert_eq!(alone(&all), (vec![0], vec![2]));
+        let over = notice(1, 4, Status::Resolved);
+        assert_eq!(alone(&[calm, over]), (vec![0], vec![1]));
     }
 
     /// Breaks when the end of something urgent, or of something that may have been told, is kept back.

@@ -2,7 +2,7 @@
 
 use super::Severity;
 use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
-use service_kit::settings::{AlertRoute, Alerts, QuietHours, RouteSeverity};
+use service_kit::settings::{AlertRoute, Alerts, ChannelKind, QuietHours, RouteSeverity};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub struct Routes {
     all: Vec<Route>,
     /// Where no other one matches.
     every: Route,
+    /// Channels whose receivers call people until they know that somebody looks after it.
+    calling: BTreeSet<String>,
     /// The address of the admin, without a slash at its end.
     pages: Option<String>,
     pub(super) group_interval: TimeDelta,
@@ -41,6 +43,12 @@ impl Routes {
         Self {
             all: settings.routes.iter().map(Route::of).collect(),
             every: Route::to_all(channels),
+            calling: settings
+                .channels
+                .iter()
+                .filter(|channel| channel.kind == ChannelKind::Pagerduty)
+                .map(|channel| channel.name.clone())
+                .collect(),
             pages: pages(settings),
             group_interval: seconds(settings.group_interval_s),
             repeat_interval: seconds(settings.repeat_interval_s),
@@ -67,6 +75,11 @@ impl Routes {
         });
         telling.extend(more);
         telling
+    }
+
+    /// Whether the channel's receiver calls people until it is told that somebody looks after it.
+    pub(super) fn calls_people(&self, channel: &str) -> bool {
+        self.calling.contains(channel)
     }
 
     /// Where people look at this incident.

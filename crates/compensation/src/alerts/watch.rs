@@ -280,3 +280,49 @@ impl Watch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::{Notice, lane};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    /// Breaks when a channel is forgotten with its last row: its figure would stand for ever where it stood last.
+    #[tokio::test]
+    async fn a_channel_that_was_removed_stands_at_zero_once_nothing_of_it_is_left() {
+        let schema = testkit::mysql::schema().await;
+        let folder = tempfile::tempdir().unwrap();
+        let desk = lane::tests::desk_at(schema.pool.clone(), folder.path());
+        let mut watch = Watch::new(desk, vec!["ops".to_owned()], "test".to_owned());
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let measured = recorder.handle();
+        let _counting = metrics::set_default_local_recorder(&recorder);
+        let shown = async |watch: &mut Watch| {
+            watch.counted_at = None;
+            watch.count().await.unwrap();
+            let scraped = measured.render();
+            let of = |name: &str| {
+                let begins = format!("{name}{{channel=\"removed\"}} ");
+                let line = scraped.lines().find_map(|line| line.strip_prefix(&begins));
+                line.map(str::to_owned)
+            };
+            [of(ALERTS_WAITING), of(ALERTS_UNDELIVERED)]
+        };
+        let figures = |of: [&str; 2]| of.map(|it| Some(it.to_owned()));
+        assert_eq!(shown(&mut watch).await, [None, None]);
+        for subject in ["one", "two"] {
+            let alert = Alert::new("figure", Severity::Urgent, subject, "It is long");
+            let mut db = schema.pool.acquire().await.unwrap();
+            let channels = ["removed".to_owned()];
+            outbox::insert_notice(&mut db, &channels, &Notice::of(alert))
+                .await
+                .unwrap();
+        }
+        schema
+            .execute("update alert_outbox set state = 'undelivered' where subject = 'two'")
+            .await;
+        assert_eq!(shown(&mut watch).await, figures(["1", "1"]));
+        schema.execute("delete from alert_outbox").await;
+        assert_eq!(shown(&mut watch).await, figures(["0", "0"]));
+    }
+}

@@ -1,14 +1,17 @@
 //! Alerts on their way: from the outbox and the spool to receivers on real sockets, whatever breaks in between.
 
+mod acknowledged;
 mod answers;
 mod beside;
 mod channels;
 mod couriers;
 mod lost;
 mod measured;
+mod off;
 mod order;
 mod outbox;
 mod room;
+mod rotation;
 mod secrets;
 mod spool;
 mod storm;
@@ -34,7 +37,7 @@ use testkit::{
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const ROBOT_SECRET: &str = "SECthis is secret";
+const ROBOT_SECRET: &str = "SECthis-is-secret";
 const SOON: Duration = Duration::from_secs(20);
 
 /// Waits so short that a test need not wait for them.

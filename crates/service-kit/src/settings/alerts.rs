@@ -69,8 +69,8 @@ pub struct ChannelSettings {
     pub kind: ChannelKind,
     /// Where requests go. It may hold a credential, so it is never shown.
     pub url: Secret,
-    /// Signs requests; empty: they are not signed. Of a webhook several may be given, separated by spaces: all of them sign. Of
-    /// `PagerDuty` it is the routing key, of e-mail `account:password`.
+    /// Signs requests; empty: they are not signed. Of a webhook several may be given, separated by spaces: all of them sign. Of a robot
+    /// of `DingTalk` or Feishu two: what is refused with the one is sent with the other. Of `PagerDuty` it is the routing key, of e-mail `account:password`.
     #[serde(default)]
     pub secret: Secret,
     /// What its fixed words are in.
@@ -278,7 +278,8 @@ impl ChannelKind {
     fn secret_complaint(self, secret: &Secret) -> Option<&'static str> {
         let secret = secret.expose();
         match self {
-            Self::Dingtalk | Self::Feishu => None,
+            Self::Dingtalk | Self::Feishu => (secret.split_whitespace().count() > 2)
+                .then_some("secret must be the robot's, or the new and the old one, separated by a space, while it is changed"),
             Self::Wecom | Self::Slack | Self::Alertmanager => (!secret.is_empty())
                 .then_some("secret must be left out: requests of this kind are not signed"),
             Self::Webhook => (!secret.split_whitespace().all(is_webhook_secret)).then_some(

@@ -9,15 +9,19 @@
 //! | that was told before a silence that is over | how it stands, once |
 //! | that was told, and it is over | that it is |
 //! | that was told that it is over, which it was not | after the group interval, that it changed |
+//! | whose receiver calls people, that was told, and somebody acknowledged | that somebody did, at once, also in quiet hours |
 //! | that was told nothing, and it is over | that it is, where it was urgent and was never silenced |
 //!
 //! Nothing is said in a silence. In quiet hours of all its routes a channel is told only what is urgent; what was held back is said
 //! as it stands when they end, and of what is over by then and was never told, nothing.
 
 use crate::alerts::{Routes, Severity, Status, routes::Route};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// After what was just said, what comes next of it is looked at.
+const SOON: TimeDelta = TimeDelta::seconds(1);
 
 /// What each channel knows of an incident, and the routes it was escalated to, and when.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ struct Word {
     /// It knows that it is over.
     #[serde(default)]
     over: bool,
+    /// It knows that somebody looks after it.
+    #[serde(default)]
+    acknowledged: bool,
 }
 
 /// What counts of an incident.
@@ -92,6 +99,7 @@ impl Told {
             at: now,
             alerts: 1,
             over: false,
+            acknowledged: false,
         };
         self.channels.entry(channel.to_owned()).or_insert(word);
     }
@@ -131,6 +139,17 @@ pub(super) fn say(it: &Facts<'_>, routes: &Routes, now: DateTime<Utc>) -> Said {
     let mut everybody_knows = true;
     for channel in channels(&telling) {
         let word = told.channels.get(channel);
+        if let Some(word) = word.filter(|word| is_owed_calm(it, word, channel, routes)) {
+            let acknowledged = true;
+            let word = Word {
+                acknowledged,
+                ..word.clone()
+            };
+            told.channels.insert(channel.to_owned(), word);
+            tell(&mut tells, Status::Acknowledged, channel, 0);
+            looks.push(now + SOON);
+            continue;
+        }
         let is_escalated = escalated_now
             .iter()
             .any(|route| route.channels.iter().any(|of_it| of_it == channel));
@@ -149,23 +168,18 @@ pub(super) fn say(it: &Facts<'_>, routes: &Routes, now: DateTime<Utc>) -> Said {
             continue;
         }
         let more = word.map_or(0, |word| it.alerts.saturating_sub(word.alerts));
-        match tells.iter_mut().find(|tell| tell.status == status) {
-            Some(tell) => {
-                tell.channels.push(channel.to_owned());
-                tell.more = tell.more.max(more);
-            }
-            None => tells.push(Tell {
-                status,
-                channels: vec![channel.to_owned()],
-                more,
-            }),
-        }
+        tell(&mut tells, status, channel, more);
         let word = Word {
             first_at: word.map_or(now, |word| word.first_at),
             at: now,
             alerts: it.alerts,
             over: it.over,
+            // Of what was over, and is not, its receiver calls people anew.
+            acknowledged: word.is_some_and(|word| word.acknowledged && !word.over),
         };
+        if is_owed_calm(it, &word, channel, routes) {
+            looks.push(now + SOON);
+        }
         if let Due::At(at) = due(it, Some(&word), false, routes, now) {
             looks.push(at);
         }
@@ -183,6 +197,26 @@ pub(super) fn say(it: &Facts<'_>, routes: &Routes, now: DateTime<Utc>) -> Said {
         escalate_at,
         everybody_knows,
     }
+}
+
+/// Adds the channel to those that are told the same.
+fn tell(tells: &mut Vec<Tell>, status: Status, channel: &str, more: u64) {
+    match tells.iter_mut().find(|tell| tell.status == status) {
+        Some(tell) => {
+            tell.channels.push(channel.to_owned());
+            tell.more = tell.more.max(more);
+        }
+        None => tells.push(Tell {
+            status,
+            channels: vec![channel.to_owned()],
+            more,
+        }),
+    }
+}
+
+/// Whether the channel's receiver calls people for what somebody looks after by now.
+fn is_owed_calm(it: &Facts<'_>, word: &Word, channel: &str, routes: &Routes) -> bool {
+    it.acknowledged && !it.over && !word.over && !word.acknowledged && routes.calls_people(channel)
 }
 
 /// Nothing is said until the silence ends; of what is over and was never told, nothing then either.

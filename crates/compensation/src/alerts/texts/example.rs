@@ -43,7 +43,7 @@ pub(in crate::alerts) fn example(status: Status) -> Notice {
     match status {
         Status::Firing => alone,
         Status::Changed | Status::Escalated => many,
-        Status::Repeated => Notice {
+        Status::Repeated | Status::Acknowledged => Notice {
             acknowledged_by: Some("lin".to_owned()),
             ..many
         },

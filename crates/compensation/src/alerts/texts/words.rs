@@ -11,6 +11,7 @@ pub(super) const fn of_status(language: Language, status: Status) -> &'static st
         (Language::En, Status::Repeated) => "still open",
         (Language::En, Status::Escalated) => "nobody acknowledged it",
         (Language::En, Status::Resolved) => "resolved",
+        (Language::En, Status::Acknowledged) => "somebody looks after it",
         (Language::En, Status::Digest) => "digest",
         (Language::En, Status::Test) => "test",
         (Language::Zh, Status::Firing) => "新告警",
@@ -18,6 +19,7 @@ pub(super) const fn of_status(language: Language, status: Status) -> &'static st
         (Language::Zh, Status::Repeated) => "仍未解决",
         (Language::Zh, Status::Escalated) => "无人确认",
         (Language::Zh, Status::Resolved) => "已恢复",
+        (Language::Zh, Status::Acknowledged) => "已有人处理",
         (Language::Zh, Status::Digest) => "汇总",
         (Language::Zh, Status::Test) => "测试",
     }

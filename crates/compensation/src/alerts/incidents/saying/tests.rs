@@ -2,6 +2,7 @@
 
 use super::*;
 use chrono::TimeDelta;
+use serde_json::json;
 use service_kit::settings::Alerts;
 
 /// One incident that is looked at whenever it asks to be.
@@ -18,8 +19,10 @@ struct Life {
 
 impl Life {
     fn of(severity: Severity, routes: serde_json::Value) -> Self {
+        let calls = json!({"name": "calls", "kind": "pagerduty", "url": "https://a.example", "secret": "KEY"});
         let settings = Alerts {
             routes: serde_json::from_value(routes).unwrap(),
+            channels: serde_json::from_value(json!([calls])).unwrap(),
             ..Alerts::default()
         };
         Self {
@@ -115,6 +118,46 @@ fn it_fires_at_once_changes_after_five_minutes_and_repeats_after_four_hours() {
     life.over = true;
     assert_eq!(life.says(), "resolved: ops chat");
     assert_eq!(life.within(9 * 60), "");
+}
+
+/// Breaks when nobody who calls people is told, when everybody is, when it is told more often than once, and when what was over and is not
+/// calls people for what somebody looks after.
+#[test]
+fn who_calls_people_is_told_once_that_somebody_looks_after_it() {
+    let routes = json!([{"name": "all", "channels": ["ops", "calls"]}]);
+    let mut life = Life::of(Severity::Urgent, routes);
+    assert_eq!(life.says(), "firing: ops calls");
+    life.alerts = 7;
+    life.acknowledged = true;
+    assert_eq!(
+        life.within(9 * 60),
+        "0 acknowledged: calls; 5 changed: ops calls"
+    );
+    life.over = true;
+    assert_eq!(life.says(), "resolved: ops calls");
+    assert_eq!(life.within(60), "");
+    life.over = false;
+    life.alerts = 8;
+    assert_eq!(
+        life.within(9 * 60),
+        "0 changed: ops calls; 0 acknowledged: calls"
+    );
+    let quiet = json!([{"name": "all", "channels": ["calls"], "quiet_hours": {"from": "00:00", "to": "23:59"}}]);
+    let mut life = Life::of(Severity::Urgent, quiet);
+    assert_eq!(life.says(), "firing: calls");
+    life.severity = Severity::Warning;
+    life.acknowledged = true;
+    assert_eq!(life.says(), "acknowledged: calls", "it makes nobody look");
+    let mut life = Life::of(
+        Severity::Urgent,
+        json!([{"name": "all", "channels": ["calls"]}]),
+    );
+    life.acknowledged = true;
+    assert_eq!(
+        life.within(60),
+        "0 firing: calls; 0 acknowledged: calls",
+        "before anybody was told"
+    );
 }
 
 /// Breaks when what is urgent and ended before anybody looked is told to nobody.
