@@ -46,6 +46,10 @@ fn web() -> Router<App> {
         .route("/archives/{id}/replay", post(replay::page::submit))
         .route("/archives/{id}/reconcile", post(truth::forms::submit))
         .route("/groups", get(groups::page::show))
+        .route(
+            "/groups/{fingerprint}",
+            get(groups::detail_page::show).post(groups::detail_page::mark),
+        )
         .route("/transactions", get(transactions::list_page::show))
         .route("/transactions/{gid}", get(transactions::detail_page::show))
         .route(
@@ -127,6 +131,10 @@ fn json() -> Router<App> {
         .route("/archives/{id}/truth", get(truth::api::get))
         .route("/archives/{id}/reconcile", post(truth::api::reconcile))
         .route("/groups", get(groups::api::list))
+        .route(
+            "/groups/{fingerprint}",
+            get(groups::api::get).patch(groups::api::mark),
+        )
         .route("/transactions", get(transactions::api::list))
         .route("/transactions/{gid}", get(transactions::api::get))
         .route(

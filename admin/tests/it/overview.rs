@@ -27,7 +27,10 @@ async fn counted(app: &TestApp) -> Value {
     eventually("the hours are counted", Duration::from_mins(1), || async {
         let found = overview(app).await;
         let hours = found["hours"]["known"].as_array().expect("hours");
-        hours.iter().all(|it| it["counted"] == true).then_some(found)
+        hours
+            .iter()
+            .all(|it| it["counted"] == true)
+            .then_some(found)
     })
     .await
 }
