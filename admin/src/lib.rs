@@ -20,6 +20,7 @@ mod failure;
 mod frame;
 mod groups;
 mod headers;
+mod hiding;
 mod incidents;
 mod log_in;
 pub mod metrics;

@@ -48,6 +48,10 @@ fn web() -> Router<App> {
         .route("/archives/{id}/discard", post(discard::page::submit))
         .route("/archives/{id}/reconcile", post(truth::forms::submit))
         .route("/groups", get(groups::page::show))
+        .route(
+            "/groups/{fingerprint}",
+            get(groups::detail_page::show).post(groups::detail_page::mark),
+        )
         .route("/transactions", get(transactions::list_page::show))
         .route("/transactions/{gid}", get(transactions::detail_page::show))
         .route(
@@ -131,6 +135,10 @@ fn json() -> Router<App> {
         .route("/archives/{id}/discard", post(discard::api::submit))
         .route("/archives/{id}/reconcile", post(truth::api::reconcile))
         .route("/groups", get(groups::api::list))
+        .route(
+            "/groups/{fingerprint}",
+            get(groups::api::get).patch(groups::api::mark),
+        )
         .route("/transactions", get(transactions::api::list))
         .route("/transactions/{gid}", get(transactions::api::get))
         .route(

@@ -48,6 +48,8 @@ permissions! {
     Look: "archives.look", Viewer, "See archives, groups, transactions, operations, incidents, alerts, the policy, reports and the audit";
     /// Taking a whole list away.
     Export: "archives.export", Viewer, "Export a list, with all that matches";
+    /// Seeing who a buyer is, how the buyer is reached, and what the buyer wrote.
+    SeePersonal: "personal.see", Operator, "See who a buyer is, how the buyer is reached, and what the buyer wrote";
     /// Taking the audit away.
     ExportAudit: "audit.export", Viewer, "Export the audit";
     /// Having an order tried again.
@@ -56,6 +58,8 @@ permissions! {
     Reconcile: "order.reconcile", Operator, "Have what is written of an order made to agree";
     /// Having archived orders given up for good.
     Discard: "order.discard", Operator, "Give archived orders up for good";
+    /// Saying what is to become of a group, and who looks after it.
+    MarkGroup: "group.mark", Operator, "Mark a group as ignored or resolved, and say who looks after it";
     /// Pausing, resuming, cancelling or undoing an operation on many orders.
     Steer: "operation.steer", Operator, "Pause, resume, cancel or undo an operation";
     /// Having an undecided transaction given up.

@@ -17,6 +17,7 @@ use axum::{
     extract::{FromRequestParts, OriginalUri},
     http::{Uri, request::Parts},
 };
+use compensation::personal::Sight;
 use identity::{OperatorId, OperatorRole, operator_sessions::SessionKind, operator_tokens::Scope};
 use std::{marker::PhantomData, ops::Deref};
 use tracing::error;
@@ -74,6 +75,15 @@ impl Caller {
     /// The same of an entry of the catalogue.
     pub fn may_by_name(&self, name: &str, role: OperatorRole) -> bool {
         self.role >= role && self.scope.as_ref().is_none_or(|scope| scope.has(name))
+    }
+
+    /// How much of what is personal is shown.
+    pub fn sight(&self) -> Sight {
+        if self.may::<SeePersonal>() {
+            Sight::Whole
+        } else {
+            Sight::Masked
+        }
     }
 
     /// Whether a personal token is shown, and no log-in.

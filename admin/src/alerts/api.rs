@@ -10,6 +10,7 @@ use crate::{
     access::{Look, May, Redeliver, SwitchChannelOn, TestChannel},
     cursor::CursorPage,
     failure,
+    hiding::Hide as _,
 };
 use axum::{extract::State, http::StatusCode};
 use compensation::alerts::{
@@ -55,14 +56,15 @@ pub(crate) struct Switched {
 /// Alerts by channel, newest first.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<AlertQuery>,
 ) -> Result<Json<CursorPage<Delivery>>, Problem> {
     let bad = |cause: place::BadQuery| failure::invalid(cause.to_string());
     let (show, before) = (query.show().map_err(bad)?, query.before().map_err(bad)?);
     let found = outbox::list(&app.db, show, PER_PAGE + 1, before.as_ref())
         .await
-        .map_err(failure::database)?;
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     Ok(Json(CursorPage::of(found, PER_PAGE, |alert| {
         place::written(&alert.position())
     })))
@@ -71,15 +73,16 @@ pub(crate) async fn list(
 /// One notice, with every try.
 pub(crate) async fn get(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
+    let sight = caller.sight();
     let whole = async {
         Ok(Whole {
-            deliveries: outbox::of_notice(&app.db, id).await?,
-            notice: outbox::notice(&app.db, id).await?,
-            attempts: outbox::attempts(&app.db, id).await?,
-            digested: outbox::digested(&app.db, id).await?,
+            deliveries: outbox::of_notice(&app.db, id).await?.hidden(sight),
+            notice: outbox::notice(&app.db, id).await?.hidden(sight),
+            attempts: outbox::attempts(&app.db, id).await?.hidden(sight),
+            digested: outbox::digested(&app.db, id).await?.hidden(sight),
         })
     };
     let whole = whole.await.map_err(failure::database)?;
@@ -106,11 +109,12 @@ pub(crate) async fn redeliver(
 /// How the channels are.
 pub(crate) async fn channels(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
 ) -> Result<Json<CursorPage<Standing>>, Problem> {
     let items = outbox::standings(&app.db)
         .await
-        .map_err(failure::database)?;
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     Ok(Json(CursorPage { items, next: None }))
 }
 

@@ -6,6 +6,7 @@ use crate::{
     archives::Chip,
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Notice, Page, grouped},
 };
 use axum::{extract::State, response::Html};
@@ -58,7 +59,7 @@ pub(super) async fn with_notice(
     caller: &Caller,
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
-    let standings = outbox::standings(&app.db).await?;
+    let standings = outbox::standings(&app.db).await?.hidden(caller.sight());
     let is_new = |name: &&String| !standings.iter().any(|it| it.name == **name);
     let unused: Vec<Row> = app
         .channels

@@ -7,6 +7,7 @@ use crate::{
     archives::{Chip, outcome_tone},
     failure::{ErrorPage, Failure},
     frame,
+    hiding::Hide as _,
     view::{self, Fact, Layout, Moment, Notice, Page, grouped, milliseconds},
     web::Path,
 };
@@ -103,14 +104,15 @@ pub(super) async fn with_notice(
     id: Uuid,
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
-    let deliveries = outbox::of_notice(&app.db, id).await?;
+    let sight = caller.sight();
+    let deliveries = outbox::of_notice(&app.db, id).await?.hidden(sight);
     let Some(first) = deliveries.first().cloned() else {
         return Err(ErrorPage::not_found("alert").into());
     };
-    let said = outbox::notice(&app.db, id).await?;
-    let attempts = outbox::attempts(&app.db, id).await?;
+    let said = outbox::notice(&app.db, id).await?.hidden(sight);
+    let attempts = outbox::attempts(&app.db, id).await?.hidden(sight);
     let digested = if first.status == alerts::Status::Digest {
-        outbox::digested(&app.db, id).await?
+        outbox::digested(&app.db, id).await?.hidden(sight)
     } else {
         Vec::new()
     };

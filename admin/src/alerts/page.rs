@@ -9,6 +9,7 @@ use crate::{
     cursor::CursorPage,
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, Tab, grouped},
     web::{self, Query},
 };
@@ -79,12 +80,17 @@ pub(crate) async fn show(
     let show = query.show().map_err(bad_query)?;
     let before = query.before().map_err(bad_query)?;
     let counts = outbox::counts(&app.db).await?;
-    let found = outbox::list(&app.db, show, PER_PAGE + 1, before.as_ref()).await?;
+    let sight = caller.sight();
+    let found = outbox::list(&app.db, show, PER_PAGE + 1, before.as_ref())
+        .await?
+        .hidden(sight);
     let CursorPage { items, next } =
         CursorPage::of(found, PER_PAGE, |alert| place::written(&alert.position()));
     let all = show == Show::All;
     let first = if all && before.is_none() {
-        outbox::list(&app.db, Show::NotDelivered, PER_PAGE + 1, None).await?
+        outbox::list(&app.db, Show::NotDelivered, PER_PAGE + 1, None)
+            .await?
+            .hidden(sight)
     } else {
         Vec::new()
     };
@@ -94,6 +100,7 @@ pub(crate) async fn show(
     } = CursorPage::of(first, PER_PAGE, |_| String::new());
     let off = outbox::standings(&app.db)
         .await?
+        .hidden(sight)
         .into_iter()
         .filter(|channel| channel.off_at.is_some())
         .map(|channel| Off {

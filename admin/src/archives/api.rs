@@ -7,6 +7,7 @@ use crate::{
     audit::Line,
     cursor::CursorPage,
     failure,
+    hiding::Hide as _,
 };
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -19,8 +20,10 @@ use compensation::{
     attempt::Attempt,
     fingerprint::Fingerprint,
     operations::Operation,
+    personal::{self, Sight},
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 use service_kit::problem::{Json, Path, Problem, Query};
 use uuid::Uuid;
 
@@ -34,7 +37,8 @@ pub(crate) struct Row {
     gid: Option<Uuid>,
     generation: i32,
     sale_id: Option<Uuid>,
-    user_id: Option<Uuid>,
+    /// Its end only, for whom nothing personal is shown.
+    user_id: Option<String>,
     quantity: Option<i32>,
     state: &'static str,
     step: String,
@@ -61,7 +65,8 @@ pub(crate) struct Whole {
     gid: Option<Uuid>,
     generation: u32,
     sale_id: Option<Uuid>,
-    user_id: Option<Uuid>,
+    /// Its end only, for whom nothing personal is shown.
+    user_id: Option<String>,
     quantity: Option<u32>,
     state: &'static str,
     step: String,
@@ -87,7 +92,8 @@ pub(crate) struct Whole {
     transaction: Option<StuckTransaction>,
     history: Vec<Attempt>,
     headers: Vec<(String, String)>,
-    payload: serde_json::Value,
+    /// As it came, but for what is hidden; null where it cannot be read.
+    payload: Option<Box<RawValue>>,
     /// The key a message that is no order came with.
     key: Option<String>,
     /// Whether it came without a value.
@@ -102,7 +108,7 @@ pub(crate) struct Whole {
 /// very many rows is looked for piece by piece, and `next` is where to go on.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<CursorPage<Row>>, Problem> {
     let bad = |cause: super::list_query::BadQuery| failure::invalid(cause.to_string());
@@ -114,7 +120,8 @@ pub(crate) async fn list(
     let found = listing::page(&app.db, &filter, paging)
         .await
         .map_err(failure::database)?;
-    Ok(Json(super::page_of(found).map(Row::from)))
+    let sight = caller.sight();
+    Ok(Json(super::page_of(found).map(|row| Row::of(row, sight))))
 }
 
 /// One of it.
@@ -123,15 +130,15 @@ pub(crate) async fn get(
     caller: May<Look>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
-    let detail = Detail::find(&app, id)
+    let detail = Detail::find(&app, id, caller.sight())
         .await
         .map_err(failure::database)?
         .ok_or_else(|| failure::not_found("archived order"))?;
     let (state, headers) = (detail.state(), detail.headers());
-    let payload = detail.payload_json(caller.role());
+    let payload = detail.payload_json();
     let transaction = detail.transaction();
-    let (key, tombstone) = (detail.key(caller.role()), detail.is_tombstone());
-    let why_grouped = detail.why_grouped();
+    let (key, tombstone) = (detail.key(), detail.is_tombstone());
+    let (why_grouped, user_id) = (detail.why_grouped(), detail.user());
     let archived = detail.archived;
     Ok(Json(Whole {
         id: archived.id,
@@ -140,7 +147,7 @@ pub(crate) async fn get(
         gid: archived.gid,
         generation: archived.generation,
         sale_id: archived.sale_id,
-        user_id: archived.user_id,
+        user_id,
         quantity: archived.quantity,
         state: state.as_str(),
         step: archived.step,
@@ -175,8 +182,9 @@ pub(crate) async fn get(
     }))
 }
 
-impl From<Listed> for Row {
-    fn from(listed: Listed) -> Self {
+impl Row {
+    fn of(listed: Listed, sight: Sight) -> Self {
+        let listed = listed.hidden(sight);
         Self {
             state: listed.state().as_str(),
             kind: listed.kind().as_str(),
@@ -185,7 +193,7 @@ impl From<Listed> for Row {
             gid: listed.gid,
             generation: listed.generation,
             sale_id: listed.sale_id,
-            user_id: listed.user_id,
+            user_id: listed.user_id.map(|id| personal::user(id, sight)),
             quantity: listed.quantity,
             step: listed.step,
             error: listed.error,

@@ -9,6 +9,8 @@ use crate::{
     access::{Caller, Export, May},
     audit::{self, Entry, Outcome},
     failure::{self, Failure},
+    hiding::Hide as _,
+    view::visible,
     web,
 };
 use axum::{
@@ -21,6 +23,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use compensation::{
     archive::listing::{self, Filter, Listed, State as Stands},
     fingerprint::Fingerprint,
+    personal::{self, Sight},
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use service_kit::problem::{self, Problem};
@@ -61,7 +64,7 @@ pub(crate) async fn page(
 ) -> Result<Response, Failure> {
     let filter = query.filter(None).map_err(bad_query)?;
     begin(&app, &caller, &filter).await?;
-    Ok(answer(app, filter))
+    Ok(answer(app, filter, caller.sight()))
 }
 
 /// The same for programs.
@@ -76,10 +79,10 @@ pub(crate) async fn api(
     begin(&app, &caller, &filter)
         .await
         .map_err(failure::database)?;
-    Ok(answer(app, filter))
+    Ok(answer(app, filter, caller.sight()))
 }
 
-fn answer(app: App, filter: Filter) -> Response {
+fn answer(app: App, filter: Filter, sight: Sight) -> Response {
     let name = format!("archives-{}.csv", Utc::now().format("%Y%m%dT%H%M%SZ"));
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
@@ -88,7 +91,7 @@ fn answer(app: App, filter: Filter) -> Response {
             format!("attachment; filename=\"{name}\""),
         ),
     ];
-    (headers, Body::from_stream(rows(app, filter))).into_response()
+    (headers, Body::from_stream(rows(app, filter, sight))).into_response()
 }
 
 /// Audited before the first byte leaves.
@@ -103,19 +106,25 @@ async fn begin(app: &App, caller: &Caller, filter: &Filter) -> sqlx::Result<()> 
     audit::record_alone(&app.db, &caller.who, entry).await
 }
 
-fn rows(app: App, filter: Filter) -> impl futures::Stream<Item = anyhow::Result<Bytes>> {
+fn rows(
+    app: App,
+    filter: Filter,
+    sight: Sight,
+) -> impl futures::Stream<Item = anyhow::Result<Bytes>> {
     let head =
         stream::once(async { Ok(Bytes::from([MARK, &lines([HEAD.map(Cow::from)])?].concat())) });
     let pages = stream::try_unfold(Some(None::<Uuid>), move |from| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
             let Some(after) = from else { return Ok(None) };
-            let page = listing::stream_after(&app.db, &filter, after, PAGE).await?;
+            let page = listing::stream_after(&app.db, &filter, after, PAGE)
+                .await?
+                .hidden(sight);
             let Some(last) = page.last().map(|row| row.id) else {
                 return Ok(None);
             };
             let full = page.len() == PAGE as usize;
-            let text = lines(page.iter().map(fields))?;
+            let text = lines(page.iter().map(|row| fields(row, sight)))?;
             anyhow::Ok(Some((Bytes::from(text), full.then_some(Some(last)))))
         }
     });
@@ -132,12 +141,15 @@ pub(crate) fn lines<'a, const COLUMNS: usize>(
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
     for row in rows {
-        writer.write_record(row.iter().map(|field| guarded(field).as_bytes().to_vec()))?;
+        writer.write_record(
+            row.iter()
+                .map(|field| guarded(&visible(field)).as_bytes().to_vec()),
+        )?;
     }
     Ok(writer.into_inner()?)
 }
 
-fn fields(row: &Listed) -> [Cow<'_, str>; 19] {
+fn fields(row: &Listed, sight: Sight) -> [Cow<'_, str>; 19] {
     let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     [
@@ -146,7 +158,10 @@ fn fields(row: &Listed) -> [Cow<'_, str>; 19] {
         Stands::as_str(row.state()).into(),
         row.resolution.as_deref().unwrap_or_default().into(),
         id(row.sale_id).into(),
-        id(row.user_id).into(),
+        row.user_id
+            .map(|id| personal::user(id, sight))
+            .unwrap_or_default()
+            .into(),
         row.quantity
             .map(|units| units.to_string())
             .unwrap_or_default()

@@ -1,10 +1,10 @@
 //! Everything known about one thing that was given up.
 
-use super::masking;
 use crate::{
     App,
     audit::{self, Filter, Line},
     discard,
+    hiding::Hide as _,
     replay::{self, Looked},
 };
 use compensation::{
@@ -20,8 +20,9 @@ use compensation::{
     },
     fingerprint::VERSION,
     operations::{self, Operation},
+    personal::{self, Sight, Style},
 };
-use identity::OperatorRole;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// Replays and lines of the audit shown at most, newest first.
@@ -49,14 +50,15 @@ pub(crate) struct Detail {
     pub replay: replay::Preview,
     /// And of a discard.
     pub discard: discard::Preview,
+    sight: Sight,
 }
 
 impl Detail {
-    /// Looks all of it up.
+    /// Looks all of it up, for somebody who sees so much.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn find(app: &App, id: Uuid) -> sqlx::Result<Option<Self>> {
+    pub async fn find(app: &App, id: Uuid, sight: Sight) -> sqlx::Result<Option<Self>> {
         let Some(archived) = archive::find(&app.db, id).await? else {
             return Ok(None);
         };
@@ -66,16 +68,24 @@ impl Detail {
             None => None,
         };
         let about = Filter::of_subject(&id);
+        let subject = id.to_string();
         Ok(Some(Self {
-            operations: operations::latest(&app.db, Some(id), SHOWN_AT_MOST).await?,
-            alerts: outbox::of_subject(&app.db, &id.to_string()).await?,
-            incidents: incidents::of_subject(&app.db, &id.to_string()).await?,
-            audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST).await?,
+            operations: operations::latest(&app.db, Some(id), SHOWN_AT_MOST)
+                .await?
+                .hidden(sight),
+            alerts: outbox::of_subject(&app.db, &subject).await?.hidden(sight),
+            incidents: incidents::of_subject(&app.db, &subject)
+                .await?
+                .hidden(sight),
+            audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST)
+                .await?
+                .hidden(sight),
             replay: replay::Preview::of(&archived, &looked),
             discard: discard::Preview::of(&archived, &looked),
-            archived,
-            group,
+            archived: archived.hidden(sight),
+            group: group.hidden(sight),
             looked,
+            sight,
         }))
     }
 
@@ -94,10 +104,17 @@ impl Detail {
         compared.then(|| self.archived.cause().why_grouped())
     }
 
-    /// The key it came with, where that was kept, as a role may see it.
-    pub fn key(&self, role: OperatorRole) -> Option<String> {
+    /// The key it came with, where that was kept.
+    pub fn key(&self) -> Option<String> {
         let key = self.message()?.key.as_deref()?;
-        Some(masking::text(key, role))
+        Some(personal::opaque(key, self.sight))
+    }
+
+    /// The buyer's id, as it is shown.
+    pub fn user(&self) -> Option<String> {
+        self.archived
+            .user_id
+            .map(|id| personal::user(id, self.sight))
     }
 
     /// Whether it came without a value.
@@ -105,29 +122,29 @@ impl Detail {
         self.message().is_some_and(|it| it.is_tombstone)
     }
 
-    /// The payload as a role may see it, or why it cannot be read.
-    pub fn payload(&self, role: OperatorRole) -> Result<String, &str> {
+    /// The payload, or why it cannot be read.
+    pub fn payload(&self) -> Result<String, &str> {
         match &self.looked.message {
             Ok(message) if message.is_tombstone => Ok(NO_VALUE.to_owned()),
-            Ok(message) => Ok(masking::payload(&message.payload, role)),
+            Ok(message) => Ok(personal::message(
+                &message.payload,
+                self.archived.user_id,
+                self.sight,
+                Style::Pretty,
+            )),
             Err(unread) => Err(&unread.why),
         }
     }
 
-    /// The payload for programs; null when it cannot be read.
-    pub fn payload_json(&self, role: OperatorRole) -> serde_json::Value {
-        self.message().map_or(serde_json::Value::Null, |message| {
-            if message.is_tombstone {
-                return serde_json::Value::Null;
-            }
-            masking::payload_json(&message.payload, role)
-        })
+    /// The payload for programs; nothing when it cannot be read.
+    pub fn payload_json(&self) -> Option<Box<RawValue>> {
+        let message = self.message()?;
+        (!message.is_tombstone).then(|| raw(&message.payload, self.archived.user_id, self.sight))
     }
 
     /// What is known of the transaction it is about, if it is about one.
     pub fn transaction(&self) -> Option<StuckTransaction> {
-        let message = self.message()?;
-        StuckTransaction::read(&message.headers)
+        StuckTransaction::read(&self.message()?.headers).hidden(self.sight)
     }
 
     /// Names and readable values.
@@ -138,9 +155,16 @@ impl Detail {
         let headers = message.headers.show().into_iter();
         headers
             .map(|(name, value)| {
-                let value = masking::header(&name, value);
+                let value = personal::header(&name, value, self.archived.user_id, self.sight);
                 (name, value)
             })
             .collect()
     }
+}
+
+/// A message for programs: JSON as it came, numbers of any length too; what is none, as a text.
+pub(crate) fn raw(bytes: &[u8], user: Option<Uuid>, sight: Sight) -> Box<RawValue> {
+    let text = personal::json(bytes, user, sight, Style::Compact)
+        .unwrap_or_else(|| serde_json::Value::String(personal::opaque(bytes, sight)).to_string());
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -156,7 +156,7 @@ pub(crate) async fn with_notice(
     back: Option<String>,
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
-    let detail = Detail::find(app, id)
+    let detail = Detail::find(app, id, caller.sight())
         .await?
         .ok_or_else(|| ErrorPage::not_found("archived order"))?;
     let archived = &detail.archived;
@@ -172,7 +172,7 @@ pub(crate) async fn with_notice(
 
 impl DetailPage {
     fn of(detail: Detail, caller: &Caller, layout: Layout, back: Option<String>) -> Self {
-        let (payload, unreadable) = match detail.payload(caller.role()) {
+        let (payload, unreadable) = match detail.payload() {
             Ok(payload) => (Some(payload), None),
             Err(why) => (None, Some(why.to_owned())),
         };
@@ -196,7 +196,7 @@ impl DetailPage {
             step: archived.step.clone(),
             error: archived.error.clone(),
             group: Alike::of(&detail),
-            key: detail.key(caller.role()),
+            key: detail.key(),
             replay: ReplayButton::of(&detail, caller),
             discard: DiscardButton::of(&detail, caller),
             truth: detail
@@ -304,7 +304,12 @@ fn facts(detail: &Detail) -> Vec<Fact> {
     let archived = &detail.archived;
     let is_transaction = archived.kind() == Kind::Transaction;
     let sale_link = |sale: Uuid| format!("/archives?state=all&sale={sale}");
-    let user_link = |user: Uuid| format!("/archives?state=all&q={user}");
+    let user = detail.user().map(|shown| match archived.user_id {
+        Some(id) if shown == id.to_string() => {
+            Fact::id("Buyer", id, Some(format!("/archives?state=all&q={id}")))
+        }
+        _ => Fact::text("Buyer", shown),
+    });
     let gid_link = |gid: Uuid| is_transaction.then(|| transactions::page_of(gid));
     let storage = match &archived.location {
         Some(location) => format!("file {location}"),
@@ -326,9 +331,7 @@ fn facts(detail: &Detail) -> Vec<Fact> {
         archived
             .sale_id
             .map(|id| Fact::id(label, id, Some(sale_link(id)))),
-        archived
-            .user_id
-            .map(|id| Fact::id("Buyer", id, Some(user_link(id)))),
+        user,
         archived
             .quantity
             .map(|units| Fact::text("Quantity", counted(units, "unit"))),

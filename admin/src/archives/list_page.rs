@@ -11,6 +11,7 @@ use crate::{
     cursor::CursorPage,
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, ShortId, Tab, grouped},
     web::{self, Query},
 };
@@ -21,6 +22,7 @@ use compensation::{
         listing::{self, COUNTED_AT_MOST, Counts, Filter, Listed, Paging, State as Stands},
     },
     fingerprint::Fingerprint,
+    personal::Sight,
 };
 use serde::Serialize;
 
@@ -84,10 +86,12 @@ pub(crate) async fn show(
         after,
         limit: PER_PAGE + 1,
     };
-    let found = listing::page(&app.db, &filter, paging).await?;
+    let sight = caller.sight();
+    let mut found = listing::page(&app.db, &filter, paging).await?;
+    found.rows.hide(sight);
     let counts = listing::count(&app.db, &filter).await?;
     let group = match filter.fingerprint {
-        Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
+        Some(fingerprint) => groups::find(&app.db, fingerprint).await?.hidden(sight),
         None => None,
     };
     let here = link("/archives", &filter, after.map(|after| after.to_string()));
@@ -103,7 +107,7 @@ pub(crate) async fn show(
         tabs: tabs(&filter, counts),
         rows: items
             .into_iter()
-            .map(|row| Row::of(row, &filter, &here))
+            .map(|row| Row::of(row, &filter, &here, sight))
             .collect(),
         filtered: filter.query.is_some()
             || filter.sale.is_some()
@@ -178,7 +182,7 @@ fn counted(parts: &[u64]) -> String {
 }
 
 impl Row {
-    fn of(listed: Listed, filter: &Filter, here: &str) -> Self {
+    fn of(listed: Listed, filter: &Filter, here: &str, sight: Sight) -> Self {
         let chips = chips(
             // How it ended differs among what is handled.
             Some(listed.state())
@@ -206,7 +210,7 @@ impl Row {
             sale_link: listed
                 .sale_id
                 .map(|sale| link("/archives", &of_sale(sale), None)),
-            user: listed.user_id.map(ShortId::of),
+            user: listed.user_id.map(|id| ShortId::user(id, sight)),
             chips,
             alike_link: listed.fingerprint.map(|fingerprint| {
                 let alike = Filter {

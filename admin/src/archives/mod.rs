@@ -6,13 +6,12 @@ mod detail;
 pub(crate) mod detail_page;
 pub(crate) mod list_page;
 mod list_query;
-pub(crate) mod masking;
 mod shown;
 
 use crate::cursor::CursorPage;
 use compensation::archive::{Found, listing::Listed};
 
-pub(crate) use detail::Detail;
+pub(crate) use detail::{Detail, raw};
 pub(crate) use list_query::{ListQuery, link as list_link, list_of};
 pub(crate) use shown::{Chip, outcome_tone, refusal as refusal_sentence};
 

@@ -6,6 +6,7 @@ use crate::{
     access::{Look, May},
     cursor::CursorPage,
     failure,
+    hiding::Hide as _,
 };
 use axum::extract::State;
 use service_kit::problem::{Json, Problem, Query};
@@ -13,7 +14,7 @@ use service_kit::problem::{Json, Problem, Query};
 /// The audit, newest first, with the page's filters.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<CursorPage<Line>>, Problem> {
     let filter = query
@@ -21,7 +22,8 @@ pub(crate) async fn list(
         .map_err(|cause| failure::invalid(cause.to_string()))?;
     let lines = newest(&app.db, &filter, query.before, PER_PAGE + 1)
         .await
-        .map_err(failure::database)?;
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     Ok(Json(CursorPage::of(lines, PER_PAGE, |line| {
         line.id.to_string()
     })))

@@ -10,6 +10,7 @@ use crate::{
     access::{Caller, ExportAudit, May},
     archives::csv::{self, MARK},
     failure::{self, Failure},
+    hiding::Hide as _,
     web,
 };
 use ::audit::{
@@ -23,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{SecondsFormat, Utc};
+use compensation::personal::Sight;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use service_kit::problem::{self, Problem};
@@ -46,7 +48,7 @@ const HEAD: [&str; 12] = [
 ];
 
 /// What it is written as.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Csv,
     JsonLines,
@@ -133,7 +135,11 @@ async fn begun(
             format!("attachment; filename=\"{name}\""),
         ),
     ];
-    Ok((headers, Body::from_stream(sent(app, filter, form, head))).into_response())
+    Ok((
+        headers,
+        Body::from_stream(sent(app, filter, form, head, caller.sight())),
+    )
+        .into_response())
 }
 
 /// All up to the head: what is written meanwhile is in the next export.
@@ -142,6 +148,7 @@ fn sent(
     filter: Filter,
     form: Form,
     head: Head,
+    sight: Sight,
 ) -> impl futures::Stream<Item = anyhow::Result<Bytes>> {
     let first = stream::once(async move { form.first() });
     let last = form.last(&filter, head);
@@ -149,7 +156,11 @@ fn sent(
         let (app, filter) = (app.clone(), filter.clone());
         async move {
             let Some(after) = from else { return Ok(None) };
-            let page = oldest(&app.db, &filter, after, head.id, PAGE).await?;
+            let mut page = oldest(&app.db, &filter, after, head.id, PAGE).await?;
+            // JSON lines are what was chained, or nobody could check them.
+            if form == Form::Csv {
+                page.hide(sight);
+            }
             let Some(last) = page.last().map(|line| line.id) else {
                 return Ok(None);
             };

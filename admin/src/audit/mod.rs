@@ -12,13 +12,15 @@ pub(crate) use ::audit::{
 };
 
 use crate::access::Who;
+use compensation::personal::{self, Sight};
 use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
 
 /// Lines of one page.
 const PER_PAGE: u32 = 50;
 
-/// One line to be written. Longer texts are cut.
+/// One line to be written. Longer texts are cut, and what is personal in its detail is hidden: the chain keeps it for ever, and shows it to
+/// whoever checks it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub act: &'a str,
@@ -37,7 +39,8 @@ pub(crate) async fn record(
     who: &Who,
     entry: Entry<'_>,
 ) -> sqlx::Result<()> {
-    ::audit::record(db, line(who, entry, None)).await
+    let detail = personal::text(entry.detail, Sight::Masked);
+    ::audit::record(db, line(who, entry, &detail, None)).await
 }
 
 /// The same, of an act that asks for an operation or steers one.
@@ -50,7 +53,8 @@ pub(crate) async fn record_of(
     who: &Who,
     entry: Entry<'_>,
 ) -> sqlx::Result<()> {
-    ::audit::record(db, line(who, entry, Some(operation))).await
+    let detail = personal::text(entry.detail, Sight::Masked);
+    ::audit::record(db, line(who, entry, &detail, Some(operation))).await
 }
 
 /// Writes one line of what changes nothing else: what was denied or refused, or what is about to be taken away.
@@ -63,14 +67,19 @@ pub(crate) async fn record_alone(db: &MySqlPool, who: &Who, entry: Entry<'_>) ->
     tx.commit().await
 }
 
-fn line<'a>(who: &'a Who, entry: Entry<'a>, operation: Option<Uuid>) -> ::audit::Entry<'a> {
+fn line<'a>(
+    who: &'a Who,
+    entry: Entry<'a>,
+    detail: &'a str,
+    operation: Option<Uuid>,
+) -> ::audit::Entry<'a> {
     ::audit::Entry {
         operator: &who.name,
         role: who.role.map_or("", identity::OperatorRole::as_str),
         act: entry.act,
         subject: entry.subject,
         outcome: entry.outcome,
-        detail: entry.detail,
+        detail,
         address: &who.address,
         operation,
     }

@@ -10,11 +10,14 @@ use crate::{
     archives::outcome_tone,
     cursor::CursorPage,
     failure::Failure,
-    frame, incidents, transactions,
+    frame, groups,
+    hiding::Hide as _,
+    incidents, transactions,
     view::{self, Layout, Moment, Page, ShortId},
     web::{self, Query},
 };
 use axum::{extract::State, response::Html};
+use compensation::fingerprint::Fingerprint;
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -71,7 +74,9 @@ pub(crate) async fn show(
     Query(query): Query<AuditQuery>,
 ) -> Result<Html<String>, Failure> {
     let filter = query.filter().map_err(bad_query)?;
-    let found = newest(&app.db, &filter, query.before, PER_PAGE + 1).await?;
+    let found = newest(&app.db, &filter, query.before, PER_PAGE + 1)
+        .await?
+        .hidden(caller.sight());
     let CursorPage { items, next } = CursorPage::of(found, PER_PAGE, |line| line.id.to_string());
     let page = AuditPage {
         layout: frame::layout(&app, &caller, "audit", "Audit").await?,
@@ -103,7 +108,8 @@ pub(crate) fn of_operation(id: impl std::fmt::Display) -> String {
 
 impl From<Line> for Row {
     fn from(line: Line) -> Self {
-        let is_id = uuid::Uuid::parse_str(&line.subject).is_ok();
+        let has_page = uuid::Uuid::parse_str(&line.subject).is_ok()
+            || (line.act.starts_with("group.") && line.subject.parse::<Fingerprint>().is_ok());
         Self {
             id: line.id,
             hash: line.hash.map(|hash| hash.to_string()),
@@ -111,7 +117,7 @@ impl From<Line> for Row {
             at: Moment::of(line.at),
             operator: line.operator,
             role: line.role,
-            link: is_id.then(|| page_of(&line.act, &line.subject)),
+            link: has_page.then(|| page_of(&line.act, &line.subject)),
             act: line.act,
             subject: line.subject,
             operation: line.operation_id.map(ShortId::of),
@@ -131,6 +137,8 @@ fn page_of(act: &str, subject: &str) -> String {
         transactions::page_of(subject)
     } else if act.starts_with("operation.") {
         format!("/operations/{subject}")
+    } else if act.starts_with("group.") {
+        groups::detail_page::page_of(subject)
     } else if act.starts_with("incident.") {
         incidents::page_of(subject)
     } else if act.starts_with("sale.") {

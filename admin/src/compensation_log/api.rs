@@ -6,6 +6,7 @@ use crate::{
     access::{Look, May},
     cursor::CursorPage,
     failure,
+    hiding::Hide as _,
 };
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -33,16 +34,17 @@ pub(crate) struct Row {
 /// Tries, the latest first. A page may be short, or empty, and have another one after it.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<LogQuery>,
 ) -> Result<Json<CursorPage<Row>>, Problem> {
     let invalid = |cause: BadQuery| failure::invalid(cause.to_string());
     let filter = query.filter().map_err(invalid)?;
     let cursor = query.cursor().map_err(invalid)?;
     let limit = query.limit().map_err(invalid)?;
-    let found = reading::page(&app.db, &filter, cursor, limit)
+    let mut found = reading::page(&app.db, &filter, cursor, limit)
         .await
         .map_err(failure::database)?;
+    found.rows.hide(caller.sight());
     Ok(Json(CursorPage {
         items: found
             .rows

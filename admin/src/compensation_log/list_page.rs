@@ -7,6 +7,7 @@ use crate::{
     archives::{Chip, outcome_tone},
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, ShortId, milliseconds},
     web::{self, Query},
 };
@@ -65,7 +66,8 @@ pub(crate) async fn show(
     let filter = query.filter().map_err(bad_query)?;
     let cursor = query.cursor().map_err(bad_query)?;
     let limit = query.limit().map_err(bad_query)?;
-    let found = reading::page(&app.db, &filter, cursor, limit).await?;
+    let mut found = reading::page(&app.db, &filter, cursor, limit).await?;
+    found.rows.hide(caller.sight());
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let page = LogPage {
         layout: frame::layout(&app, &caller, "compensation-log", "Compensation log").await?,

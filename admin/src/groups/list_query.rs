@@ -12,7 +12,7 @@ const PER_PAGE_AT_MOST: u32 = 100;
 /// `?show=&sort=&after=&limit=`; an empty value is none.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct GroupQuery {
-    /// `open`, which holds where nothing is said, or `all`.
+    /// `open`, which holds where nothing is said, `ignored`, `resolved` or `all`.
     pub show: Option<String>,
     /// `open`, which holds where nothing is said, or `last_seen`.
     pub sort: Option<String>,
@@ -37,7 +37,7 @@ impl GroupQuery {
     pub fn shown(&self) -> Result<Shown, BadQuery> {
         let bad = BadQuery {
             name: "show",
-            may_be: "it is open or all",
+            may_be: "it is open, ignored, resolved or all",
         };
         text(self.show.as_deref()).map_or(Ok(Shown::default()), |it| it.parse().map_err(|_| bad))
     }

@@ -1,13 +1,17 @@
 //! `/groups`: one card a cause.
 
-use super::list_query::{BadQuery, GroupQuery, link};
+use super::{
+    detail_page::page_of,
+    list_query::{BadQuery, GroupQuery, link},
+};
 use crate::{
     App,
     access::{Look, May},
-    archives::list_of,
+    archives::{Chip, list_of},
     cursor::CursorPage,
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, Tab, grouped},
     web::{self, Query},
 };
@@ -15,6 +19,7 @@ use axum::{extract::State, response::Html};
 use compensation::archive::{
     groups::{self, Group, Paging, Shown, Sort, UNCOUNTED_AT_MOST},
     listing::State as Stands,
+    marks::Status,
 };
 use serde::Serialize;
 
@@ -31,8 +36,13 @@ struct GroupsPage {
     next: Option<String>,
 }
 
+/// A group, here and on its own page.
 #[derive(Debug, Serialize)]
-struct Card {
+pub(super) struct Card {
+    /// Its own page.
+    page: String,
+    /// What operators said of it.
+    chips: Vec<Chip>,
     /// The list of its rows: those that are open, or all where none is.
     link: String,
     all: String,
@@ -48,6 +58,12 @@ struct Card {
     asks: bool,
     first_seen_at: Moment,
     last_seen_at: Moment,
+    /// How often all of it was replayed, in words.
+    replays: Option<String>,
+    /// Who said something of it last.
+    said: Option<String>,
+    said_at: Option<Moment>,
+    reason: String,
 }
 
 impl Page for GroupsPage {
@@ -72,7 +88,9 @@ pub(crate) async fn show(
         after,
         limit: limit + 1,
     };
-    let found = groups::page(&app.db, shown, sort, paging).await?;
+    let found = groups::page(&app.db, shown, sort, paging)
+        .await?
+        .hidden(caller.sight());
     let uncounted = groups::uncounted(&app.db).await?;
     let CursorPage { items, next } =
         CursorPage::of(found, limit, |group| group.after(sort).to_string());
@@ -103,15 +121,20 @@ fn counted_later(uncounted: u32) -> Option<String> {
 }
 
 fn tabs(shown: Shown, sort: Sort, limit: u32) -> Vec<Tab> {
-    [("With open rows", Shown::Open), ("All", Shown::All)]
-        .into_iter()
-        .map(|(label, one)| Tab {
-            label,
-            count: None,
-            link: link(one, sort, limit, None),
-            current: one == shown,
-        })
-        .collect()
+    [
+        ("Open", Shown::Open),
+        ("Ignored", Shown::Ignored),
+        ("Resolved", Shown::Resolved),
+        ("All", Shown::All),
+    ]
+    .into_iter()
+    .map(|(label, one)| Tab {
+        label,
+        count: None,
+        link: link(one, sort, limit, None),
+        current: one == shown,
+    })
+    .collect()
 }
 
 fn sorts(shown: Shown, sort: Sort, limit: u32) -> Vec<Tab> {
@@ -130,9 +153,16 @@ fn sorts(shown: Shown, sort: Sort, limit: u32) -> Vec<Tab> {
 }
 
 impl Card {
-    fn of(group: Group) -> Self {
+    pub fn of(group: Group) -> Self {
         let asks = group.open > 0;
+        let mark = group.mark.as_ref();
         Self {
+            page: page_of(group.fingerprint),
+            chips: chips(&group),
+            replays: replays(group.replays),
+            said: mark.map(|mark| format!("{} said so", mark.by)),
+            said_at: mark.map(|mark| Moment::of(mark.at)),
+            reason: mark.map(|mark| mark.reason.clone()).unwrap_or_default(),
             link: list_of(group.fingerprint, asks.then_some(Stands::Open)),
             all: list_of(group.fingerprint, None),
             example: group.example_id.map(|id| format!("/archives/{id}")),
@@ -147,6 +177,29 @@ impl Card {
             first_seen_at: Moment::of(group.first_seen_at),
             last_seen_at: Moment::of(group.last_seen_at),
         }
+    }
+}
+
+fn chips(group: &Group) -> Vec<Chip> {
+    let back = group
+        .is_back()
+        .then(|| Chip::new("failed again after it was resolved", "bad"));
+    let status = match group.status() {
+        Status::Open => None,
+        Status::Ignored => Some(Chip::new("ignored", "plain")),
+        Status::Resolved => Some(Chip::new("resolved", "good")),
+    };
+    let assignee = group.mark.as_ref().and_then(|mark| mark.assignee.as_ref());
+    let assignee = assignee.map(|name| Chip::new(format!("looked after by {name}"), "busy"));
+    back.into_iter().chain(status).chain(assignee).collect()
+}
+
+fn replays(times: u64) -> Option<String> {
+    match times {
+        0 => None,
+        1 => Some("replayed once".to_owned()),
+        2 => Some("replayed twice".to_owned()),
+        more => Some(format!("replayed {more} times")),
     }
 }
 

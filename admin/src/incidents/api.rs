@@ -7,10 +7,14 @@ use crate::{
     cursor::CursorPage,
     doubt::Doubt,
     failure,
+    hiding::Hide as _,
 };
 use axum::{extract::State, http::StatusCode};
 use chrono::SecondsFormat;
-use compensation::alerts::incidents::{self, Act, Counted, Listed, NotDone, Sent};
+use compensation::{
+    alerts::incidents::{self, Act, Counted, Listed, NotDone, Sent},
+    personal::Sight,
+};
 use serde::{Deserialize, Serialize};
 use service_kit::problem::{Json, Path, Problem, Query};
 use std::time::Duration;
@@ -49,14 +53,15 @@ pub(crate) struct Closing {
 /// Those that stand, or those that are over; what happened last first.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<IncidentQuery>,
 ) -> Result<Json<CursorPage<Listed>>, Problem> {
     let bad = |cause: query::BadQuery| failure::invalid(cause.to_string());
     let (show, before) = (query.show().map_err(bad)?, query.before().map_err(bad)?);
     let found = incidents::list(&app.db, show, PER_PAGE + 1, before)
         .await
-        .map_err(failure::database)?;
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     Ok(Json(CursorPage::of(found, PER_PAGE, |incident| {
         query::written(incident.position())
     })))
@@ -65,16 +70,18 @@ pub(crate) async fn list(
 /// One of them.
 pub(crate) async fn get(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
-    whole(&app, id).await.map_err(failure::database)?
+    whole(&app, id, caller.sight())
+        .await
+        .map_err(failure::database)?
 }
 
 /// Its alerts, the newest first.
 pub(crate) async fn alerts(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Path(id): Path<Uuid>,
     Query(query): Query<AlertsQuery>,
 ) -> Result<Json<CursorPage<Counted>>, Problem> {
@@ -87,7 +94,8 @@ pub(crate) async fn alerts(
         .ok_or_else(|| failure::not_found("incident"))?;
     let found = incidents::alerts_of(&app.db, id, PER_PAGE + 1, before)
         .await
-        .map_err(failure::database)?;
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     Ok(Json(CursorPage::of(found, PER_PAGE, |alert| {
         query::written(alert.position())
     })))
@@ -150,19 +158,19 @@ pub(crate) async fn close(
 
 async fn done(app: &App, caller: &Caller, id: Uuid, act: Act) -> Result<Json<Whole>, Problem> {
     acts::act(app, caller, id, &act).await.map_err(problem)?;
-    whole(app, id)
+    whole(app, id, caller.sight())
         .await
         .map_err(|_| failure::database(Doubt::WasDone.error()))?
 }
 
-async fn whole(app: &App, id: Uuid) -> sqlx::Result<Result<Json<Whole>, Problem>> {
+async fn whole(app: &App, id: Uuid, sight: Sight) -> sqlx::Result<Result<Json<Whole>, Problem>> {
     let Some(incident) = incidents::find(&app.db, id).await? else {
         return Ok(Err(failure::not_found("incident")));
     };
     let deliveries = incidents::deliveries_of(&app.db, id).await?;
     Ok(Ok(Json(Whole {
-        incident,
-        deliveries,
+        incident: incident.hidden(sight),
+        deliveries: deliveries.hidden(sight),
     })))
 }
 

@@ -15,6 +15,7 @@ use crate::{
     cursor::CursorPage,
     failure::{ErrorPage, Failure},
     frame,
+    hiding::Hide as _,
     view::{self, Fact, Layout, Moment, Notice, Page, grouped},
     web::{Path, Query},
 };
@@ -110,11 +111,17 @@ pub(super) async fn with_notice(
     let incident = incidents::find(&app.db, id)
         .await?
         .ok_or_else(|| ErrorPage::not_found("incident"))?;
-    let found = incidents::alerts_of(&app.db, id, PER_PAGE + 1, before).await?;
+    let sight = caller.sight();
+    let incident = incident.hidden(sight);
+    let found = incidents::alerts_of(&app.db, id, PER_PAGE + 1, before)
+        .await?
+        .hidden(sight);
     let CursorPage { items, next } =
         CursorPage::of(found, PER_PAGE, |alert| query::written(alert.position()));
     let about = Filter::of_subject(&id);
-    let audit = audit::newest(&app.db, &about, None, AUDIT_AT_MOST).await?;
+    let audit = audit::newest(&app.db, &about, None, AUDIT_AT_MOST)
+        .await?
+        .hidden(sight);
     let names = operators::list(&app.db).await?;
     let page = IncidentPage {
         layout: frame::layout(app, caller, "incidents", incident.title.clone())
@@ -136,6 +143,7 @@ pub(super) async fn with_notice(
         next: next.map(|next| with_query(&page_of(id), &[("before", Some(next))])),
         deliveries: incidents::deliveries_of(&app.db, id)
             .await?
+            .hidden(sight)
             .into_iter()
             .map(DeliveryRow::of)
             .collect(),

@@ -9,6 +9,7 @@ use crate::{
     cursor::CursorPage,
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, Tab, grouped},
     web::{self, Query},
 };
@@ -51,7 +52,9 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let show = query.show().map_err(bad_query)?;
     let before = query.before().map_err(bad_query)?;
-    let found = incidents::list(&app.db, show, PER_PAGE + 1, before).await?;
+    let found = incidents::list(&app.db, show, PER_PAGE + 1, before)
+        .await?
+        .hidden(caller.sight());
     let CursorPage { items, next } =
         CursorPage::of(found, PER_PAGE, |it| query::written(it.position()));
     let open = show == Show::Open;

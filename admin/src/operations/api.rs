@@ -5,6 +5,7 @@ use crate::{
     access::{Look, May},
     cursor::CursorPage,
     failure,
+    hiding::Hide as _,
 };
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -102,7 +103,7 @@ pub(crate) struct ItemsQuery {
 /// All of them, newest first.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<CursorPage<Whole>>, Problem> {
     let after = query
@@ -113,7 +114,8 @@ pub(crate) async fn list(
         .map_err(|_| failure::invalid("after is not where a page ended"))?;
     let found = operations::page(&app.db, after, PER_PAGE + 1)
         .await
-        .map_err(failure::database)?;
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     let page = CursorPage::of(found, PER_PAGE, |operation| operation.place().to_string());
     Ok(Json(page.map(Whole::from)))
 }
@@ -121,21 +123,21 @@ pub(crate) async fn list(
 /// One operation, as far as it has come.
 pub(crate) async fn get(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
     let found = operations::find(&app.db, id)
         .await
         .map_err(failure::database)?;
     found
-        .map(|operation| Json(operation.into()))
+        .map(|operation| Json(operation.hidden(caller.sight()).into()))
         .ok_or_else(|| failure::not_found("operation"))
 }
 
 /// What it is done to, page by page.
 pub(crate) async fn items(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Path(id): Path<Uuid>,
     Query(query): Query<ItemsQuery>,
 ) -> Result<Json<CursorPage<Item>>, Problem> {
@@ -158,7 +160,8 @@ pub(crate) async fn items(
         ITEMS_PER_PAGE + 1,
     )
     .await
-    .map_err(failure::database)?;
+    .map_err(failure::database)?
+    .hidden(caller.sight());
     let page = CursorPage::of(found, ITEMS_PER_PAGE, |item| item.archive_id.to_string());
     Ok(Json(page.map(Item::from)))
 }

@@ -12,6 +12,7 @@ use crate::{
     archives::{Chip, list_link},
     cursor::CursorPage,
     failure::Failure,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, Tab, grouped},
     web,
 };
@@ -87,8 +88,11 @@ pub(super) async fn page(
     if shown.is_some_and(|state| !is_item_state(state)) {
         return Err(web::not_understood("No item is in the state this address names.").into());
     }
-    let id = operation.id;
-    let found = operations::items(&app.db, id, shown, query.after, ITEMS_PER_PAGE + 1).await?;
+    let (id, sight) = (operation.id, caller.sight());
+    let operation = operation.hidden(sight);
+    let found = operations::items(&app.db, id, shown, query.after, ITEMS_PER_PAGE + 1)
+        .await?
+        .hidden(sight);
     let CursorPage { items, next } =
         CursorPage::of(found, ITEMS_PER_PAGE, |item| item.archive_id.to_string());
     let items = items.iter().map(ItemRow::of).collect();

@@ -8,7 +8,9 @@ use crate::{
     archives::{Chip, outcome_tone, refusal_sentence},
     cursor::CursorPage,
     failure::{ErrorPage, Failure},
-    frame, truth,
+    frame,
+    hiding::Hide as _,
+    truth,
     view::{self, Layout, Moment, Notice, Page, grouped},
     web::{self, Path, Query},
 };
@@ -119,7 +121,9 @@ pub(crate) async fn list(
         .map(|after| after.parse())
         .transpose()
         .map_err(|_| web::not_understood("In this address, after is not where a page ended."))?;
-    let found = operations::page(&app.db, after, PER_PAGE + 1).await?;
+    let found = operations::page(&app.db, after, PER_PAGE + 1)
+        .await?
+        .hidden(caller.sight());
     let CursorPage { items, next } =
         CursorPage::of(found, PER_PAGE, |operation| operation.place().to_string());
     let page = ListPage {
@@ -161,7 +165,7 @@ pub(crate) async fn with_notice(
     if operation.bulk.is_some() {
         return bulk_page::page(app, caller, layout, operation, &query).await;
     }
-    single(layout, operation)
+    single(layout, operation.hidden(caller.sight()))
 }
 
 fn single(mut layout: Layout, operation: Operation) -> Result<Html<String>, Failure> {

@@ -9,6 +9,6 @@ use axum::extract::State;
 use service_kit::problem::Json;
 
 /// All parts; what cannot be told says why, and the answer is 200 all the same.
-pub(crate) async fn get(State(app): State<App>, _: May<Look>) -> Json<Survey> {
-    Json(Survey::make(&app).await)
+pub(crate) async fn get(State(app): State<App>, caller: May<Look>) -> Json<Survey> {
+    Json(Survey::make(&app, caller.sight()).await)
 }

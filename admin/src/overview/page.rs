@@ -60,7 +60,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     caller: May<Look>,
 ) -> Result<Html<String>, Failure> {
-    let survey = Survey::make(&app).await;
+    let survey = Survey::make(&app, caller.sight()).await;
     let (room, title) = ("overview", "Overview");
     let layout = match frame::layout(&app, &caller, room, title).await {
         Ok(layout) => layout,

@@ -2,7 +2,7 @@
 //! (`compensations_by_due`, `transactions_by_due`), sums are kept by group (`groups_by_open`), the rest is small.
 
 use super::Hours;
-use crate::App;
+use crate::{App, hiding::Hide as _};
 use chrono::{DateTime, Utc};
 use compensation::{
     alerts::{incidents, outbox},
@@ -10,6 +10,7 @@ use compensation::{
         groups::{self, Paging, Shown, Sort},
         listing::COUNTED_AT_MOST,
     },
+    personal::Sight,
     queue,
     report::{self, Hour},
     watch,
@@ -169,8 +170,8 @@ pub(crate) struct InHour {
 }
 
 impl Survey {
-    /// Asks for all of it.
-    pub async fn make(app: &App) -> Self {
+    /// Asks for all of it, for somebody who sees so much.
+    pub async fn make(app: &App, sight: Sight) -> Self {
         let db = &app.db;
         let at_most = u32::try_from(COUNTED_AT_MOST + 1).unwrap_or(u32::MAX);
         let (
@@ -187,7 +188,7 @@ impl Survey {
         ) = tokio::join!(
             part("what waits", queue::waiting(db, at_most)),
             part("transactions", coordinator::backlog_within(db, at_most)),
-            part("the archive", archive(app)),
+            part("the archive", archive(app, sight)),
             part("drift", drift::standing(db)),
             stock_node(app),
             part("alerts", alerts(app)),
@@ -205,7 +206,8 @@ impl Survey {
             stock_node,
             alerts,
             processes: processes.map(of_processes),
-            troubles: troubles.map(|rows| rows.into_iter().map(Trouble::from).collect()),
+            troubles: troubles
+                .map(|rows| rows.hidden(sight).into_iter().map(Trouble::from).collect()),
             week: week.map(|stored| stored.map(Week::from)),
             hours: hours.map(|hours| hours.into_iter().map(InHour::from).collect()),
         }
@@ -235,12 +237,14 @@ async fn part<T>(what: &str, asked: impl Future<Output = sqlx::Result<T>>) -> Pa
     }
 }
 
-async fn archive(app: &App) -> sqlx::Result<Archive> {
+async fn archive(app: &App, sight: Sight) -> sqlx::Result<Archive> {
     let paging = Paging {
         after: None,
         limit: CAUSES,
     };
-    let largest = groups::page(&app.db, Shown::Open, Sort::Open, paging).await?;
+    let largest = groups::page(&app.db, Shown::Open, Sort::Open, paging)
+        .await?
+        .hidden(sight);
     Ok(Archive {
         open: groups::open_rows(&app.db).await?,
         uncounted: groups::uncounted(&app.db).await?,

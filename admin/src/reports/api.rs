@@ -5,6 +5,7 @@ use crate::{
     App,
     access::{Look, May},
     failure,
+    hiding::Hide as _,
 };
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -36,11 +37,14 @@ struct OneWeek {
 /// The report of `?week=`, or the last one.
 pub(crate) async fn weekly(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<WeekQuery>,
 ) -> Result<Json<WeeklyReport>, Problem> {
     let week = query.week().map_err(failure::invalid)?;
-    let found = find(&app.db, week).await.map_err(failure::database)?;
+    let found = find(&app.db, week)
+        .await
+        .map_err(failure::database)?
+        .hidden(caller.sight());
     let Found {
         stored,
         before,

@@ -3,7 +3,11 @@
 pub(crate) mod api;
 pub(crate) mod page;
 
-use compensation::report::{self, Stored, Week};
+use crate::hiding::Hide;
+use compensation::{
+    personal::Sight,
+    report::{self, Stored, Week},
+};
 use serde::Deserialize;
 use sqlx::MySqlPool;
 
@@ -37,6 +41,15 @@ struct Found {
     stored: Stored,
     before: Option<Stored>,
     weeks: Vec<Week>,
+}
+
+impl Hide for Found {
+    fn hide(&mut self, sight: Sight) {
+        self.stored.figures.hide(sight);
+        if let Some(before) = &mut self.before {
+            before.figures.hide(sight);
+        }
+    }
 }
 
 /// `None`: that week is not stored, or none is.

@@ -8,6 +8,7 @@ use crate::{
     archives::list_of,
     failure::{ErrorPage, Failure},
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, grouped, milliseconds},
     web::{self, Query},
 };
@@ -72,7 +73,7 @@ pub(crate) async fn show(
     let week = query.week().map_err(|cause| {
         Failure::from(web::not_understood(format!("In this address, {cause}.")))
     })?;
-    let found = find(&app.db, week).await?;
+    let found = find(&app.db, week).await?.hidden(caller.sight());
     if found.is_none() && week.is_some() {
         return Err(ErrorPage::not_found("weekly report").into());
     }

@@ -12,6 +12,7 @@ use crate::{
     audit::Line,
     cursor::CursorPage,
     failure,
+    hiding::Hide as _,
     replay::reason,
 };
 use axum::{
@@ -25,6 +26,7 @@ use coordinator::{
     control::{self, BranchAttempt, BranchDetails, Listed},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use service_kit::problem::{Json, Path, Problem, Query};
 use uuid::Uuid;
 
@@ -55,7 +57,7 @@ pub(crate) struct Whole {
     row: Row,
     branches: Vec<Branch>,
     /// What its participants are told.
-    payload: serde_json::Value,
+    payload: Box<RawValue>,
     /// The archive's row about it; null if it was never stuck.
     dead_letter: Option<Uuid>,
     refusals: Refusals,
@@ -111,7 +113,7 @@ pub(crate) struct Stopping {
 /// The list: what needs a person first, then what is under way, then what has finished.
 pub(crate) async fn list(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Query(query): Query<TransactionQuery>,
 ) -> Result<Json<CursorPage<Row>>, Problem> {
     let bad = |cause: BadQuery| failure::invalid(cause.to_string());
@@ -121,7 +123,12 @@ pub(crate) async fn list(
         .await
         .map_err(failure::database)?;
     Ok(Json(CursorPage {
-        items: page.items.into_iter().map(Row::from).collect(),
+        items: page
+            .items
+            .hidden(caller.sight())
+            .into_iter()
+            .map(Row::from)
+            .collect(),
         next: page.next.map(|next| next.to_string()),
     }))
 }
@@ -132,13 +139,13 @@ pub(crate) async fn get(
     caller: May<Look>,
     Path(gid): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
-    let detail = Detail::find(&app, Gid::from_uuid(gid))
+    let detail = Detail::find(&app, Gid::from_uuid(gid), caller.sight())
         .await
         .map_err(failure::database)?
         .ok_or_else(not_found)?;
     let [rollback, resume, stop] = detail.refusals();
     Ok(Json(Whole {
-        payload: detail.payload_json(caller.role()),
+        payload: detail.payload_json(),
         row: Row::from(detail.known.transaction),
         branches: detail
             .known

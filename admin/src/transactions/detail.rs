@@ -2,9 +2,9 @@
 
 use super::acts::{resume_refusal, roll_back_refusal, stop_refusal};
 use crate::{
-    App,
-    archives::masking,
+    App, archives,
     audit::{self, Filter, Line},
+    hiding::Hide as _,
 };
 use compensation::{
     alerts::{
@@ -12,9 +12,10 @@ use compensation::{
         outbox::{self, Delivery},
     },
     archive::{self, transaction},
+    personal::{self, Sight, Style},
 };
 use coordinator::{Gid, control};
-use identity::OperatorRole;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// Lines of the audit shown at most, newest first.
@@ -31,26 +32,36 @@ pub(super) struct Detail {
     pub incidents: Vec<Listed>,
     /// Newest first.
     pub audit: Vec<Line>,
+    sight: Sight,
 }
 
 impl Detail {
-    /// Looks all of it up.
+    /// Looks all of it up, for somebody who sees so much.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn find(app: &App, gid: Gid) -> sqlx::Result<Option<Self>> {
-        let Some(known) = control::get(&app.db, gid).await? else {
+    pub async fn find(app: &App, gid: Gid, sight: Sight) -> sqlx::Result<Option<Self>> {
+        let Some(mut known) = control::get(&app.db, gid).await? else {
             return Ok(None);
         };
+        known.transaction.hide(sight);
+        known.branches.hide(sight);
         let letter = transaction::id_of(gid.as_uuid());
         let is_archived = archive::exists(&mut *app.db.acquire().await?, letter).await?;
         let about = Filter::of_subject(&gid);
         Ok(Some(Self {
             known,
             dead_letter: is_archived.then_some(letter),
-            alerts: outbox::of_subject(&app.db, &letter.to_string()).await?,
-            incidents: incidents::of_subject(&app.db, &letter.to_string()).await?,
-            audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST).await?,
+            alerts: outbox::of_subject(&app.db, &letter.to_string())
+                .await?
+                .hidden(sight),
+            incidents: incidents::of_subject(&app.db, &letter.to_string())
+                .await?
+                .hidden(sight),
+            audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST)
+                .await?
+                .hidden(sight),
+            sight,
         }))
     }
 
@@ -64,13 +75,18 @@ impl Detail {
         ]
     }
 
-    /// What its participants are told, as a role may see it.
-    pub fn payload(&self, role: OperatorRole) -> String {
-        masking::payload(self.known.payload.as_bytes(), role)
+    /// What its participants are told.
+    pub fn payload(&self) -> String {
+        personal::message(
+            self.known.payload.as_bytes(),
+            None,
+            self.sight,
+            Style::Pretty,
+        )
     }
 
     /// The same for programs.
-    pub fn payload_json(&self, role: OperatorRole) -> serde_json::Value {
-        masking::payload_json(self.known.payload.as_bytes(), role)
+    pub fn payload_json(&self) -> Box<RawValue> {
+        archives::raw(self.known.payload.as_bytes(), None, self.sight)
     }
 }

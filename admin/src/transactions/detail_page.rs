@@ -113,7 +113,7 @@ pub(super) async fn with_notice(
     back: Option<String>,
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
-    let detail = Detail::find(app, gid)
+    let detail = Detail::find(app, gid, caller.sight())
         .await?
         .ok_or_else(|| ErrorPage::not_found("transaction"))?;
     let mut layout = frame::layout(app, caller, "transactions", format!("Transaction {gid}"))
@@ -141,7 +141,7 @@ impl DetailPage {
             last_error: listed.last_error.clone(),
             acts: acts(&detail, caller),
             facts: facts(&detail),
-            payload: detail.payload(caller.role()),
+            payload: detail.payload(),
             dead_letter: detail.dead_letter.map(|id| format!("/archives/{id}")),
             branches: detail.known.branches.iter().map(Branch::of).collect(),
             alerts: detail.alerts.into_iter().map(AlertRow::of).collect(),

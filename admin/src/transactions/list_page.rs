@@ -12,6 +12,7 @@ use crate::{
     archives::Chip,
     failure::Failure,
     frame,
+    hiding::Hide as _,
     view::{self, Layout, Moment, Page, ShortId, Tab, grouped, milliseconds},
     web::{self, Query},
 };
@@ -68,7 +69,8 @@ pub(crate) async fn show(
     let filter = query.filter().map_err(bad_query)?;
     let cursor = query.cursor().map_err(bad_query)?;
     let limit = query.limit().map_err(bad_query)?;
-    let found = control::list(&app.db, &filter, cursor.as_ref(), limit).await?;
+    let mut found = control::list(&app.db, &filter, cursor.as_ref(), limit).await?;
+    found.items.hide(caller.sight());
     let backlog = coordinator::backlog(&app.db).await?;
     let state = query.state();
     let here = query.link(state, cursor.as_ref().map(ToString::to_string));

@@ -5,6 +5,7 @@ use crate::{
     App,
     access::{Look, May, Reconcile},
     failure,
+    hiding::Hide as _,
     replay::{
         ReplayError,
         api::{Accepted, taken},
@@ -13,7 +14,10 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, SecondsFormat, Utc};
-use compensation::archive;
+use compensation::{
+    archive,
+    personal::{self, Sight},
+};
 use coordinator::Gid;
 use ordering::truth::{Known, Mend, Truth, Unknown, Wrong};
 use serde::{Deserialize, Serialize};
@@ -110,7 +114,8 @@ struct Stock {
 
 #[derive(Debug, Serialize)]
 struct Buyer {
-    id: Uuid,
+    /// Its end only, for whom nothing personal is shown.
+    id: String,
     /// Units the buyer is counted as having.
     mysql: i64,
     /// Units of the buyer's orders that stand.
@@ -129,7 +134,7 @@ pub(crate) struct Asked {
 /// What is true of an archived order.
 pub(crate) async fn get(
     State(app): State<App>,
-    _: May<Look>,
+    caller: May<Look>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
     let archived = archive::find(&app.db, id)
@@ -140,7 +145,7 @@ pub(crate) async fn get(
         .await
         .map_err(failure::database)?
         .ok_or_else(|| failure::not_found("archived order"))?;
-    Ok(Json(Whole::of(&seen)))
+    Ok(Json(Whole::of(&seen, caller.sight())))
 }
 
 /// Asks for a reconcile.
@@ -174,7 +179,7 @@ fn problem(refused: ReplayError) -> Problem {
 }
 
 impl Whole {
-    fn of(seen: &Seen) -> Self {
+    fn of(seen: &Seen, sight: Sight) -> Self {
         let (truth, verdict) = (&seen.truth, &seen.verdict);
         let redis = truth.redis.as_ref().ok();
         Self {
@@ -194,7 +199,7 @@ impl Whole {
             transactions: truth
                 .transactions
                 .iter()
-                .map(|known| Transaction::of(known, truth))
+                .map(|known| Transaction::of(known, truth, sight))
                 .collect(),
             sale: Sale {
                 id: truth.asked.sale.as_uuid(),
@@ -214,7 +219,7 @@ impl Whole {
                 }),
             },
             buyer: Buyer {
-                id: truth.asked.user.as_uuid(),
+                id: personal::user(truth.asked.user.as_uuid(), sight),
                 mysql: truth.buyer.units,
                 ordered: truth.buyer.ordered,
                 redis: redis.map(|redis| redis.units),
@@ -235,14 +240,16 @@ impl WrongRow {
 }
 
 impl Transaction {
-    fn of(known: &Known, truth: &Truth) -> Self {
+    fn of(known: &Known, truth: &Truth, sight: Sight) -> Self {
         let listed = known.details.as_ref().map(|details| &details.transaction);
         let reservations = truth.redis.as_ref().ok().map(|redis| &redis.reservations);
         Self {
             gid: known.gid,
             state: known.state().map(coordinator::TxState::as_str),
             attempts: listed.map(|listed| listed.attempts),
-            last_error: listed.and_then(|listed| listed.last_error.clone()),
+            last_error: listed
+                .and_then(|listed| listed.last_error.clone())
+                .hidden(sight),
             branches: known
                 .details
                 .iter()
@@ -251,7 +258,7 @@ impl Transaction {
                     participant: branch.participant.clone(),
                     state: branch.state.to_string(),
                     attempts: branch.attempts,
-                    last_error: branch.last_error.clone(),
+                    last_error: branch.last_error.clone().hidden(sight),
                 })
                 .collect(),
             reservation: reservations

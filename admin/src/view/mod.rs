@@ -7,11 +7,13 @@ mod layout;
 mod moment;
 mod numbers;
 mod parts;
+mod visible;
 
 pub(crate) use layout::{Layout, Notice};
 pub(crate) use moment::Moment;
 pub(crate) use numbers::{grouped, milliseconds};
 pub(crate) use parts::{Fact, ShortId, Tab};
+pub(crate) use visible::visible;
 
 use crate::assets;
 use anyhow::Context as _;
@@ -54,6 +56,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "archives.html",
     "archive.html",
     "truth.html",
+    "group.html",
     "groups.html",
     "overview.html",
     "operations.html",
@@ -90,7 +93,7 @@ pub(crate) fn render<P: Page>(page: &P) -> anyhow::Result<Html<String>> {
     }
     TEMPLATES
         .render(P::TEMPLATE, &context)
-        .map(Html)
+        .map(|page| Html(visible::page(page)))
         .with_context(|| format!("rendering {}", P::TEMPLATE))
 }
 

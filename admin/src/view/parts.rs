@@ -2,6 +2,7 @@
 
 use super::Moment;
 use chrono::{DateTime, Utc};
+use compensation::personal::{self, Sight};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -40,6 +41,22 @@ impl ShortId {
         Self {
             short: format!("…{}", &whole[whole.len() - 8..]),
             whole,
+        }
+    }
+}
+
+impl ShortId {
+    /// A buyer's, as somebody sees it.
+    pub fn user(id: Uuid, sight: Sight) -> Self {
+        match sight {
+            Sight::Whole => Self::of(id),
+            Sight::Masked => {
+                let shown = personal::user(id, sight);
+                Self {
+                    short: shown.clone(),
+                    whole: shown,
+                }
+            }
         }
     }
 }

@@ -221,3 +221,192 @@ async fn a_message_without_a_value_and_its_key_are_shown_to_whom_they_may() {
     );
     assert_eq!(json["key"], "customer <7>");
 }
+
+/// One group, and its page.
+async fn one_group(app: &TestApp) -> (String, String) {
+    failed_with(app, "coupon: HTTP 503").await;
+    app.count().await;
+    let token = app.token(OperatorRole::Viewer).await;
+    let found = groups(app, &token, "").await;
+    let group = found["items"][0]["fingerprint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let page = format!("/groups/{group}");
+    (group, page)
+}
+
+/// Breaks when a group that failed again stays resolved, or one that is left alone comes back.
+#[tokio::test]
+async fn what_is_said_of_a_group_moves_it_and_a_new_failure_opens_what_was_resolved() {
+    let app = TestApp::start().await;
+    let (group, page) = one_group(&app).await;
+    let browser = app.browser(OperatorRole::Operator).await;
+    let say = async |status: &str, version: &str, reason: &str| {
+        let fields = [
+            ("status", status),
+            ("assignee", "root"),
+            ("reason", reason),
+            ("version", version),
+        ];
+        browser.submit(&page, &fields).await
+    };
+    let none = say("ignored", "0", " ").await;
+    assert_eq!(none.status, 422);
+    none.shows("a reason is needed");
+    let said = say("ignored", "0", "known since <May>").await;
+    assert_eq!((said.status, said.location.as_deref()), (303, Some(&*page)));
+    let list = browser.get("/groups").await;
+    list.shows("Nothing is open.");
+    let list = browser.get("/groups?show=ignored").await;
+    list.shows("looked after by root");
+    list.shows("known since &lt;May&gt;");
+    // It fails again, and is left alone all the same.
+    failed_with(&app, "coupon: HTTP 503").await;
+    app.count().await;
+    browser.get("/groups").await.shows("Nothing is open.");
+    assert_eq!(say("resolved", "1", "deployed 7").await.status, 303);
+    browser
+        .get("/groups?show=resolved")
+        .await
+        .shows("deployed 7");
+    let mut later = Failed::new();
+    "coupon: HTTP 503".clone_into(&mut later.error);
+    later.archived_at = Utc::now() + TimeDelta::seconds(5);
+    later.insert(&app).await;
+    app.count().await;
+    let list = browser.get("/groups").await;
+    list.shows("failed again after it was resolved");
+    browser
+        .get("/groups?show=resolved")
+        .await
+        .shows("No group is marked so.");
+    let token = app.token(OperatorRole::Viewer).await;
+    let json = app.get(&format!("/api/v1{page}"), &token).await.json();
+    assert_eq!(
+        (&json["status"], &json["is_back"], &json["mark_version"]),
+        (&"open".into(), &true.into(), &2.into())
+    );
+    assert_eq!(
+        app.audited().await,
+        [
+            ("group.mark", "refused"),
+            ("group.mark", "done"),
+            ("group.mark", "done"),
+        ]
+        .map(|(act, outcome)| (act.to_owned(), group.clone(), outcome.to_owned()))
+    );
+    browser
+        .get(&page)
+        .await
+        .shows("resolved after ignored: deployed 7");
+    browser
+        .get("/audit")
+        .await
+        .shows(&format!("href=\"{page}\""));
+}
+
+/// Breaks when the version that was seen is not compared.
+#[tokio::test]
+async fn of_two_who_say_something_at_once_the_second_is_told_by_whom_and_when() {
+    let app = TestApp::start().await;
+    let (_, page) = one_group(&app).await;
+    let path = format!("/api/v1{page}");
+    let (operator, root) = (
+        app.token(OperatorRole::Operator).await,
+        app.token(OperatorRole::Admin).await,
+    );
+    let say = async |token: &str, body: Value| {
+        crate::app::answer(
+            app.request(reqwest::Method::PATCH, &path)
+                .bearer_auth(token)
+                .json(&body),
+        )
+        .await
+    };
+    let both = tokio::join!(
+        say(
+            &operator,
+            serde_json::json!({"status": "ignored", "reason": "a", "mark_version": 0})
+        ),
+        say(
+            &root,
+            serde_json::json!({"status": "resolved", "reason": "b", "mark_version": 0})
+        )
+    );
+    let (done, refused) = if both.0.status == 200 {
+        both
+    } else {
+        (both.1, both.0)
+    };
+    assert_eq!(done.status, 200, "{done:?}");
+    refused.is_problem(409, "changed");
+    let by = done.json()["marked_by"].clone();
+    assert_eq!(refused.json()["by"], by);
+    assert!(refused.text.contains("look again"));
+    // Saying the same again changes nothing, and is no act.
+    let status = done.json()["status"].clone();
+    let again = say(&root, serde_json::json!({"status": status, "reason": "c"})).await;
+    assert_eq!(again.json()["mark_version"], 1);
+    let nobody = say(&root, serde_json::json!({"assignee": "no-one-of-ours"})).await;
+    nobody.is_problem(422, "invalid");
+    let assigned = say(&root, serde_json::json!({"assignee": "root"}))
+        .await
+        .json();
+    assert_eq!(
+        (&assigned["assignee"], &assigned["mark_version"]),
+        (&"root".into(), &2.into())
+    );
+    let left = say(&root, serde_json::json!({"assignee": null}))
+        .await
+        .json();
+    assert_eq!(left["assignee"], Value::Null);
+    for (body, code) in [
+        (serde_json::json!({"status": "x"}), "invalid"),
+        (serde_json::json!({"odd": 1}), "invalid"),
+    ] {
+        say(&root, body).await.is_problem(422, code);
+    }
+    let nothing = app
+        .request(reqwest::Method::PATCH, "/api/v1/groups/00000000000000ff")
+        .bearer_auth(&root);
+    crate::app::answer(nothing.json(&serde_json::json!({"assignee": null})))
+        .await
+        .is_problem(404, "not_found");
+    let acts = app
+        .audited()
+        .await
+        .into_iter()
+        .filter(|(act, ..)| act == "group.mark")
+        .count();
+    assert_eq!(
+        acts, 5,
+        "one done, one too late, one unknown, two assignments"
+    );
+}
+
+/// Breaks when a replay that was undone counts, or one of another group.
+#[tokio::test]
+async fn how_often_a_group_was_replayed_is_on_its_card() {
+    let app = TestApp::start().await;
+    let (group, page) = one_group(&app).await;
+    for (filter, state) in [
+        (&group, "finished"),
+        (&group, "running"),
+        (&group, "undone"),
+        (&"00000000000000ff".to_owned(), "finished"),
+    ] {
+        sqlx::query("insert into operations (id, kind, asked_by, state, created_at, filter) values (?, 'replay', 'ann', ?, utc_timestamp(3), ?)")
+            .bind(uuid::Uuid::now_v7())
+            .bind(state)
+            .bind(format!("{{\"fingerprint\":\"{filter}\"}}"))
+            .execute(&app.schema.pool)
+            .await
+            .unwrap();
+    }
+    let viewer = app.browser(OperatorRole::Viewer).await;
+    viewer.get("/groups").await.shows("replayed twice");
+    let page = viewer.get(&page).await;
+    page.shows("replayed twice");
+    page.shows("Your role is viewer: this needs operator.");
+}

@@ -27,6 +27,8 @@ async fn every_page_renders_empty_and_full() {
         "/groups",
         "/groups?show=all&sort=last_seen&limit=1",
         "/groups?show=open&sort=open",
+        "/groups?show=ignored",
+        "/groups?show=resolved&sort=last_seen",
         "/transactions",
         "/transactions?state=stuck&label=0197a000-0000-7000-8000-000000000001&kind=order&participant=x&older_than_s=1",
         "/transactions?state=finished",

@@ -15,7 +15,7 @@ const ROUTES: &str = include_str!("../../src/routes.rs");
 
 /// Who may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+pub enum Open {
     /// Anyone, also without a log-in.
     All,
     /// Anyone who is logged in.
@@ -28,7 +28,7 @@ use OperatorRole::{Admin, Operator, Viewer};
 
 /// Method, path (`*` is the id of an archived order, `+` of an operator, `?` of an operation, `!` of a transaction, `#` of an incident),
 /// who may.
-const TABLE: &[(&str, &str, Open)] = &[
+pub const TABLE: &[(&str, &str, Open)] = &[
     ("GET", "/", Open::From(Viewer)),
     ("GET", "/login", Open::All),
     ("POST", "/login", Open::All),
@@ -43,6 +43,8 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/archives/*/discard", Open::From(Operator)),
     ("POST", "/archives/*/reconcile", Open::From(Operator)),
     ("GET", "/groups", Open::From(Viewer)),
+    ("GET", "/groups/00000000000000ff", Open::From(Viewer)),
+    ("POST", "/groups/00000000000000ff", Open::From(Operator)),
     ("GET", "/transactions", Open::From(Viewer)),
     ("GET", "/transactions/!", Open::From(Viewer)),
     ("POST", "/transactions/!/rollback", Open::From(Operator)),
@@ -103,6 +105,12 @@ const TABLE: &[(&str, &str, Open)] = &[
     ("POST", "/api/v1/archives/*/discard", Open::From(Operator)),
     ("POST", "/api/v1/archives/*/reconcile", Open::From(Operator)),
     ("GET", "/api/v1/groups", Open::From(Viewer)),
+    ("GET", "/api/v1/groups/00000000000000ff", Open::From(Viewer)),
+    (
+        "PATCH",
+        "/api/v1/groups/00000000000000ff",
+        Open::From(Operator),
+    ),
     ("GET", "/api/v1/transactions", Open::From(Viewer)),
     ("GET", "/api/v1/transactions/!", Open::From(Viewer)),
     (
@@ -181,15 +189,15 @@ fn the_table_has_every_route() {
 }
 
 /// Things the routes are about.
-struct World {
-    order: Uuid,
-    operator: String,
-    operation: Uuid,
-    transaction: Uuid,
-    incident: Uuid,
+pub struct World {
+    pub order: Uuid,
+    pub operator: String,
+    pub operation: Uuid,
+    pub transaction: Uuid,
+    pub incident: Uuid,
 }
 
-async fn world(app: &TestApp) -> World {
+pub async fn world(app: &TestApp) -> World {
     let order = Failed::new().insert(app).await.id;
     let operation = Uuid::now_v7();
     sqlx::query(
@@ -214,7 +222,7 @@ async fn world(app: &TestApp) -> World {
 }
 
 impl World {
-    fn path(&self, path: &str) -> String {
+    pub fn path(&self, path: &str) -> String {
         path.replace('*', &self.order.to_string())
             .replace('+', &self.operator)
             .replace('?', &self.operation.to_string())
@@ -224,7 +232,7 @@ impl World {
 }
 
 /// Whether the route speaks to programs.
-fn is_json(path: &str) -> bool {
+pub fn is_json(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with("/reprocess_order/")
 }
 
@@ -427,6 +435,7 @@ async fn no_get_changes_anything() {
             "operation_items",
             "failed_order_archives",
             "failure_groups",
+            "group_marks",
             "transactions",
             "transaction_branches",
             "compensations",

@@ -14,6 +14,7 @@ pub mod headers;
 pub mod log;
 mod many;
 pub mod operations;
+pub mod personal;
 pub mod policy;
 pub mod queue;
 pub mod report;

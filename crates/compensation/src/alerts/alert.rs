@@ -1,6 +1,7 @@
 //! One thing that people must know.
 
 use super::shorten::shortened;
+use crate::personal::{self, Sight};
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -46,7 +47,8 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One thing that people must know. It leaves the house: it holds ids, never names, addresses or contents.
+/// One thing that people must know. It leaves the house: it holds ids, never names, addresses or contents. What an error it quotes holds of
+/// them is hidden when the alert is made ([`crate::personal`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The same on every try and every channel: receivers recognise a repeat by it.
@@ -86,7 +88,7 @@ impl Alert {
             kind: shortened(kind, KIND_AT_MOST),
             severity,
             subject: shortened(subject, SUBJECT_AT_MOST),
-            title: shortened(title, TITLE_AT_MOST),
+            title: shortened(&personal::text(title, Sight::Masked), TITLE_AT_MOST),
             text: String::new(),
             facts: Vec::new(),
             at: Utc::now().trunc_subsecs(3),
@@ -114,14 +116,15 @@ impl Alert {
     /// With these plain lines.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
-        self.text = text.into();
+        self.text = personal::text(&text.into(), Sight::Masked).into_owned();
         self
     }
 
     /// With one more fact.
     #[must_use]
     pub fn fact(mut self, name: &str, value: impl fmt::Display) -> Self {
-        self.facts.push((name.to_owned(), value.to_string()));
+        let value = personal::text(&value.to_string(), Sight::Masked).into_owned();
+        self.facts.push((name.to_owned(), value));
         self
     }
 
@@ -185,6 +188,18 @@ mod tests {
         assert_eq!(alert.group("archived/7").group_key(), "archived/7");
         let long = Alert::new(&"k".repeat(40), Severity::Info, &"s".repeat(300), "t");
         assert_eq!(long.group_key().chars().count(), 160);
+    }
+
+    /// Breaks when a title, a text or a fact is kept as it came.
+    #[test]
+    fn nothing_personal_leaves_the_house() {
+        let alert = Alert::new("k", Severity::Info, "7", "for ann@shop.example")
+            .text("call +49 30 1234567")
+            .fact("error", "remark=ring twice");
+        let json = serde_json::to_string(&alert).unwrap();
+        for never in ["ann@", "1234567", "ring twice"] {
+            assert!(!json.contains(never), "{json}");
+        }
     }
 
     #[test]

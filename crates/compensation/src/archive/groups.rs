@@ -3,6 +3,7 @@
 //! Counts are kept in `failure_groups`, for nobody counts a million rows while a page waits. They follow the rows within moments:
 //! [`super::Counting`] does that; [`uncounted`] tells whether some wait for it.
 
+use super::marks::{Mark, Status, status_of};
 use crate::fingerprint::{Cause, Fingerprint};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
@@ -31,6 +32,10 @@ pub struct Group {
     pub last_seen_at: DateTime<Utc>,
     /// The latest; none where it failed for another cause since.
     pub example_id: Option<Uuid>,
+    /// What operators said of it last; nothing where nobody said anything.
+    pub mark: Option<Mark>,
+    /// How often all of it was replayed, undone replays left out.
+    pub replays: u64,
 }
 
 /// What comes first.
@@ -46,9 +51,13 @@ pub enum Sort {
 /// Which of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Shown {
-    /// Those with open rows.
+    /// Those with open rows that nobody marked as ignored or resolved; and what was resolved and failed again.
     #[default]
     Open,
+    /// Those that are ignored.
+    Ignored,
+    /// Those that are resolved, and did not fail again since.
+    Resolved,
     /// Those whose rows are all handled, too.
     All,
 }
@@ -70,10 +79,14 @@ pub struct Paging {
     pub limit: u32,
 }
 
-const COLUMNS: &str = "select fingerprint, version, step, error_code, pattern, open_rows, all_rows, first_seen_at, last_seen_at, \
+const COLUMNS: &str = "select failure_groups.fingerprint, failure_groups.version, step, error_code, pattern, open_rows, all_rows, \
+     first_seen_at, last_seen_at, \
      (select id from failed_order_archives as latest
-      where latest.id = failure_groups.example_id and latest.fingerprint = failure_groups.fingerprint) as example_id
-     from failure_groups where ";
+      where latest.id = failure_groups.example_id and latest.fingerprint = failure_groups.fingerprint) as example_id, \
+     (select count(*) from operations where on_group = lower(lpad(hex(failure_groups.fingerprint), 16, '0')) and kind = 'replay'
+      and state <> 'undone') as replays, \
+     mark.status, mark.assignee, mark.reason, mark.changed_by, mark.changed_at, mark.version as mark_version \
+     from failure_groups left join group_marks as mark on mark.fingerprint = failure_groups.fingerprint where ";
 
 /// One page.
 ///
@@ -87,7 +100,11 @@ pub async fn page(
 ) -> sqlx::Result<Vec<Group>> {
     let mut query = QueryBuilder::<MySql>::new(COLUMNS);
     query.push(match shown {
-        Shown::Open => "open_rows > 0",
+        Shown::Open => {
+            "open_rows > 0 and (mark.status is null or mark.status = 'open' or (mark.status = 'resolved' and last_seen_at > mark.changed_at))"
+        }
+        Shown::Ignored => "mark.status = 'ignored'",
+        Shown::Resolved => "mark.status = 'resolved' and last_seen_at <= mark.changed_at",
         Shown::All => "all_rows > 0",
     });
     if let Some(After { key, fingerprint }) = paging.after {
@@ -102,16 +119,16 @@ pub async fn page(
                 query.push(" and (last_seen_at < ").push_bind(at);
             }
         }
-        query.push(" or fingerprint < ");
+        query.push(" or failure_groups.fingerprint < ");
         query.push_bind(fingerprint.to_number()).push(")");
     }
     query.push(match sort {
-        Sort::Open => " order by open_rows desc, fingerprint desc limit ",
-        Sort::LastSeen => " order by last_seen_at desc, fingerprint desc limit ",
+        Sort::Open => " order by open_rows desc, failure_groups.fingerprint desc limit ",
+        Sort::LastSeen => " order by last_seen_at desc, failure_groups.fingerprint desc limit ",
     });
     query.push_bind(paging.limit);
     let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
-    Ok(rows.into_iter().map(Group::from).collect())
+    rows.into_iter().map(Group::try_from).collect()
 }
 
 /// One group, also where none of its rows is left.
@@ -120,10 +137,10 @@ pub async fn page(
 /// What the database says.
 pub async fn find(db: &MySqlPool, fingerprint: Fingerprint) -> sqlx::Result<Option<Group>> {
     let mut query = QueryBuilder::<MySql>::new(COLUMNS);
-    query.push("fingerprint = ");
+    query.push("failure_groups.fingerprint = ");
     query.push_bind(fingerprint.to_number());
     let row: Option<Row> = query.build_query_as().fetch_optional(db).await?;
-    Ok(row.map(Group::from))
+    row.map(Group::try_from).transpose()
 }
 
 /// How many rows of the archive wait to be counted, [`UNCOUNTED_AT_MOST`] at most.
@@ -161,6 +178,22 @@ pub async fn open_rows(db: &MySqlPool) -> sqlx::Result<u64> {
 }
 
 impl Group {
+    /// What is to become of it: as it was marked, unless it was resolved and failed again since.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.mark.as_ref().map_or(Status::Open, |mark| {
+            mark.status.now(mark.at, self.last_seen_at)
+        })
+    }
+
+    /// Whether it was resolved, and failed again.
+    #[must_use]
+    pub fn is_back(&self) -> bool {
+        self.mark
+            .as_ref()
+            .is_some_and(|mark| mark.status != self.status())
+    }
+
     /// The place after this group in a list sorted so.
     #[must_use]
     pub fn after(&self, sort: Sort) -> After {
@@ -191,12 +224,34 @@ struct Row {
     first_seen_at: DateTime<Utc>,
     last_seen_at: DateTime<Utc>,
     example_id: Option<Uuid>,
+    replays: i64,
+    status: Option<String>,
+    assignee: Option<String>,
+    reason: Option<String>,
+    changed_by: Option<String>,
+    changed_at: Option<DateTime<Utc>>,
+    mark_version: Option<u32>,
 }
 
-impl From<Row> for Group {
-    fn from(row: Row) -> Self {
+impl TryFrom<Row> for Group {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> sqlx::Result<Self> {
         let count = |rows| u64::try_from(rows).unwrap_or_default();
-        Self {
+        let status = row.status.as_deref().map(status_of).transpose()?;
+        let mark = status
+            .zip(row.changed_at)
+            // Whoever began to say something and did not: nothing was said.
+            .filter(|_| row.mark_version != Some(0))
+            .map(|(status, at)| Mark {
+                status,
+                assignee: row.assignee,
+                reason: row.reason.unwrap_or_default(),
+                by: row.changed_by.unwrap_or_default(),
+                at,
+                version: row.mark_version.unwrap_or_default(),
+            });
+        Ok(Self {
             fingerprint: Fingerprint::from_number(row.fingerprint),
             cause: Cause {
                 step: row.step,
@@ -209,7 +264,9 @@ impl From<Row> for Group {
             first_seen_at: row.first_seen_at,
             last_seen_at: row.last_seen_at,
             example_id: row.example_id,
-        }
+            mark,
+            replays: count(row.replays),
+        })
     }
 }
 
@@ -245,6 +302,8 @@ impl Shown {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Ignored => "ignored",
+            Self::Resolved => "resolved",
             Self::All => "all",
         }
     }
@@ -254,9 +313,9 @@ impl FromStr for Shown {
     type Err = NoChoice;
 
     fn from_str(text: &str) -> Result<Self, NoChoice> {
-        let known = [Self::Open, Self::All];
+        let known = [Self::Open, Self::Ignored, Self::Resolved, Self::All];
         let found = known.into_iter().find(|one| one.as_str() == text);
-        found.ok_or(NoChoice("open, all"))
+        found.ok_or(NoChoice("open, ignored, resolved, all"))
     }
 }
 
@@ -307,7 +366,7 @@ mod tests {
         for sort in [Sort::Open, Sort::LastSeen] {
             assert_eq!(sort.as_str().parse(), Ok(sort));
         }
-        for shown in [Shown::Open, Shown::All] {
+        for shown in [Shown::Open, Shown::Ignored, Shown::Resolved, Shown::All] {
             assert_eq!(shown.as_str().parse(), Ok(shown));
         }
         assert!("x".parse::<Sort>().is_err() && "".parse::<Shown>().is_err());

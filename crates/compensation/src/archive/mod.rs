@@ -11,6 +11,7 @@ mod histories;
 mod kept;
 mod kind;
 pub mod listing;
+pub mod marks;
 mod record;
 mod stage;
 mod standing;
