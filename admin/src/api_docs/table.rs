@@ -137,7 +137,17 @@ const LIST: &[(&str, &str)] = &[
     ("fingerprint", "Of a group."),
     ("after", "Where the page before ended."),
 ];
-const EXPORT: &[(&str, &str)] = &[LIST[0], LIST[1], LIST[2], LIST[3], LIST[4]];
+const EXPORT: &[(&str, &str)] = &[
+    LIST[0],
+    LIST[1],
+    LIST[2],
+    LIST[3],
+    LIST[4],
+    (
+        "columns",
+        "Names with commas between them; all when it is not said.",
+    ),
+];
 const AUDIT: &[(&str, &str)] = &[
     ("operator", "By whom."),
     ("act", "What was done: noun.verb."),
@@ -172,6 +182,7 @@ pub(super) const ROUTES: &[Described] = &[
     may::<Look>("get", "/overview", "What waits in all parts, and how old it is."),
     may::<Look>("get", "/archives", "Dead letters, newest first. A page may be short, or empty, and not the last.").query(LIST).answers(Answer::Page),
     may::<Export>("get", "/archives.csv", "All that match, for a spreadsheet.").query(EXPORT).answers(Answer::Text("text/csv")),
+    may::<Export>("get", "/archives.jsonl", "All that match, one a line, for programs.").query(EXPORT).answers(Answer::Text("application/jsonl")),
     may::<Look>("get", "/archives/{id}", "One dead letter, with everything that happened to it."),
     may::<Look>("get", "/archives/{id}/truth", "What is true of its order now, and what that means."),
     may::<Look>("get", "/archives/{id}/preview", "What a replay would come to now."),

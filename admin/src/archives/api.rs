@@ -183,7 +183,8 @@ pub(crate) async fn get(
 }
 
 impl Row {
-    fn of(listed: Listed, sight: Sight) -> Self {
+    /// As somebody may see it.
+    pub fn of(listed: Listed, sight: Sight) -> Self {
         let listed = listed.hidden(sight);
         Self {
             state: listed.state().as_str(),

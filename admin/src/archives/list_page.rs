@@ -2,6 +2,7 @@
 
 use super::{
     ListQuery,
+    columns::NAMES,
     list_query::{BadQuery, link},
     shown::{Chip, chips, shown_id},
 };
@@ -50,7 +51,7 @@ struct ListPage {
     searched_back_to: Option<Moment>,
     first: Option<String>,
     next: Option<String>,
-    csv: String,
+    columns: [&'static str; 19],
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +118,7 @@ pub(crate) async fn show(
         searched_back_to: stopped_at.map(|place| Moment::of(place.archived_at)),
         first: after.map(|_| link("/archives", &filter, None)),
         next: next.map(|next| link("/archives", &filter, Some(next))),
-        csv: link("/archives.csv", &filter, None),
+        columns: NAMES,
         query: filter.query.unwrap_or_default(),
     };
     Ok(view::render(&page)?)

@@ -1,9 +1,11 @@
-//! What was given up: the list, one of it with everything known about it, and the whole list as CSV.
+//! What was given up: the list, one of it with everything known about it, and the whole list to take away.
 
 pub(crate) mod api;
+mod columns;
 pub(crate) mod csv;
 mod detail;
 pub(crate) mod detail_page;
+pub(crate) mod export;
 pub(crate) mod list_page;
 mod list_query;
 mod shown;

@@ -97,3 +97,35 @@ fn csv_rows(text: &str) -> Vec<Vec<String>> {
         .map(|row| row.unwrap().iter().map(str::to_owned).collect())
         .collect()
 }
+
+#[tokio::test]
+async fn columns_are_chosen_for_a_spreadsheet_and_for_programs() {
+    let app = TestApp::start().await;
+    let failed = Failed::new().insert(&app).await;
+    let token = app.token(OperatorRole::Viewer).await;
+    let path = "/api/v1/archives.csv?columns=step,id";
+    let export = app.get(path, &token).await;
+    let text = format!("\u{feff}id,step\r\n{},decide\r\n", failed.id);
+    assert_eq!((export.status, export.text), (200, text));
+    let path = "/api/v1/archives.jsonl?columns=attempts,id";
+    let export = app.get(path, &token).await;
+    assert_eq!(export.media_type, "application/jsonl; charset=utf-8");
+    let line = format!("{{\"attempts\":3,\"id\":\"{}\"}}\n", failed.id);
+    assert_eq!(export.text, line);
+    let whole = app.get("/api/v1/archives.jsonl", &token).await.json();
+    assert_eq!(
+        (&whole["kind"], &whole["held"]),
+        (&"order".into(), &false.into())
+    );
+    let unknown = app
+        .get("/api/v1/archives.csv?columns=payload", &token)
+        .await;
+    unknown.is_problem(422, "invalid");
+    // The page's boxes.
+    let browser = app.browser(OperatorRole::Viewer).await;
+    browser.get("/archives").await.shows("name=\"column.id\"");
+    let ticked = browser
+        .get("/archives.csv?state=open&q=&column.id=on")
+        .await;
+    assert_eq!(ticked.text, format!("\u{feff}id\r\n{}\r\n", failed.id));
+}
