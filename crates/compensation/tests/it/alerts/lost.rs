@@ -45,7 +45,7 @@ async fn shown(desk: &Desk, couriers: &[Courier]) -> Vec<(Severity, String, u64)
 }
 
 /// Breaks when what the spool refuses is not counted, or in mind alone: the process ends before MySQL answers. When all severities share the
-/// spool's room, when the file is made only when it is needed, and when each process that comes tells of it.
+/// spool's room, when the file is made only when it is needed, and when what was told of is neither cleared nor told of under its own id.
 #[tokio::test]
 async fn what_neither_mysql_nor_the_spool_takes_is_counted_and_told_of_by_whoever_comes_next() {
     let hook = Receiver::start().await;

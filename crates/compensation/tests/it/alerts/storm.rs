@@ -176,8 +176,8 @@ fn is_digest(message: &Received) -> bool {
         .any(|words| message.text.contains(words) || message.title.contains(words))
 }
 
-/// Meant to catch: an incident for each alert; a message for each incident where a digest may tell of many; a channel's bucket that holds more than its vendor takes (10 and 18 where 20 are taken);
-/// a digest that is told in English where the channel speaks Chinese.
+/// Breaks when each incident is a message where a digest may tell of many, and when a channel's bucket gives at once more than its vendor takes.
+/// Meant to catch as well: an incident for each alert; a digest that is told in English where the channel speaks Chinese.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_alerts_of_one_cause_are_told_of_once_by_channels_of_every_kind_within_all_their_limits()
  {
