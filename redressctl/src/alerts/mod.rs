@@ -1,7 +1,8 @@
 //! Receivers of alerts: whether they do what they must, and whether a message arrives.
 
 mod check;
-mod message;
 mod report;
 mod suite;
+mod trial;
+mod trials;
 pub mod verify;
