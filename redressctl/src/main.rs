@@ -72,7 +72,8 @@ enum Alerts {
     /// Try out a receiver of alerts before it is put into the settings
     ///
     /// A webhook is sent eleven requests that say that they are tests, right and wrong ones: it must take the right and refuse the wrong.
-    /// Any other kind is sent one message that says that it is a test, after --yes.
+    /// Any other kind is sent a few messages that say that they are tests, after --yes: plain, long, with marks and Chinese, several at
+    /// once, with a wrong secret, and what else its kind knows (the same again, its end, many in one).
     Verify(Box<alerts::verify::Verify>),
 }
 

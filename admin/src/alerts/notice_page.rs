@@ -1,6 +1,6 @@
 //! `/alerts/{id}`: a notice on all its channels, with every try.
 
-use super::page::Row;
+use super::{acts, page::Row};
 use crate::{
     App,
     access::{Caller, Look, May, Redeliver},
@@ -116,6 +116,12 @@ pub(super) async fn with_notice(
     } else {
         Vec::new()
     };
+    let no_redelivery = match caller.why_not::<Redeliver>() {
+        None if outbox::stands_no_more(&app.db, id).await? => {
+            Some(acts::refusal("over").to_owned())
+        }
+        why => why,
+    };
     let mut layout = frame::layout(app, caller, "alerts", first.title.clone()).await?;
     if is_under_way(&deliveries) {
         layout = layout.refresh(REFRESH);
@@ -141,7 +147,7 @@ pub(super) async fn with_notice(
         title: first.title,
         others: app.channels.iter().filter(is_new).cloned().collect(),
         deliveries: deliveries.into_iter().map(|it| On::of(app, it)).collect(),
-        no_redelivery: caller.why_not::<Redeliver>(),
+        no_redelivery,
         attempts: attempts.into_iter().map(Try::of).collect(),
         digested: digested.into_iter().map(Row::of).collect(),
     };

@@ -225,6 +225,48 @@ async fn what_was_given_up_is_sent_again_where_it_is_asked_for() {
     );
 }
 
+/// Breaks when the page offers what is refused: a button, and then a page that says no.
+#[tokio::test]
+async fn of_an_incident_that_is_over_no_beginning_can_be_sent_again_and_its_end_can() {
+    let app = with_a_channel().await;
+    let browser = app.browser(OperatorRole::Operator).await;
+    for (title, minutes) in [("it began", 10), ("it is over", 5)] {
+        alert(&app, title, "ops", "delivered", minutes).await;
+    }
+    for done in [
+        "insert into incidents (id, group_key, kind, severity, title, subject, opened_by, latest_id, alerts, first_at, last_at, state, \
+         resolved_at, told) select id, 'group', kind, 'urgent', title, subject, id, id, 1, created_at, created_at, 'open', null, '{}' \
+         from alert_outbox where title = 'it began'",
+        "update alert_outbox set incident_id = (select id from incidents), status = 'firing', sequence = 1",
+        "update alert_outbox set status = 'resolved', sequence = 2 where title = 'it is over'",
+    ] {
+        app.schema.execute(done).await;
+    }
+    let page_of = async |title: &str| {
+        let id: Uuid = sqlx::query_scalar("select id from alert_outbox where title = ?")
+            .bind(title)
+            .fetch_one(&app.schema.pool)
+            .await
+            .expect("the notice");
+        format!("/alerts/{id}")
+    };
+    let (begun, over) = (page_of("it began").await, page_of("it is over").await);
+    let button = "<button>Send again</button>";
+    browser.get(&begun).await.shows(button);
+    app.schema
+        .execute("update incidents set state = 'resolved', resolved_at = utc_timestamp(3)")
+        .await;
+    let shown = browser.get(&begun).await;
+    shown.shows("<button disabled title=\"What it tells of is over: have its end sent instead.\">Send again</button>");
+    shown.shows_not(button);
+    browser.get(&over).await.shows(button);
+    let refused = browser
+        .submit(&format!("{begun}/redeliver"), &[("channel", "ops")])
+        .await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    refused.shows("have its end sent instead");
+}
+
 #[tokio::test]
 async fn a_channel_that_is_off_is_shown_and_switched_on_once() {
     let app = with_a_channel().await;

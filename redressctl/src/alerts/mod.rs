@@ -2,7 +2,8 @@
 
 mod check;
 pub mod listing;
-mod message;
 mod report;
 mod suite;
+mod trial;
+mod trials;
 pub mod verify;

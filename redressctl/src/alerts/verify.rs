@@ -1,6 +1,6 @@
 //! `redressctl alerts verify`: the words it takes, and what is done with them.
 
-use super::{message, suite};
+use super::{suite, trials};
 use crate::Report;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -33,7 +33,7 @@ pub struct Verify {
     /// Whether it may be in your own network, and without encryption
     #[arg(long)]
     allow_private: bool,
-    /// Send the message: people will see it
+    /// Send the messages: people will see them
     #[arg(long)]
     yes: bool,
     /// Print JSON instead of a table
@@ -67,6 +67,20 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// For people.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Webhook => "Standard Webhooks",
+            Self::Dingtalk => "DingTalk",
+            Self::Wecom => "WeCom",
+            Self::Feishu => "Feishu",
+            Self::Slack => "Slack",
+            Self::Email => "Mail",
+            Self::Alertmanager => "Alertmanager's webhook",
+            Self::Pagerduty => "PagerDuty",
+        }
+    }
+
     /// As settings and people write it.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -83,6 +97,7 @@ impl Kind {
 }
 
 /// A receiver to try.
+#[derive(Clone)]
 pub(super) struct Receiver {
     pub(super) kind: Kind,
     pub(super) url: String,
@@ -136,11 +151,11 @@ pub async fn verify(asked: &Verify) -> anyhow::Result<Report> {
     }
     if !asked.yes {
         bail!(
-            "{} cannot be tried without somebody seeing it: say --yes to send one message that says that it is a test",
+            "{} cannot be tried without somebody seeing it: say --yes to send a few messages that say that they are tests",
             receiver.kind.name()
         );
     }
-    Ok(message::send(&receiver).await?.told(form))
+    Ok(trials::run(&receiver).await?.told(form))
 }
 
 fn said(word: Option<&str>, variable: &str) -> Option<String> {

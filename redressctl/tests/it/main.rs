@@ -3,4 +3,5 @@
 mod alerts;
 mod audit;
 mod commands;
+mod kinds;
 mod world;

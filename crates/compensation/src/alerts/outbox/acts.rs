@@ -3,7 +3,7 @@
 
 use super::write;
 use crate::alerts::{Alert, Notice, Severity, Status};
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, MySqlExecutor};
 use uuid::Uuid;
 
 /// The kind of a test.
@@ -59,8 +59,12 @@ pub async fn redeliver(
     }
 }
 
-/// Whether the notice says that an incident stands, and it is over. What is only good to know is over once it was told.
-async fn stands_no_more(db: &mut MySqlConnection, id: Uuid) -> sqlx::Result<bool> {
+/// Whether the notice says that an incident stands, and it is over: [`redeliver`] refuses it. What is only good to know is over once it
+/// was told.
+///
+/// # Errors
+/// What the database says.
+pub async fn stands_no_more(db: impl MySqlExecutor<'_>, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists(select 1 from alert_outbox told join incidents incident on incident.id = told.incident_id
                          where told.id = ? and told.status <> 'resolved' and incident.state = 'resolved'

@@ -9,7 +9,7 @@ mod read;
 mod record;
 mod write;
 
-pub use acts::{RedeliverError, redeliver, send_test, switch_on};
+pub use acts::{RedeliverError, redeliver, send_test, stands_no_more, switch_on};
 pub use attempts::{Attempt, attempts};
 pub use channels::{Standing, counts_by_channel, standings};
 pub(super) use claim::{Claimed, Looked, Terms, claim_due};
