@@ -23,6 +23,7 @@ mod incidents;
 mod log_in;
 pub mod metrics;
 mod missing;
+mod notes;
 mod operations;
 mod operators;
 mod password;
@@ -36,6 +37,7 @@ mod start;
 mod tokens;
 mod transactions;
 mod truth;
+mod versions;
 mod view;
 mod web;
 
@@ -89,6 +91,8 @@ pub struct Parts {
     pub(crate) tries_in_table: bool,
     /// The settings' alert channels.
     pub(crate) channels: Vec<String>,
+    /// Discards of more orders than this are confirmed by a second operator.
+    pub(crate) second_person_above: u32,
     prepared: AtomicBool,
 }
 
@@ -137,6 +141,7 @@ impl App {
             cookies: if secure { Over::Https } else { Over::Any },
             tries_in_table: settings.compensation.log_storage.in_db(),
             channels: alerts::configured(settings),
+            second_person_above: settings.admin.second_person_above,
             prepared: AtomicBool::new(false),
         }))
     }

@@ -56,6 +56,12 @@ permissions! {
     Reconcile: "order.reconcile", Operator, "Have what is written of an order made to agree";
     /// Having archived orders given up for good.
     Discard: "order.discard", Operator, "Give archived orders up for good";
+    /// Writing a note beside what is archived.
+    WriteNote: "order.note", Operator, "Write notes beside archived orders";
+    /// Making another version of an archived order's message.
+    EditOrder: "order.edit", Operator, "Edit archived orders: every version is kept";
+    /// Making one with another price.
+    EditPrice: "order.edit_price", Admin, "Change the price of an archived order";
     /// Pausing, resuming, cancelling or undoing an operation on many orders.
     Steer: "operation.steer", Operator, "Pause, resume, cancel or undo an operation";
     /// Having an undecided transaction given up.

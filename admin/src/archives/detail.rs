@@ -16,6 +16,7 @@ use compensation::{
         self, Archived, Message,
         groups::{self, Group},
         listing::State,
+        notes::{self, Note},
         transaction::StuckTransaction,
     },
     fingerprint::VERSION,
@@ -44,6 +45,8 @@ pub(crate) struct Detail {
     /// Those that its alerts are counted in, newest first.
     pub incidents: Vec<Listed>,
     /// Newest first.
+    pub notes: Vec<Note>,
+    /// Newest first.
     pub audit: Vec<Line>,
     /// What would become of a replay now.
     pub replay: replay::Preview,
@@ -52,15 +55,15 @@ pub(crate) struct Detail {
 }
 
 impl Detail {
-    /// Looks all of it up.
+    /// Looks all of it up; a replay would take this version of its message, or the newest.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn find(app: &App, id: Uuid) -> sqlx::Result<Option<Self>> {
+    pub async fn find(app: &App, id: Uuid, version: Option<u32>) -> sqlx::Result<Option<Self>> {
         let Some(archived) = archive::find(&app.db, id).await? else {
             return Ok(None);
         };
-        let looked = Looked::at(app, &archived).await?;
+        let looked = Looked::at(app, &archived, version).await?;
         let group = match archived.fingerprint {
             Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
             None => None,
@@ -70,6 +73,7 @@ impl Detail {
             operations: operations::latest(&app.db, Some(id), SHOWN_AT_MOST).await?,
             alerts: outbox::of_subject(&app.db, &id.to_string()).await?,
             incidents: incidents::of_subject(&app.db, &id.to_string()).await?,
+            notes: notes::of(&app.db, id).await?,
             audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST).await?,
             replay: replay::Preview::of(&archived, &looked),
             discard: discard::Preview::of(&archived, &looked),
