@@ -8,7 +8,9 @@ use compensation::{
         incidents::{Counted, Listed as Incident, Sent},
         outbox::{Attempt as Delivered, Delivery, Standing},
     },
-    archive::{Archived, groups::Group, listing::Listed as Row, transaction::StuckTransaction},
+    archive::{
+        Archived, groups::Group, listing::Listed as Row, notes::Note, transaction::StuckTransaction,
+    },
     attempt::History,
     fingerprint::Cause,
     log::reading::Logged,
@@ -237,6 +239,12 @@ impl Hide for Sent {
 }
 
 /// Lines written since the policy is there hold nothing personal: it is hidden before they are chained.
+impl Hide for Note {
+    fn hide(&mut self, sight: Sight) {
+        self.text.hide(sight);
+    }
+}
+
 impl Hide for Line {
     fn hide(&mut self, sight: Sight) {
         self.detail.hide(sight);

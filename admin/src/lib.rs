@@ -25,6 +25,7 @@ mod incidents;
 mod log_in;
 pub mod metrics;
 mod missing;
+mod notes;
 mod operations;
 mod operators;
 mod overview;
@@ -39,6 +40,7 @@ mod start;
 mod tokens;
 mod transactions;
 mod truth;
+mod versions;
 mod view;
 mod web;
 
@@ -94,6 +96,8 @@ pub struct Parts {
     pub(crate) channels: Vec<String>,
     /// What happened in the last hours, as far as it was counted.
     pub(crate) hours: overview::Hours,
+    /// Discards of more orders than this are confirmed by a second operator.
+    pub(crate) second_person_above: u32,
     prepared: AtomicBool,
 }
 
@@ -143,6 +147,7 @@ impl App {
             tries_in_table: settings.compensation.log_storage.in_db(),
             channels: alerts::configured(settings),
             hours: overview::Hours::default(),
+            second_person_above: settings.admin.second_person_above,
             prepared: AtomicBool::new(false),
         }))
     }

@@ -2,8 +2,8 @@
 
 use crate::{
     App, access, alerts, api_docs, archives, assets, audit, compensation_log, discard, groups,
-    headers, incidents, log_in, missing, operations, operators, overview, password, permissions,
-    policy, replay, reports, sales, tokens, transactions, truth,
+    headers, incidents, log_in, missing, notes, operations, operators, overview, password,
+    permissions, policy, replay, reports, sales, tokens, transactions, truth, versions,
 };
 use axum::{
     Router, middleware,
@@ -46,7 +46,12 @@ fn web() -> Router<App> {
         .route("/archives.jsonl", get(archives::export::lines_page))
         .route("/archives/{id}", get(archives::detail_page::show))
         .route("/archives/{id}/replay", post(replay::page::submit))
+        .route("/archives/{id}/notes", post(notes::page::submit))
         .route("/archives/{id}/discard", post(discard::page::submit))
+        .route(
+            "/archives/{id}/edit",
+            get(versions::edit_page::show).post(versions::forms::submit),
+        )
         .route("/archives/{id}/reconcile", post(truth::forms::submit))
         .route("/groups", get(groups::page::show))
         .route(
@@ -70,6 +75,10 @@ fn web() -> Router<App> {
         )
         .route("/operations/preview", get(operations::preview::show))
         .route("/operations/{id}", get(operations::page::show))
+        .route(
+            "/operations/{id}/confirm",
+            post(operations::steering::confirm),
+        )
         .route("/operations/{id}/{act}", post(operations::steering::submit))
         .route("/alerts", get(alerts::page::show))
         .route("/alerts/channels", get(alerts::channels_page::show))
@@ -134,6 +143,14 @@ fn json() -> Router<App> {
         .route("/archives/{id}", get(archives::api::get))
         .route("/archives/{id}/truth", get(truth::api::get))
         .route("/archives/{id}/preview", get(replay::api::preview))
+        .route(
+            "/archives/{id}/notes",
+            get(notes::api::list).post(notes::api::create),
+        )
+        .route(
+            "/archives/{id}/versions",
+            get(versions::api::list).post(versions::api::create),
+        )
         .route("/archives/{id}/discard", post(discard::api::submit))
         .route("/archives/{id}/reconcile", post(truth::api::reconcile))
         .route("/groups", get(groups::api::list))
@@ -159,6 +176,10 @@ fn json() -> Router<App> {
         .route("/operations/preview", post(operations::preview::api))
         .route("/operations/{id}", get(operations::api::get))
         .route("/operations/{id}/items", get(operations::api::items))
+        .route(
+            "/operations/{id}/confirm",
+            post(operations::steering::confirm_api),
+        )
         .route("/operations/{id}/{act}", post(operations::steering::api))
         .route("/alerts", get(alerts::api::list))
         .route("/alerts/channels", get(alerts::api::channels))

@@ -60,6 +60,12 @@ permissions! {
     Discard: "order.discard", Operator, "Give archived orders up for good";
     /// Saying what is to become of a group, and who looks after it.
     MarkGroup: "group.mark", Operator, "Mark a group as ignored or resolved, and say who looks after it";
+    /// Writing a note beside what is archived.
+    WriteNote: "order.note", Operator, "Write notes beside archived orders";
+    /// Making another version of an archived order's message.
+    EditOrder: "order.edit", Operator, "Edit archived orders: every version is kept";
+    /// Making one with another price.
+    EditPrice: "order.edit_price", Admin, "Change the price of an archived order";
     /// Pausing, resuming, cancelling or undoing an operation on many orders.
     Steer: "operation.steer", Operator, "Pause, resume, cancel or undo an operation";
     /// Having an undecided transaction given up.

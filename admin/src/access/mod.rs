@@ -158,6 +158,32 @@ impl<P: Permission + Send> FromRequestParts<App> for May<P> {
     }
 }
 
+/// A caller who may do `P`, or `Q`: what is asked for decides which of them is [needed](Caller::must_be_allowed).
+#[derive(Debug, Clone)]
+pub(crate) struct MayEither<P, Q>(Caller, PhantomData<(P, Q)>);
+
+impl<P, Q> Deref for MayEither<P, Q> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl<P: Permission + Send, Q: Permission + Send> FromRequestParts<App> for MayEither<P, Q> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let caller = match parts.extensions.get() {
+            Some(Identity::Known(caller)) if caller.may::<Q>() => {
+                May::<Q>::from_request_parts(parts, app).await?.0
+            }
+            _ => May::<P>::from_request_parts(parts, app).await?.0,
+        };
+        Ok(Self(caller, PhantomData))
+    }
+}
+
 /// Anyone who is logged in, also one who has to change the password first.
 #[derive(Debug, Clone)]
 pub(crate) struct LoggedIn(pub Caller);

@@ -50,6 +50,8 @@ pub(crate) struct Row {
     resolution: Option<String>,
     operation_id: Option<Uuid>,
     times_archived: i32,
+    /// The number of its newest version; 0: nobody has edited it.
+    version: i32,
     first_failed_at: DateTime<Utc>,
     archived_at: DateTime<Utc>,
     handled_at: Option<DateTime<Utc>>,
@@ -83,6 +85,8 @@ pub(crate) struct Whole {
     resolution: Option<String>,
     operation_id: Option<Uuid>,
     times_archived: u32,
+    /// The number of its newest version; 0: nobody has edited it.
+    version: u32,
     first_failed_at: DateTime<Utc>,
     archived_at: DateTime<Utc>,
     handled_at: Option<DateTime<Utc>>,
@@ -130,7 +134,7 @@ pub(crate) async fn get(
     caller: May<Look>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
-    let detail = Detail::find(&app, id, caller.sight())
+    let detail = Detail::find(&app, id, caller.sight(), None)
         .await
         .map_err(failure::database)?
         .ok_or_else(|| failure::not_found("archived order"))?;
@@ -161,6 +165,7 @@ pub(crate) async fn get(
         resolution: archived.resolution,
         operation_id: archived.operation_id,
         times_archived: archived.times_archived,
+        version: archived.version,
         first_failed_at: archived.first_failed_at,
         archived_at: archived.archived_at,
         handled_at: archived.handled_at,
@@ -206,6 +211,7 @@ impl Row {
             resolution: listed.resolution,
             operation_id: listed.operation_id,
             times_archived: listed.times_archived,
+            version: listed.version,
             first_failed_at: listed.first_failed_at,
             archived_at: listed.archived_at,
             handled_at: listed.handled_at,

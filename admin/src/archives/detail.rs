@@ -16,6 +16,7 @@ use compensation::{
         self, Archived, Message,
         groups::{self, Group},
         listing::State,
+        notes::{self, Note},
         transaction::StuckTransaction,
     },
     fingerprint::VERSION,
@@ -45,6 +46,8 @@ pub(crate) struct Detail {
     /// Those that its alerts are counted in, newest first.
     pub incidents: Vec<Listed>,
     /// Newest first.
+    pub notes: Vec<Note>,
+    /// Newest first.
     pub audit: Vec<Line>,
     /// What would become of a replay now.
     pub replay: replay::Preview,
@@ -54,15 +57,20 @@ pub(crate) struct Detail {
 }
 
 impl Detail {
-    /// Looks all of it up, for somebody who sees so much.
+    /// Looks all of it up, for somebody who sees so much; a replay would take this version of its message, or the newest.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn find(app: &App, id: Uuid, sight: Sight) -> sqlx::Result<Option<Self>> {
+    pub async fn find(
+        app: &App,
+        id: Uuid,
+        sight: Sight,
+        version: Option<u32>,
+    ) -> sqlx::Result<Option<Self>> {
         let Some(archived) = archive::find(&app.db, id).await? else {
             return Ok(None);
         };
-        let looked = Looked::at(app, &archived).await?;
+        let looked = Looked::at(app, &archived, version).await?;
         let group = match archived.fingerprint {
             Some(fingerprint) => groups::find(&app.db, fingerprint).await?,
             None => None,
@@ -77,6 +85,7 @@ impl Detail {
             incidents: incidents::of_subject(&app.db, &subject)
                 .await?
                 .hidden(sight),
+            notes: notes::of(&app.db, id).await?.hidden(sight),
             audit: audit::newest(&app.db, &about, None, SHOWN_AT_MOST)
                 .await?
                 .hidden(sight),

@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{
     App,
-    access::{Caller, Discard, Look, May, Permission as _, Replay},
+    access::{Caller, Discard, Look, May, Permission as _, Replay, WriteNote},
     address,
     alerts::page::Row as AlertRow,
     audit::page::Row as AuditRow,
     failure::{ErrorPage, Failure},
     frame,
     incidents::Row as IncidentRow,
+    notes::page::Row as NoteRow,
     operations::page::Row as OperationRow,
     replay::Check,
     transactions,
@@ -22,7 +23,7 @@ use crate::{
 };
 use axum::{extract::State, response::Html};
 use compensation::{
-    archive::{Archived, Kind, transaction::Uncompensated},
+    archive::{Archived, Kind, notes::TEXT_AT_MOST, transaction::Uncompensated},
     attempt::{Attempt, Lane},
     operations::{self, Item, Operation},
 };
@@ -54,7 +55,19 @@ struct DetailPage {
     operations: Vec<OperationRow>,
     alerts: Vec<AlertRow>,
     incidents: Vec<IncidentRow>,
+    notes: NotesCard,
     audit: Vec<AuditRow>,
+}
+
+/// What people wrote, and the form for one more.
+#[derive(Debug, Serialize)]
+struct NotesCard {
+    rows: Vec<NoteRow>,
+    action: String,
+    /// Of the next one, so that a second click is the same.
+    id: String,
+    text_at_most: usize,
+    disabled: Option<String>,
 }
 
 /// The button; disabled with the sentence why, rather than hidden.
@@ -67,6 +80,18 @@ struct ReplayButton {
     /// The operation under way.
     operation: Option<String>,
     checks: Vec<CheckRow>,
+    /// The version it would take, where there are some.
+    version: Option<u32>,
+    versions: Vec<VersionLink>,
+    edit: String,
+}
+
+/// A version a replay may take.
+#[derive(Debug, Serialize)]
+struct VersionLink {
+    label: String,
+    link: String,
+    current: bool,
 }
 
 /// The same of a discard.
@@ -133,6 +158,8 @@ impl Page for DetailPage {
 #[derive(Debug, Deserialize)]
 pub(crate) struct CameFrom {
     back: Option<String>,
+    /// The version of the message a replay would take.
+    version: Option<u32>,
 }
 
 /// The page.
@@ -142,7 +169,7 @@ pub(crate) async fn show(
     Path(id): Path<Uuid>,
     Query(from): Query<CameFrom>,
 ) -> Result<Html<String>, Failure> {
-    with_notice(&app, &caller, id, from.back, None).await
+    page(&app, &caller, id, from, None).await
 }
 
 /// The page, with what the last act did.
@@ -156,7 +183,18 @@ pub(crate) async fn with_notice(
     back: Option<String>,
     notice: Option<Notice>,
 ) -> Result<Html<String>, Failure> {
-    let detail = Detail::find(app, id, caller.sight())
+    let version = None;
+    page(app, caller, id, CameFrom { back, version }, notice).await
+}
+
+async fn page(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    from: CameFrom,
+    notice: Option<Notice>,
+) -> Result<Html<String>, Failure> {
+    let detail = Detail::find(app, id, caller.sight(), from.version)
         .await?
         .ok_or_else(|| ErrorPage::not_found("archived order"))?;
     let archived = &detail.archived;
@@ -166,7 +204,7 @@ pub(crate) async fn with_notice(
         shown_id(archived.kind(), id, archived.gid)
     );
     let layout = frame::layout(app, caller, "archives", title).await?;
-    let page = DetailPage::of(detail, caller, layout.notice(notice), back);
+    let page = DetailPage::of(detail, caller, layout.notice(notice), from.back);
     Ok(view::render(&page)?)
 }
 
@@ -190,6 +228,7 @@ impl DetailPage {
                 archived.resolution.as_deref(),
                 archived.held,
                 archived.times_archived,
+                archived.version > 0,
                 archived.kind(),
             ),
             facts: facts(&detail),
@@ -212,6 +251,13 @@ impl DetailPage {
             operations: detail.operations.iter().map(OperationRow::of).collect(),
             alerts: detail.alerts.into_iter().map(AlertRow::of).collect(),
             incidents: detail.incidents.into_iter().map(IncidentRow::of).collect(),
+            notes: NotesCard {
+                action: format!("/archives/{}/notes", detail.archived.id),
+                rows: detail.notes.into_iter().map(NoteRow::from).collect(),
+                id: Uuid::now_v7().to_string(),
+                text_at_most: TEXT_AT_MOST,
+                disabled: caller.why_not::<WriteNote>(),
+            },
             audit: detail.audit.into_iter().map(AuditRow::from).collect(),
         }
     }
@@ -269,11 +315,36 @@ impl ReplayButton {
             hint: detail.replay.sentence.clone(),
             disabled,
             checks: detail.replay.checks.iter().map(CheckRow::of).collect(),
+            version: detail.looked.version(),
+            versions: VersionLink::all(detail),
+            edit: format!("/archives/{}/edit", detail.archived.id),
             operation: detail
                 .archived
                 .operation_id
                 .map(|operation| format!("/operations/{operation}")),
         }
+    }
+}
+
+impl VersionLink {
+    /// The newest first; none where nobody has edited it, or it goes on as it is.
+    fn all(detail: &Detail) -> Vec<Self> {
+        let (archived, chosen) = (&detail.archived, detail.looked.version());
+        let newest = if archived.held { 0 } else { archived.version };
+        if newest == 0 {
+            return Vec::new();
+        }
+        (0..=newest)
+            .rev()
+            .map(|number| Self {
+                label: match number {
+                    0 => "As it came".to_owned(),
+                    number => format!("Version {number}"),
+                },
+                link: format!("/archives/{}?version={number}", archived.id),
+                current: chosen == Some(number),
+            })
+            .collect()
     }
 }
 

@@ -191,6 +191,7 @@ impl Row {
             listed.resolution.as_deref(),
             listed.held,
             listed.times_archived.unsigned_abs(),
+            listed.version > 0,
             listed.kind(),
         );
         let of_sale = |sale| Filter {

@@ -29,6 +29,7 @@ pub(super) fn chips(
     resolution: Option<&str>,
     held: bool,
     times_archived: u32,
+    edited: bool,
     kind: Kind,
 ) -> Vec<Chip> {
     let mut chips = Vec::new();
@@ -44,6 +45,9 @@ pub(super) fn chips(
     }
     if times_archived > 1 {
         chips.push(Chip::new(format!("failed {times_archived}×"), "bad"));
+    }
+    if edited {
+        chips.push(Chip::new("edited", "busy"));
     }
     match kind {
         Kind::Order => {}
@@ -100,6 +104,11 @@ pub(crate) fn refusal(code: &str) -> String {
         }
         "replaying" => "An operation has it in hand.".to_owned(),
         "message_unreadable" => "Its message cannot be read as an order.".to_owned(),
+        "no_such_version" => "There is no such version of it.".to_owned(),
+        "too_many_versions" => "It has as many versions as one may have.".to_owned(),
+        "held_as_it_is" => {
+            "Its units are held for it as it is: it goes on so, or is discarded.".to_owned()
+        }
         "units_held" => {
             "The units that are left are held by orders on their way: try again in a moment, or reconcile the sale."
                 .to_owned()

@@ -51,7 +51,7 @@ async fn claimed(app: &App, caller: &Caller, id: Uuid, reason: &str) -> Result<U
     let archived = archive::find(&app.db, id)
         .await?
         .ok_or(ReplayError::NotFound)?;
-    let looked = Looked::at(app, &archived).await?;
+    let looked = Looked::at(app, &archived, None).await?;
     // Whose hands it is in is told by the claim, with who and when.
     match Preview::of(&archived, &looked).refusal {
         None | Some("replaying") => {}

@@ -51,7 +51,19 @@ struct Progress {
     selected_all: bool,
     counts: Counts,
     stage: String,
+    /// Of a discard: who besides the asker has to confirm it.
+    second_person: Option<SecondPerson>,
     last_act: Option<LastAct>,
+}
+
+/// Above so many orders another operator has to confirm it.
+#[derive(Debug, Serialize)]
+struct SecondPerson {
+    above: u32,
+    confirmed_by: Option<String>,
+    confirmed_at: Option<DateTime<Utc>>,
+    /// Until then it can be.
+    until: DateTime<Utc>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +93,8 @@ pub(crate) struct Item {
     order_id: Uuid,
     gid: Uuid,
     generation: u32,
+    /// The version of its message that is taken; null where it was not edited, or is not begun.
+    version: Option<i32>,
     /// `selected`, `requested`, `processing`, or how it ended.
     state: String,
     reason: Option<String>,
@@ -220,6 +234,12 @@ impl From<Bulk> for Progress {
                 discarded: counts.discarded,
             },
             stage,
+            second_person: bulk.second_person.map(|second| SecondPerson {
+                above: second.above,
+                confirmed_by: second.confirmed_by,
+                confirmed_at: second.confirmed_at,
+                until: second.until,
+            }),
             last_act: bulk.last_act.map(|last| LastAct {
                 act: last.act,
                 by: last.by,
@@ -236,6 +256,7 @@ impl From<operations::Item> for Item {
             order_id: item.archive_id,
             gid: item.gid,
             generation: item.generation,
+            version: item.version,
             state: item.state,
             reason: item.reason,
             finished_at: item.finished_at,

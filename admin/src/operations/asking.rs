@@ -4,7 +4,7 @@
 use super::preview;
 use crate::{
     App,
-    access::{Caller, Discard, May, Reconcile, Replay},
+    access::{Caller, Discard, MayEither, Reconcile, Replay},
     audit::{self, Entry, Outcome},
     doubt,
     failure::{self, Failure},
@@ -93,7 +93,7 @@ impl AskError {
     }
 }
 
-/// Whoever asks for a discard must be allowed that; everyone here may replay.
+/// Whoever asks must be allowed what is asked for, and nothing besides.
 ///
 /// # Errors
 /// [`Refusal`](crate::access::Refusal) as it is answered.
@@ -104,7 +104,7 @@ pub(crate) async fn allowed(
     uri: &Uri,
 ) -> Result<(), crate::access::Refusal> {
     match kind {
-        Kind::Replay => Ok(()),
+        Kind::Replay => caller.must_be_allowed::<Replay>(app, uri).await,
         Kind::Discard => caller.must_be_allowed::<Discard>(app, uri).await,
         Kind::Reconcile => caller.must_be_allowed::<Reconcile>(app, uri).await,
     }
@@ -136,6 +136,7 @@ pub(crate) async fn ask(app: &App, caller: &Caller, asked: &Asked) -> Result<Uui
         selected: &asked.selected,
         reason: &asked.reason,
         terms: asked.terms,
+        confirm_above: (asked.kind == Kind::Discard).then_some(app.second_person_above),
         asked_by: &caller.who.name,
     };
     let mut tx = app.db.begin().await.map_err(NotTaken::from)?;
@@ -188,7 +189,7 @@ pub(crate) struct AskForm {
 /// `POST /operations`: the button under the preview. Leads to the operation; what is wrong is said above the preview.
 pub(crate) async fn submit(
     State(app): State<App>,
-    caller: May<Replay>,
+    caller: MayEither<Replay, Discard>,
     OriginalUri(uri): OriginalUri,
     Form(form): Form<AskForm>,
 ) -> Result<Response, Failure> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     App,
-    access::{Caller, Permission as _, Steer},
+    access::{Caller, Discard, Permission as _, Steer},
     address::with_query,
     archives::{Chip, list_link},
     cursor::CursorPage,
@@ -17,9 +17,8 @@ use crate::{
     web,
 };
 use axum::response::Html;
-use compensation::operations::{self, Act, Bulk, Counts, LastAct, Operation, State};
+use compensation::operations::{self, Act, Bulk, Counts, LastAct, Operation, SecondPerson, State};
 use serde::Serialize;
-use uuid::Uuid;
 
 #[derive(Debug, Serialize)]
 struct BulkPage {
@@ -34,6 +33,8 @@ struct BulkPage {
     starts_at: Moment,
     finished_at: Option<Moment>,
     last_act: Option<String>,
+    /// Who confirmed it.
+    second_person: Option<String>,
     selected: Vec<(&'static str, String)>,
     /// The list behind it.
     list: String,
@@ -103,7 +104,7 @@ pub(super) async fn page(
     let tabs = tabs(shown, |state| here(state, None));
     let first = query.after.map(|_| here(shown, None));
     let next = next.map(|next| here(shown, Some(next)));
-    let Some(bulk) = operation.bulk else {
+    let Some(bulk) = operation.bulk.clone() else {
         return Err(anyhow::anyhow!("operation {id} is a single replay").into());
     };
     let counts = bulk.counts;
@@ -121,9 +122,10 @@ pub(super) async fn page(
         },
         id: id.to_string(),
         kind: operation.kind.to_string(),
-        chip: Chip::new(operation.state.as_str(), tone(operation.state)),
-        meaning: meaning(operation.state, &bulk),
-        acts: buttons(caller, operation.state, id),
+        chip: Chip::new(state_word(operation.state), tone(operation.state)),
+        meaning: meaning(&operation, &bulk),
+        second_person: bulk.second_person.as_ref().and_then(confirmed),
+        acts: buttons(caller, &operation),
         asked_by: operation.asked_by,
         reason: operation.reason,
         created_at: Moment::of(operation.created_at),
@@ -149,19 +151,32 @@ pub(super) async fn page(
 }
 
 fn goes_on(state: State, counts: &Counts) -> bool {
-    matches!(state, State::Waiting | State::Running) || counts.under_way() > 0
+    matches!(state, State::Waiting | State::Unconfirmed | State::Running) || counts.under_way() > 0
 }
 
 fn tone(state: State) -> &'static str {
     match state {
         State::Waiting | State::Running => "busy",
-        State::Paused => "bad",
+        State::Paused | State::Unconfirmed => "bad",
         State::Finished => "good",
-        State::Cancelled | State::Undone => "plain",
+        State::Cancelled | State::Undone | State::Expired => "plain",
     }
 }
 
-fn meaning(state: State, bulk: &Bulk) -> String {
+/// Its state as people read it.
+pub(super) const fn state_word(state: State) -> &'static str {
+    match state {
+        State::Unconfirmed => "waits for a second person",
+        other => other.as_str(),
+    }
+}
+
+fn confirmed(second: &SecondPerson) -> Option<String> {
+    let (by, at) = (second.confirmed_by.as_ref()?, second.confirmed_at?);
+    Some(format!("{by} at {} UTC", at.format("%Y-%m-%d %H:%M:%S")))
+}
+
+fn meaning(operation: &Operation, bulk: &Bulk) -> String {
     let selecting = if bulk.selected_all {
         ""
     } else {
@@ -173,7 +188,20 @@ fn meaning(state: State, bulk: &Bulk) -> String {
     } else {
         String::new()
     };
-    match state {
+    match operation.state {
+        State::Unconfirmed => {
+            let (above, until) = bulk
+                .second_person
+                .as_ref()
+                .map_or((0, String::new()), |it| {
+                    (it.above, it.until.format("%Y-%m-%d %H:%M").to_string())
+                });
+            format!(
+                "Nothing is done yet. These are more than {above} orders, so another operator than {} has to confirm it, until {until} UTC; else it ends by itself.",
+                operation.asked_by
+            )
+        }
+        State::Expired => "Nobody confirmed it in time: nothing was done.".to_owned(),
         State::Waiting => format!("Nothing is done yet, and it can be undone.{selecting}"),
         State::Running => format!("It goes on by itself: {}.", bulk.stage()),
         State::Paused => format!("No further order is begun until somebody resumes it.{going_on}"),
@@ -189,6 +217,7 @@ fn told(last: &LastAct) -> String {
         "resume" => "Resumed",
         "cancel" => "Cancelled",
         "undo" => "Undone",
+        "confirm" => "Confirmed",
         _ => "Stopped",
     };
     let who = last.by.as_deref().map_or("itself", |by| by);
@@ -222,9 +251,26 @@ fn tallies(counts: &Counts) -> Vec<Tally> {
     .collect()
 }
 
-fn buttons(caller: &Caller, state: State, id: Uuid) -> Vec<Button> {
+/// The second person's button; off for who asked.
+fn confirm_button(caller: &Caller, operation: &Operation) -> Option<Button> {
+    let waits = operation.state == State::Unconfirmed;
+    waits.then(|| Button {
+        title: "Confirm",
+        hint: "Its time to undo it begins, then its orders are discarded. They cannot be replayed afterwards.",
+        action: format!("/operations/{}/confirm", operation.id),
+        danger: true,
+        disabled: if operation.asked_by == caller.who.name {
+            Some("Who asked for it cannot confirm it: somebody else has to.".to_owned())
+        } else {
+            caller.why_not::<Discard>()
+        },
+    })
+}
+
+fn buttons(caller: &Caller, operation: &Operation) -> Vec<Button> {
+    let (state, id) = (operation.state, operation.id);
     let possible = |act: &Act| state.on(act.event()).is_ok();
-    Act::ALL
+    let acts = Act::ALL
         .into_iter()
         .filter(possible)
         .map(|act| {
@@ -253,7 +299,10 @@ fn buttons(caller: &Caller, state: State, id: Uuid) -> Vec<Button> {
                     )
                 }),
             }
-        })
+        });
+    confirm_button(caller, operation)
+        .into_iter()
+        .chain(acts)
         .collect()
 }
 

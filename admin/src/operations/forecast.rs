@@ -95,6 +95,11 @@ impl Forecast {
         }
     }
 
+    /// Whether so many are discarded only when a second operator confirms it.
+    pub fn needs_second_person(&self, kind: Kind, above: u32) -> bool {
+        kind == Kind::Discard && (self.more_than || self.matches > u64::from(above))
+    }
+
     /// How many would be refused.
     pub fn refusals(&self) -> u64 {
         self.refused.values().sum()

@@ -85,6 +85,7 @@ pub(super) struct ItemRow {
     subject: Subject,
     gid: String,
     generation: u32,
+    version: Option<i32>,
     state: String,
     steps: Vec<Step>,
     /// How it ended, as a sentence.
@@ -202,7 +203,7 @@ impl Row {
         states.sort_unstable();
         states.dedup();
         if operation.bulk.is_some() && states.is_empty() {
-            states.push(operation.state.as_str());
+            states.push(bulk_page::state_word(operation.state));
         }
         Self {
             link: format!("/operations/{}", operation.id),
@@ -247,6 +248,7 @@ impl ItemRow {
             subject: Subject::of(item.archive_id),
             gid: item.gid.to_string(),
             generation: item.generation,
+            version: item.version,
             state: item.state.clone(),
             steps: steps(&item.state),
             outcome: outcome(&item.state, item.reason.as_deref()),

@@ -1,9 +1,6 @@
 //! `/operations/preview` and `POST /api/v1/operations/preview`: what would happen, before anything is asked for. Neither changes anything.
 
-use super::{
-    asking::allowed,
-    forecast::{COUNTED_AT_MOST, Forecast, forecast},
-};
+use super::forecast::{COUNTED_AT_MOST, Forecast, forecast};
 use crate::{
     App,
     access::{Caller, Discard, Look, May, Permission as _, Reconcile, Replay},
@@ -14,7 +11,7 @@ use crate::{
     web::{self, Query},
 };
 use axum::{
-    extract::{OriginalUri, State},
+    extract::State,
     response::{Html, IntoResponse, Response},
 };
 use compensation::operations::{
@@ -89,6 +86,8 @@ pub(crate) struct PreviewBody {
 struct Foreseen {
     #[serde(flatten)]
     forecast: Forecast,
+    /// Whether a second operator would have to confirm it.
+    second_person: bool,
     /// Counted exactly up to here.
     counted_at_most: u64,
 }
@@ -108,6 +107,8 @@ struct PreviewPage {
     refusals: String,
     reasons: Vec<Counted>,
     nothing: bool,
+    /// Above how many a second operator has to confirm it, where this is so many.
+    second_person: Option<u32>,
     disabled: Option<String>,
     typed: Typed,
     rate_at_most: u32,
@@ -193,6 +194,9 @@ pub(crate) async fn page(
         would: grouped(seen.replayed + seen.discarded),
         refusals: grouped(seen.refusals()),
         nothing: seen.matches == 0,
+        second_person: seen
+            .needs_second_person(kind, app.second_person_above)
+            .then_some(app.second_person_above),
         reasons: seen
             .refused
             .iter()
@@ -209,25 +213,22 @@ pub(crate) async fn page(
     Ok(view::render(&page)?)
 }
 
-/// For programs. Whoever may not do it need not look either.
+/// For programs. Whoever may look at the page may look here.
 pub(crate) async fn api(
     State(app): State<App>,
-    caller: May<Replay>,
-    OriginalUri(uri): OriginalUri,
+    _: May<Look>,
     Json(body): Json<PreviewBody>,
 ) -> Response {
     let Ok(kind) = Kind::of_many(&body.kind) else {
         return failure::invalid("kind is replay or discard").into_response();
     };
-    if let Err(refusal) = allowed(&app, &caller, kind, &uri).await {
-        return refusal.into_response();
-    }
     let filter = match body.filter.filter() {
         Ok(filter) => filter,
         Err(bad) => return failure::invalid(bad.to_string()).into_response(),
     };
     match forecast(&app.db, kind, &filter).await {
         Ok(forecast) => Json(Foreseen {
+            second_person: forecast.needs_second_person(kind, app.second_person_above),
             forecast,
             counted_at_most: COUNTED_AT_MOST,
         })

@@ -1,10 +1,10 @@
-//! `POST /operations/{id}/{pause|resume|cancel|undo}`, and the same under `/api/v1`. Each has one line in the audit, also when
+//! `POST /operations/{id}/{pause|resume|cancel|undo|confirm}`, and the same under `/api/v1`. Each has one line in the audit, also when
 //! somebody else was faster.
 
 use super::{api::Whole, page};
 use crate::{
     App,
-    access::{Caller, May, Steer},
+    access::{Caller, Discard, May, Steer},
     audit::{self, Entry, Outcome},
     doubt::{self, Doubt},
     failure::{self, ErrorPage, Failure},
@@ -28,13 +28,42 @@ pub(crate) async fn api(
     Path((id, act)): Path<(Uuid, String)>,
 ) -> Result<Json<Whole>, Problem> {
     let act: Act = act.parse().map_err(|_| failure::not_found("act"))?;
-    steer(&app, &caller, id, act).await.map_err(problem)?;
+    steer(&app, &caller, id, Steering::Act(act))
+        .await
+        .map_err(problem)?;
+    whole(&app, id).await
+}
+
+/// How it stands now.
+async fn whole(app: &App, id: Uuid) -> Result<Json<Whole>, Problem> {
     let found = operations::find(&app.db, id)
         .await
         .map_err(|_| failure::database(Doubt::WasDone.error()))?;
     found
         .map(|operation| Json(operation.into()))
         .ok_or_else(|| failure::not_found("operation"))
+}
+
+/// A second operator confirms it, for programs.
+pub(crate) async fn confirm_api(
+    State(app): State<App>,
+    caller: May<Discard>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Whole>, Problem> {
+    steer(&app, &caller, id, Steering::Confirm)
+        .await
+        .map_err(problem)?;
+    whole(&app, id).await
+}
+
+/// The same by a button.
+pub(crate) async fn confirm(
+    State(app): State<App>,
+    caller: May<Discard>,
+    web::Path(id): web::Path<Uuid>,
+) -> Result<Response, Failure> {
+    let steered = steer(&app, &caller, id, Steering::Confirm).await;
+    answer(&app, &caller, id, steered).await
 }
 
 /// The buttons: back to the page, which shows what became of it.
@@ -44,7 +73,17 @@ pub(crate) async fn submit(
     web::Path((id, act)): web::Path<(Uuid, String)>,
 ) -> Result<Response, Failure> {
     let act: Act = act.parse().map_err(|_| ErrorPage::not_found("act"))?;
-    let refused = match steer(&app, &caller, id, act).await {
+    let steered = steer(&app, &caller, id, Steering::Act(act)).await;
+    answer(&app, &caller, id, steered).await
+}
+
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    steered: Result<Done, NotDone>,
+) -> Result<Response, Failure> {
+    let refused = match steered {
         Ok(_) => return Ok(Redirect::to(&format!("/operations/{id}")).into_response()),
         Err(NotDone::NotFound) => return Err(ErrorPage::not_found("operation").into()),
         Err(NotDone::Database(cause)) => return Err(cause.into()),
@@ -52,15 +91,30 @@ pub(crate) async fn submit(
     };
     let notice = Notice::bad(format!("Nothing was done: {}.", sentence(&refused)));
     let page =
-        page::with_notice(&app, &caller, id, page::ItemsQuery::default(), Some(notice)).await?;
+        page::with_notice(app, caller, id, page::ItemsQuery::default(), Some(notice)).await?;
     Ok((StatusCode::CONFLICT, page).into_response())
 }
 
-async fn steer(app: &App, caller: &Caller, id: Uuid, act: Act) -> Result<Done, NotDone> {
-    let subject = id.to_string();
-    let name = format!("operation.{}", act.as_str());
+/// What is done to it.
+#[derive(Debug, Clone, Copy)]
+enum Steering {
+    Act(Act),
+    Confirm,
+}
+
+async fn steer(app: &App, caller: &Caller, id: Uuid, what: Steering) -> Result<Done, NotDone> {
+    let (subject, by) = (id.to_string(), &caller.who.name);
     let mut tx = app.db.begin().await?;
-    let acted = operations::act(&mut tx, id, act, &caller.who.name).await;
+    let (name, acted) = match what {
+        Steering::Act(act) => {
+            let name = format!("operation.{}", act.as_str());
+            (name, operations::act(&mut tx, id, act, by).await)
+        }
+        Steering::Confirm => {
+            let name = "operation.confirm".to_owned();
+            (name, operations::confirm(&mut tx, id, by).await)
+        }
+    };
     let (outcome, detail) = match &acted {
         // A second click is no second act.
         Ok(Done::Before(_)) | Err(NotDone::NotFound | NotDone::Database(_)) => return acted,
@@ -100,6 +154,7 @@ fn problem(refused: NotDone) -> Problem {
     match refused {
         NotDone::NotFound => failure::not_found("operation"),
         NotDone::Database(cause) => failure::database(cause),
+        NotDone::SamePerson => Problem::new(StatusCode::CONFLICT, "same_person", detail),
         NotDone::Single => Problem::new(StatusCode::CONFLICT, "single", detail),
         NotDone::NotNow { state, by, since } => {
             Problem::new(StatusCode::CONFLICT, "not_now", detail)

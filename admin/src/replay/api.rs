@@ -4,7 +4,7 @@
 use super::{Looked, Preview, ReplayError, ask, reason};
 use crate::{
     App,
-    access::{Caller, Look, May, Replay},
+    access::{Caller, Discard, Look, May, MayEither, Replay},
     archives::refusal_sentence,
     discard, failure,
     operations::asking::{self, AskError, Asked, Said},
@@ -23,7 +23,7 @@ use compensation::{
     },
 };
 use serde::{Deserialize, Serialize};
-use service_kit::problem::{Json, Path, Problem};
+use service_kit::problem::{Json, Path, Problem, Query};
 use uuid::Uuid;
 
 /// An operation to be made: on an order, or on all that a filter matches.
@@ -33,6 +33,8 @@ pub(crate) struct NewOperation {
     kind: String,
     order_id: Option<Uuid>,
     reason: Option<String>,
+    /// Of one order's message; the newest when it is not said.
+    version: Option<u32>,
     filter: Option<Selected>,
     /// Of the operation: a request that is sent again is the same one.
     id: Option<Uuid>,
@@ -54,13 +56,16 @@ pub(crate) type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Taken>);
 /// Asks for an operation.
 pub(crate) async fn create(
     State(app): State<App>,
-    caller: May<Replay>,
+    caller: MayEither<Replay, Discard>,
     OriginalUri(uri): OriginalUri,
     Json(asked): Json<NewOperation>,
 ) -> Response {
     let Ok(kind) = Kind::of_many(&asked.kind) else {
         return failure::invalid("kind is replay or discard").into_response();
     };
+    if let Err(refusal) = asking::allowed(&app, &caller, kind, &uri).await {
+        return refusal.into_response();
+    }
     let said = Said {
         rate: asked.rate,
         canary: asked.canary,
@@ -69,22 +74,21 @@ pub(crate) async fn create(
     };
     match (asked.order_id, asked.filter) {
         (Some(order), None) if kind == Kind::Replay && asked.id.is_none() && said.is_empty() => {
-            replay(&app, &caller, order, asked.reason.as_deref())
+            replay(&app, &caller, order, asked.version, asked.reason.as_deref())
                 .await
                 .into_response()
         }
-        (Some(order), None) if kind == Kind::Discard && asked.id.is_none() && said.is_empty() => {
-            if let Err(refusal) = asking::allowed(&app, &caller, kind, &uri).await {
-                return refusal.into_response();
-            }
+        (Some(order), None)
+            if kind == Kind::Discard
+                && asked.id.is_none()
+                && asked.version.is_none()
+                && said.is_empty() =>
+        {
             discard::api::one(&app, &caller, order, asked.reason.as_deref())
                 .await
                 .into_response()
         }
-        (None, Some(selected)) => {
-            if let Err(refusal) = asking::allowed(&app, &caller, kind, &uri).await {
-                return refusal.into_response();
-            }
+        (None, Some(selected)) if asked.version.is_none() => {
             let id = asked.id.unwrap_or_else(Uuid::now_v7);
             let why = asked.reason.unwrap_or_default();
             bulk(&app, &caller, id, kind, selected, &why, said)
@@ -93,7 +97,7 @@ pub(crate) async fn create(
                 .into_response()
         }
         _ => failure::invalid(
-            "name a filter; or the order_id of one order, without id, rate, canary, stop_percent and grace_s",
+            "name a filter; or the order_id of one order, with the version to replay or without, and without id, rate, canary, stop_percent and grace_s",
         )
         .into_response(),
     }
@@ -127,17 +131,24 @@ pub(crate) struct Foreseen {
     discard: discard::Preview,
 }
 
+/// Of which version; of the newest when it is not said.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PreviewQuery {
+    version: Option<u32>,
+}
+
 /// `GET /api/v1/archives/{id}/preview`: looks, and changes nothing.
 pub(crate) async fn preview(
     State(app): State<App>,
     _: May<Look>,
     Path(id): Path<Uuid>,
+    Query(query): Query<PreviewQuery>,
 ) -> Result<Json<Foreseen>, Problem> {
     let archived = archive::find(&app.db, id)
         .await
         .map_err(failure::database)?
         .ok_or_else(|| failure::not_found("archived order"))?;
-    let looked = Looked::at(&app, &archived)
+    let looked = Looked::at(&app, &archived, query.version)
         .await
         .map_err(failure::database)?;
     Ok(Json(Foreseen {
@@ -152,17 +163,20 @@ pub(crate) async fn reprocess(
     caller: May<Replay>,
     Path(order): Path<Uuid>,
 ) -> Result<Accepted, Problem> {
-    replay(&app, &caller, order, None).await
+    replay(&app, &caller, order, None, None).await
 }
 
 async fn replay(
     app: &App,
     caller: &Caller,
     order: Uuid,
+    version: Option<u32>,
     why: Option<&str>,
 ) -> Result<Accepted, Problem> {
     let why = reason(why).map_err(failure::invalid)?;
-    let operation_id = ask(app, caller, order, why).await.map_err(problem)?;
+    let operation_id = ask(app, caller, order, version, why)
+        .await
+        .map_err(problem)?;
     Ok(taken(operation_id))
 }
 

@@ -92,12 +92,14 @@ impl From<ReplayRefused> for ReplayError {
             },
             ReplayRefused::AlreadyResolved => Self::Refused("already_resolved"),
             ReplayRefused::NotAnOrder => Self::Refused("not_an_order"),
+            ReplayRefused::NoSuchVersion(_) => Self::Refused("no_such_version"),
+            ReplayRefused::HeldAsItIs => Self::Refused("held_as_it_is"),
             ReplayRefused::Database(cause) => Self::Database(cause),
         }
     }
 }
 
-/// Asks for the replay of an order and gives the operation's id. Claim and audit are one transaction; what is refused is audited too.
+/// Asks for the replay of an order, of one version of its message, or of the newest, and gives the operation's id. Claim and audit are one transaction; what is refused is audited too.
 ///
 /// # Errors
 /// [`ReplayError`].
@@ -105,9 +107,10 @@ pub(crate) async fn ask(
     app: &App,
     caller: &Caller,
     order: Uuid,
+    version: Option<u32>,
     reason: Option<&str>,
 ) -> Result<Uuid, ReplayError> {
-    let asked = claimed(app, caller, order, reason).await;
+    let asked = claimed(app, caller, order, version, reason).await;
     let label = asked.as_ref().map_or_else(ReplayError::code, |_| "taken");
     counter!(metrics::REPLAYS_TOTAL, "outcome" => label).increment(1);
     if let Err(refused) = &asked {
@@ -139,23 +142,30 @@ async fn claimed(
     app: &App,
     caller: &Caller,
     order: Uuid,
+    version: Option<u32>,
     reason: Option<&str>,
 ) -> Result<Uuid, ReplayError> {
     let archived = archive::find(&app.db, order)
         .await?
         .ok_or(ReplayError::NotFound)?;
-    let looked = Looked::at(app, &archived).await?;
+    let looked = Looked::at(app, &archived, version).await?;
     // What is under way is told by the claim, with who and when.
     match Preview::of(&archived, &looked).refusal {
         None | Some("replaying") => {}
         Some(code) => return Err(ReplayError::Refused(code)),
     }
     let mut tx = app.db.begin().await?;
-    let operation = operations::claim_replay_in(&mut tx, order, &caller.who.name, reason).await?;
-    let detail = match reason {
-        Some(reason) => format!("operation {operation}: {reason}"),
-        None => format!("operation {operation}"),
-    };
+    // The one that was looked at.
+    let version = looked.version();
+    let by = &caller.who.name;
+    let operation = operations::claim_version_in(&mut tx, order, version, by, reason).await?;
+    let mut detail = format!("operation {operation}");
+    if let Some(version) = version {
+        detail.push_str(&format!(", version {version}"));
+    }
+    if let Some(reason) = reason {
+        detail.push_str(&format!(": {reason}"));
+    }
     let entry = Entry {
         act: "order.replay",
         subject: &order.to_string(),

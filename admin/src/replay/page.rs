@@ -21,6 +21,8 @@ use uuid::Uuid;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Asked {
     reason: Option<String>,
+    /// Where there are versions.
+    version: Option<u32>,
 }
 
 /// Asks for the replay and leads to the operation; a refusal is shown where the button is.
@@ -38,7 +40,7 @@ pub(crate) async fn submit(
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
         }
     };
-    let notice = match ask(&app, &caller, order, why).await {
+    let notice = match ask(&app, &caller, order, asked.version, why).await {
         Ok(operation) => {
             return Ok(Redirect::to(&format!("/operations/{operation}")).into_response());
         }

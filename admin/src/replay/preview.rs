@@ -3,7 +3,7 @@
 //! The button and the act ask the same here, so that what cannot be clicked is refused to a program, too, with the same sentence. None of
 //! it decides: the sale may be sold out a moment later, and the replay's own decision tells.
 
-use super::Looked;
+use super::{Looked, looked::Takes};
 use crate::archives::refusal_sentence;
 use compensation::archive::{Archived, Kind};
 use coordinator::TxState;
@@ -99,7 +99,10 @@ impl Preview {
         let units = units.or(archived.quantity);
         let mut checks = vec![of_archive(archived)];
         if archived.kind() == Kind::Order {
-            checks.push(of_message(looked));
+            // What is held goes on with the message the retry queue has.
+            if !held || !matches!(looked.takes, Takes::Archived) {
+                checks.push(of_message(archived, looked));
+            }
             checks.push(of_transaction(looked));
             if held {
                 checks.push(of_held_units(archived, looked));
@@ -140,16 +143,23 @@ fn of_archive(archived: &Archived) -> Check {
     }
 }
 
-fn of_message(looked: &Looked) -> Check {
+fn of_message(archived: &Archived, looked: &Looked) -> Check {
     const WHAT: &str = "Message";
+    match &looked.takes {
+        Takes::Unknown => return Check::refuses(WHAT, "no_such_version"),
+        Takes::Version(_) if archived.held => return Check::refuses(WHAT, "held_as_it_is"),
+        Takes::Version(_) | Takes::Archived => {}
+    }
     match (&looked.message, looked.order()) {
-        (_, Some(order)) => Check::fine(
-            WHAT,
-            format!(
-                "It is an order of {}.",
-                counted(order.quantity.get().into())
-            ),
-        ),
+        (_, Some(order)) => {
+            let which = match looked.version() {
+                None => "It is".to_owned(),
+                Some(0) => "As it came it is".to_owned(),
+                Some(version) => format!("Version {version} is"),
+            };
+            let units = counted(order.quantity.get().into());
+            Check::fine(WHAT, format!("{which} an order of {units}."))
+        }
         (Err(unread), None) if unread.passes => Check::unknown(
             WHAT,
             format!("Where it is kept does not answer: {}", unread.why),

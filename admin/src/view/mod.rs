@@ -55,6 +55,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "all_that_match.html",
     "archives.html",
     "archive.html",
+    "archive_edit.html",
     "truth.html",
     "group.html",
     "groups.html",

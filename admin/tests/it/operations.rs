@@ -87,7 +87,7 @@ async fn a_look_ahead_counts_what_each_would_come_to_and_changes_nothing() {
     assert_eq!(
         replays.json(),
         json!({
-            "matches": 8, "more_than": false, "counted_at_most": 10_000, "replayed": 2, "discarded": 0,
+            "matches": 8, "more_than": false, "second_person": false, "counted_at_most": 10_000, "replayed": 2, "discarded": 0,
             "refused": {
                 "insufficient_stock": 1, "sold_out": 1, "already_resolved": 2, "not_an_order": 1, "not_found": 1
             }
@@ -425,4 +425,130 @@ async fn who_may_only_look_sees_why_and_an_address_nobody_made_is_refused() {
         assert_eq!(browser.get(bad).await.status, 422, "{bad}");
     }
     assert_eq!(browser.get(&format!("{path}?items=x")).await.status, 422);
+}
+
+/// Breaks when who asked can confirm it, the first look is not told of it, or somebody confirms it without the permission.
+#[tokio::test]
+async fn a_large_discard_waits_for_another_operator() {
+    let app = TestApp::start_with(|settings| settings.admin.second_person_above = 1).await;
+    for _ in 0..2 {
+        Failed::new().with_sale(&app, 5).await.insert(&app).await;
+    }
+    app.operator("second", OperatorRole::Operator).await;
+    let asker = app.browser(OperatorRole::Operator).await;
+    let second = app.browser_of("second", crate::app::PASSWORD).await;
+    let preview = asker.get("/operations/preview?kind=discard").await;
+    preview.shows(
+        "These are more than 1: nothing is discarded until another operator has confirmed it.",
+    );
+    let viewer = app.token(OperatorRole::Viewer).await;
+    let body = json!({"kind": "discard", "filter": {}});
+    let foreseen = app.post("/api/v1/operations/preview", &viewer, &body).await;
+    assert_eq!(foreseen.json()["second_person"], true, "{foreseen:?}");
+    let id = Uuid::now_v7().to_string();
+    let asked = asker
+        .submit(
+            "/operations",
+            &[
+                ("id", &id),
+                ("kind", "discard"),
+                ("reason", "it is noise"),
+                ("rate", "10"),
+                ("stop_percent", "10"),
+                ("grace_s", "3600"),
+            ],
+        )
+        .await;
+    assert_eq!(asked.status, 303, "{asked:?}");
+    turns(&app).await;
+    let page = asked.location.expect("the operation");
+    let shown = asker.get(&page).await;
+    for text in [
+        "waits for a second person",
+        "another operator than some-operator has to confirm it",
+        "Who asked for it cannot confirm it: somebody else has to.",
+        "<button disabled>Confirm</button>",
+    ] {
+        shown.shows(text);
+    }
+    asker
+        .get("/operations")
+        .await
+        .shows("waits for a second person");
+    let confirm = format!("{page}/confirm");
+    let own = asker.submit(&confirm, &[]).await;
+    assert_eq!(own.status, 409);
+    own.shows("Nothing was done: who asked for it cannot confirm it");
+    let token = app.token(OperatorRole::Operator).await;
+    let own = app
+        .post(&format!("/api/v1{confirm}"), &token, &json!({}))
+        .await;
+    own.is_problem(409, "same_person");
+    let steers = app
+        .made_token(
+            &second_token(&app).await,
+            "steers",
+            &["archives.look", "operation.steer"],
+        )
+        .await;
+    let narrow = app
+        .post(&format!("/api/v1{confirm}"), &steers, &json!({}))
+        .await;
+    narrow.is_problem(403, "out_of_scope");
+
+    second.get(&page).await.shows(">Confirm</button>");
+    let confirmed = second.submit(&confirm, &[]).await;
+    assert_eq!(confirmed.status, 303, "{confirmed:?}");
+    second.get(&page).await.shows("Confirmed by second");
+    let json = app.get(&format!("/api/v1{page}"), &token).await.json();
+    assert_eq!(
+        (
+            &json["state"],
+            &json["bulk"]["second_person"]["confirmed_by"]
+        ),
+        (&json!("waiting"), &json!("second"))
+    );
+    let acts: Vec<_> = app
+        .audited()
+        .await
+        .into_iter()
+        .filter(|(act, ..)| act == "operation.confirm")
+        .map(|(_, subject, outcome)| (subject, outcome))
+        .collect();
+    let line = |outcome: &str| (id.clone(), outcome.to_owned());
+    assert_eq!(acts, [line("refused"), line("refused"), line("done")]);
+}
+
+async fn second_token(app: &TestApp) -> String {
+    let answer = app.log_in_script("second", crate::app::PASSWORD).await;
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+/// Breaks when a discard needs the permission to replay, or a replay may be asked for with that to discard.
+#[tokio::test]
+async fn a_token_that_may_discard_discards_and_replays_nothing() {
+    let app = TestApp::start().await;
+    let failed = Failed::new().with_sale(&app, 5).await.insert(&app).await;
+    let operator = app.token(OperatorRole::Operator).await;
+    let token = app.made_token(&operator, "broom", &["order.discard"]).await;
+    for body in [
+        json!({"kind": "replay", "filter": {}, "reason": "x"}),
+        json!({"kind": "replay", "order_id": failed.id}),
+    ] {
+        app.post("/api/v1/operations", &token, &body)
+            .await
+            .is_problem(403, "out_of_scope");
+    }
+    for body in [
+        json!({"kind": "discard", "filter": {}, "reason": "it is noise"}),
+        json!({"kind": "discard", "order_id": failed.id, "reason": "it is noise"}),
+    ] {
+        let taken = app.post("/api/v1/operations", &token, &body).await;
+        assert_eq!(taken.status, 202, "{taken:?}");
+    }
+    let replays = app.made_token(&operator, "again", &["order.replay"]).await;
+    let body = json!({"kind": "discard", "filter": {}, "reason": "x"});
+    app.post("/api/v1/operations", &replays, &body)
+        .await
+        .is_problem(403, "out_of_scope");
 }

@@ -19,7 +19,7 @@ impl TestApp {
         self.post("/api/v1/tokens", by, &body).await
     }
 
-    async fn made_token(&self, by: &str, name: &str, scope: &[&str]) -> String {
+    pub async fn made_token(&self, by: &str, name: &str, scope: &[&str]) -> String {
         let made = self.made(by, name, scope).await;
         assert_eq!(made.status, 201, "{made:?}");
         made.json()["token"].as_str().expect("a token").to_owned()

@@ -6,6 +6,7 @@
 
 use super::{Step, Tools, audited::write_down};
 use anyhow::Context as _;
+use audit::{Entry, Outcome};
 use compensation::operations::{
     State,
     tick::{self, Due},
@@ -78,6 +79,7 @@ impl Operations {
             tick::save(db, due).await?;
             return Ok(true);
         }
+        let before = due.state;
         let ends = tick::add_up(&mut *db, due).await?;
         tick::judge(due)?;
         let begun = tick::begin_some(&mut *db, due).await?;
@@ -88,11 +90,31 @@ impl Operations {
         write_down(db, &ends)
             .await
             .context("the ends of its items cannot be written down in the audit")?;
+        if due.state == State::Expired && before != State::Expired {
+            expired(db, due)
+                .await
+                .context("that nobody confirmed it cannot be written down in the audit")?;
+        }
         if !ends.all().is_empty() {
             self.0.passed(Step::AddedUp).await;
         }
         Ok(false)
     }
+}
+
+/// Writes down that nobody confirmed it, as the last that is done in the turn.
+async fn expired(db: &mut MySqlConnection, due: &Due) -> sqlx::Result<()> {
+    let entry = Entry {
+        operator: "",
+        role: "",
+        act: "operation.expire",
+        subject: &due.id.to_string(),
+        outcome: Outcome::Refused,
+        detail: "no second operator confirmed it in time: nothing was done",
+        address: "",
+        operation: Some(due.id),
+    };
+    audit::record(db, entry).await
 }
 
 fn tell(due: &Due) {

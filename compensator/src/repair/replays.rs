@@ -7,7 +7,10 @@
 use super::{Step, Tools, audited::write_down, orders::told};
 use anyhow::{Context as _, bail};
 use compensation::{
-    archive::{self, Archived},
+    archive::{
+        self, Archived,
+        versions::{self, Version},
+    },
     headers::Headers,
     operations::{self, Kind, Requested},
     queue::{self, NewWork},
@@ -83,17 +86,25 @@ impl Replays {
             }
             Some(_) => {}
         }
+        let version = self.version(item, &archived).await?;
         let kept = match self.0.store.message(&archived).await {
-            Ok(kept) => kept,
+            Ok(kept) => Some(kept),
             Err(cause) if cause.passes() => return Err(cause.into()),
+            // What came is not needed any more, but for its headers.
+            Err(_) if version.is_some() => None,
             Err(cause) => {
                 error!(order.id = %item.archive_id, "The message of order {} cannot be read: {:#}", item.archive_id, anyhow::Error::new(cause));
                 return self.0.refuse(item, "message_unreadable").await;
             }
         };
-        let Ok(order) = OrderMessage::parse(&kept.payload) else {
+        let payload = version.as_ref().map(|version| &version.payload);
+        let payload = payload.or(kept.as_ref().map(|kept| &kept.payload));
+        let order = payload.and_then(|payload| OrderMessage::parse(payload).ok());
+        let Some(order) = order.filter(|order| order.order_id == order_id) else {
             return self.0.refuse(item, "message_unreadable").await;
         };
+        let number = version.map(|version| version.number);
+        let headers = kept.map(|kept| kept.headers).unwrap_or_default();
         let order = OrderMessage {
             gid: Gid::from_uuid(item.gid),
             generation: item.generation,
@@ -103,7 +114,7 @@ impl Replays {
         match replay::reserve(&self.0.stock, &order).await {
             Ok(()) => {
                 self.0.passed(Step::Reserved).await;
-                self.enqueue(item, &archived, &order, kept.headers).await
+                self.enqueue(item, number, &archived, &order, headers).await
             }
             Err(NotReserved::Refused(reason)) => self.0.refuse(item, reason).await,
             Err(NotReserved::AskAgain(why)) => {
@@ -112,6 +123,27 @@ impl Replays {
                 bail!("{why}")
             }
         }
+    }
+
+    /// The version that is taken: the one that was asked for, else the newest one. While the item is in hand nobody makes another, so a
+    /// repeat takes the same, and finds the units it reserved.
+    async fn version(
+        &self,
+        item: &Requested,
+        archived: &Archived,
+    ) -> anyhow::Result<Option<Version>> {
+        let newest = (archived.version > 0).then_some(archived.version);
+        let Some(number) = item.version.or(newest) else {
+            return Ok(None);
+        };
+        let mut db = self.0.db.acquire().await?;
+        let found = versions::find(&mut db, item.archive_id, number).await?;
+        found.map(Some).with_context(|| {
+            format!(
+                "the archive has no version {number} of order {}",
+                item.archive_id
+            )
+        })
     }
 
     /// Another way was faster: this replay's own reservation was published by the scan for overdue ones, or another transaction
@@ -155,6 +187,7 @@ impl Replays {
     async fn enqueue(
         &self,
         item: &Requested,
+        version: Option<u32>,
         archived: &Archived,
         order: &OrderMessage,
         headers: Headers,
@@ -175,7 +208,7 @@ impl Replays {
             error: None,
         };
         let mut tx = self.0.db.begin().await?;
-        if !operations::processing(&mut tx, item).await? {
+        if !operations::processing(&mut tx, item, version).await? {
             return Ok(());
         }
         if !queue::enqueue(&mut tx, &work).await? && !queue::is_known(&mut tx, item.gid).await? {
@@ -192,7 +225,7 @@ impl Replays {
     /// What was held has its reservation still, and no decision: its own transaction goes on.
     async fn resume(&self, item: &Requested) -> anyhow::Result<()> {
         let mut tx = self.0.db.begin().await?;
-        if !operations::processing(&mut tx, item).await? {
+        if !operations::processing(&mut tx, item, None).await? {
             return Ok(());
         }
         queue::replay_held(&mut tx, item.gid).await?;

@@ -162,6 +162,7 @@ impl World {
             selected: &Selected::default(),
             reason: &Reason::parse("the cause is gone").unwrap(),
             terms,
+            confirm_above: None,
             asked_by: "night",
         };
         let mut db = self.schema.pool.acquire().await.unwrap();

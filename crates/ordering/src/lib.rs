@@ -5,6 +5,7 @@
 pub mod cancel;
 mod decision;
 pub mod drift;
+pub mod edit;
 pub mod engine;
 pub mod faults;
 pub mod foreign;

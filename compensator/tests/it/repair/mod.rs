@@ -2,6 +2,7 @@
 
 mod archive;
 mod batches;
+mod edited;
 mod foreign;
 mod held;
 mod intake;

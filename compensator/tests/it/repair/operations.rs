@@ -389,3 +389,41 @@ async fn an_order_in_a_single_replays_hands_is_refused_to_an_operation() {
     }
     world.until_units(sale, (8, 0, 2)).await;
 }
+
+/// Breaks when what nobody confirmed is begun, or its end is not written down, or twice, by whichever process sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discard_nobody_confirms_ends_by_itself_and_is_written_down_once() {
+    let (world, sale) = World::open(10).await;
+    let orders = many(&world, sale, 2, None).await;
+    let operation = world.ask_for_all(Kind::Discard, terms(false, 100)).await;
+    world
+        .schema
+        .execute("update operations set confirm_above = 1")
+        .await;
+    let (one, two) = (world.repair_with("").await, world.repair_with("").await);
+    eventually("it waits", SOON, || async {
+        world.round(&one).await;
+        (world.operation(operation).await.state == State::Unconfirmed).then_some(())
+    })
+    .await;
+    world
+        .schema
+        .execute("update operations set created_at = created_at - interval 1 day, due_at = due_at - interval 1 day")
+        .await;
+    eventually("it has ended", SOON, || async {
+        tokio::join!(world.round(&one), world.round(&two));
+        (world.operation(operation).await.state == State::Expired).then_some(())
+    })
+    .await;
+    assert_eq!(
+        world.audited_items().await,
+        [[
+            "operation.expire",
+            "refused",
+            "no second operator confirmed it in time: nothing was done"
+        ]]
+    );
+    for order in &orders {
+        assert!(!world.archived(order).await.unwrap().handled);
+    }
+}

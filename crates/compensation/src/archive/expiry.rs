@@ -5,7 +5,7 @@
 //! for page by page and removed once it is as old. Files go as a whole, when no row names a line of theirs. What is open is never
 //! touched.
 
-use super::{Store, StoreError, backends::Page, forget};
+use super::{Store, StoreError, backends::Page, forget, notes, versions};
 use service_kit::settings::{ArchiveKeep, ArchiveStorage};
 use sqlx::MySqlPool;
 use std::{
@@ -113,6 +113,8 @@ impl Expiry {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         forget(&mut tx, &ids).await?;
         for id in &ids {
+            versions::forget(&mut tx, *id).await?;
+            notes::forget(&mut tx, *id).await?;
             sqlx::query!("delete from failed_order_archives where id = ?", id)
                 .execute(&mut *tx)
                 .await?;

@@ -97,6 +97,8 @@ pub struct Listed {
     pub operation_id: Option<Uuid>,
     /// More than once after replays that failed again.
     pub times_archived: i32,
+    /// The number of its newest version; 0: nobody has edited it.
+    pub version: i32,
     /// The first try that failed.
     pub first_failed_at: DateTime<Utc>,
     /// When it was given up last.
@@ -122,7 +124,7 @@ pub const COUNTED_AT_MOST: u64 = 10_000;
 const LOOKED_AT_TO_COUNT: u64 = 1_000;
 
 const COLUMNS: &str = "id, order_id, gid, generation, sale_id, user_id, quantity, step, error, fingerprint, attempts, held, handled, \
-     resolution, operation_id, times_archived, first_failed_at, archived_at, handled_at";
+     resolution, operation_id, times_archived, version, first_failed_at, archived_at, handled_at";
 
 /// One page, newest first. It may have fewer rows than there are, where what is asked for is rare: see [`Found::stopped_at`].
 ///

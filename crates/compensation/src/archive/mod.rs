@@ -12,11 +12,13 @@ mod kept;
 mod kind;
 pub mod listing;
 pub mod marks;
+pub mod notes;
 mod record;
 mod stage;
 mod standing;
 mod store;
 pub mod transaction;
+pub mod versions;
 pub(crate) mod walk;
 
 pub use counting::{Counting, forget};
@@ -153,6 +155,8 @@ pub struct Archived {
     pub operation_id: Option<Uuid>,
     /// How often it came here.
     pub times_archived: u32,
+    /// The number of its newest [version](versions); 0: nobody has edited it.
+    pub version: u32,
     /// When the first try failed.
     pub first_failed_at: DateTime<Utc>,
     /// When it came here last.
@@ -206,7 +210,7 @@ pub async fn put(db: &mut MySqlConnection, what: &ToArchive, kept: &Kept) -> sql
          fingerprint, fingerprint_version, attempts, history, storage, location, payload, headers, message_key, tombstone, held, handled, \
          times_archived, first_failed_at, archived_at)
          values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false, 1, ?, utc_timestamp(3))
-         on duplicate key update gid = values(gid), generation = values(generation), step = values(step), error = values(error),
+         on duplicate key update gid = values(gid), generation = values(generation), quantity = values(quantity), step = values(step), error = values(error),
          error_class = values(error_class), fingerprint = values(fingerprint), fingerprint_version = values(fingerprint_version),
          message_key = values(message_key), tombstone = values(tombstone),
          attempts = values(attempts), history = values(history), storage = values(storage), location = values(location),
@@ -304,7 +308,7 @@ pub async fn find(db: &MySqlPool, id: Uuid) -> sqlx::Result<Option<Archived>> {
         r#"select id as "id: _", order_id as "order_id: _", gid as "gid: _", generation as "generation: u32",
                   sale_id as "sale_id: _", user_id as "user_id: _", quantity as "quantity: u32", step, error,
                   error_class, fingerprint, fingerprint_version, attempts as "attempts: u32", history, storage, location, held as "held: bool", handled as "handled: bool",
-                  resolution, operation_id as "operation_id: _", times_archived as "times_archived: u32",
+                  resolution, operation_id as "operation_id: _", times_archived as "times_archived: u32", version as "version: u32",
                   first_failed_at as "first_failed_at: _", archived_at as "archived_at: _", handled_at as "handled_at: _"
            from failed_order_archives where id = ?"#,
         id
@@ -374,6 +378,7 @@ struct Row {
     resolution: Option<String>,
     operation_id: Option<Uuid>,
     times_archived: u32,
+    version: u32,
     first_failed_at: DateTime<Utc>,
     archived_at: DateTime<Utc>,
     handled_at: Option<DateTime<Utc>>,
@@ -403,6 +408,7 @@ impl Row {
             resolution: self.resolution,
             operation_id: self.operation_id,
             times_archived: self.times_archived,
+            version: self.version,
             first_failed_at: self.first_failed_at,
             archived_at: self.archived_at,
             handled_at: self.handled_at,

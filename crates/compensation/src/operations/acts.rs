@@ -1,4 +1,4 @@
-//! What operators do to an operation that is under way: pause, resume, cancel, undo.
+//! What operators do to an operation that is under way: pause, resume, cancel, undo, and, where one person may not have it done, confirm.
 //!
 //! Each is a move of [`super::state`], under the operation's row. Done again by the same operator it is done already; of two
 //! operators one wins, and the other is told who and when.
@@ -8,7 +8,7 @@ use super::{
     state::{Event, State},
     stored,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::MySqlConnection;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -44,6 +44,9 @@ pub enum NotDone {
     /// A single replay is begun with the click.
     #[error("a replay of one order cannot be paused, cancelled or undone")]
     Single,
+    /// Who asked for it cannot confirm it.
+    #[error("who asked for it cannot confirm it: somebody else has to")]
+    SamePerson,
     /// Its state does not allow it: mostly somebody else was faster.
     #[error("the operation is {state}")]
     NotNow {
@@ -102,6 +105,11 @@ impl FromStr for Act {
     }
 }
 
+/// The act of who confirmed it.
+const CONFIRM: &str = "confirm";
+/// How long one waits to be confirmed, from when it was asked for.
+pub const CONFIRM_WITHIN: TimeDelta = TimeDelta::hours(24);
+
 /// The act of an operation that paused itself.
 pub(super) const STOPPED_ITSELF: &str = "stop";
 
@@ -133,7 +141,7 @@ pub async fn act(db: &mut MySqlConnection, id: Uuid, act: Act, by: &str) -> Resu
             .is_some_and(|act| leads_to(act) == Some(state));
         let (by, since) = match state {
             _ if led_here => (row.act_by, row.act_at),
-            State::Waiting => (None, Some(row.created_at)),
+            State::Waiting | State::Unconfirmed => (None, Some(row.created_at)),
             State::Running => (None, row.starts_at),
             _ => (None, row.finished_at),
         };
@@ -170,10 +178,61 @@ pub async fn act(db: &mut MySqlConnection, id: Uuid, act: Act, by: &str) -> Resu
     Ok(Done::Now(becomes))
 }
 
+/// Lets one go on that its asker alone may not have done, in the caller's transaction: its time to undo it begins now. Locks its row.
+///
+/// # Errors
+/// [`NotDone`]; nothing was written.
+pub async fn confirm(db: &mut MySqlConnection, id: Uuid, by: &str) -> Result<Done, NotDone> {
+    let row = sqlx::query!(
+        r#"select state, filter, asked_by, created_at as "created_at: DateTime<Utc>", confirmed_by,
+                  confirmed_at as "confirmed_at: DateTime<Utc>", finished_at as "finished_at: DateTime<Utc>", act_by
+           from operations where id = ? for update"#,
+        id
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or(NotDone::NotFound)?;
+    if row.filter.is_none() {
+        return Err(NotDone::Single);
+    }
+    let state: State = stored(&row.state)?;
+    let Ok(becomes) = state.on(Event::Confirmed) else {
+        if row.confirmed_by.as_deref() == Some(by) {
+            return Ok(Done::Before(state));
+        }
+        let since = row.finished_at.or(row.confirmed_at);
+        return Err(NotDone::NotNow {
+            state,
+            by: row.act_by.or(row.confirmed_by),
+            since: since.unwrap_or(row.created_at),
+        });
+    };
+    if row.asked_by == by {
+        return Err(NotDone::SamePerson);
+    }
+    sqlx::query!(
+        "update operations set state = ?, starts_at = utc_timestamp(3) + interval timestampdiff(microsecond, created_at, starts_at) microsecond,
+                confirmed_by = ?, confirmed_at = utc_timestamp(3), act = ?, act_by = ?, act_at = utc_timestamp(3), act_reason = null,
+                due_at = utc_timestamp(3)
+         where id = ?",
+        becomes.as_str(),
+        by,
+        CONFIRM,
+        by,
+        id
+    )
+    .execute(db)
+    .await?;
+    Ok(Done::Now(becomes))
+}
+
 /// Where an act, as it is stored, leads to by itself.
 fn leads_to(act: &str) -> Option<State> {
     if act == STOPPED_ITSELF {
         return Some(State::Paused);
+    }
+    if act == CONFIRM {
+        return Some(State::Waiting);
     }
     act.parse().ok().map(|act| match act {
         Act::Pause => State::Paused,

@@ -26,6 +26,8 @@ pub struct NewBulk<'a> {
     pub reason: &'a Reason,
     /// How.
     pub terms: Terms,
+    /// Above so many items somebody else has to confirm it; `None`: nobody has to.
+    pub confirm_above: Option<u32>,
     /// Who asks.
     pub asked_by: &'a str,
 }
@@ -64,7 +66,7 @@ pub async fn create(db: &mut MySqlConnection, new: &NewBulk<'_>) -> Result<Made,
         return Ok(made);
     }
     let open = sqlx::query_scalar!(
-        "select count(*) from operations where state in ('waiting', 'running', 'paused') and filter is not null"
+        "select count(*) from operations where state in ('waiting', 'unconfirmed', 'running', 'paused') and filter is not null"
     )
     .fetch_one(&mut *db)
     .await?;
@@ -73,8 +75,8 @@ pub async fn create(db: &mut MySqlConnection, new: &NewBulk<'_>) -> Result<Made,
     }
     let written = sqlx::query!(
         "insert into operations (id, kind, asked_by, reason, state, created_at, filter, rate, canary, stop_percent, starts_at, watermark, \
-         cursor_at, cursor_id, rung, due_at)
-         values (?, ?, ?, ?, ?, utc_timestamp(3), ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, utc_timestamp(3), '1970-01-01', ?, ?, \
+         cursor_at, cursor_id, rung, confirm_above, due_at)
+         values (?, ?, ?, ?, ?, utc_timestamp(3), ?, ?, ?, ?, utc_timestamp(3) + interval ? microsecond, utc_timestamp(3), '1970-01-01', ?, ?, ?, \
          utc_timestamp(3))",
         new.id,
         new.kind.as_str(),
@@ -87,7 +89,8 @@ pub async fn create(db: &mut MySqlConnection, new: &NewBulk<'_>) -> Result<Made,
         new.terms.stop_percent(),
         micros(new.terms.grace()),
         Uuid::nil(),
-        Window::first(new.terms.canary()).rung
+        Window::first(new.terms.canary()).rung,
+        new.confirm_above
     )
     .execute(&mut *db)
     .await;
@@ -110,7 +113,7 @@ async fn made_before(
 ) -> Result<Option<Made>, NotTaken> {
     let known = sqlx::query!(
         r#"select kind, asked_by, reason, filter, rate as "rate: u32", canary as "canary: bool", stop_percent as "stop_percent: u32",
-                  timestampdiff(microsecond, created_at, starts_at) as "grace: i64"
+                  timestampdiff(microsecond, coalesce(confirmed_at, created_at), starts_at) as "grace: i64"
            from operations where id = ?"#,
         new.id
     )

@@ -33,6 +33,8 @@ pub struct Requested {
     pub gid: Uuid,
     /// The new generation.
     pub generation: u32,
+    /// The [version](crate::archive::versions) that was asked for.
+    pub version: Option<u32>,
     pub(super) claim: Uuid,
 }
 
@@ -49,7 +51,7 @@ pub async fn claim_requested(
     let mut tx = db.begin().await?;
     let rows = sqlx::query!(
         r#"select operation_id as "operation_id: Uuid", archive_id as "archive_id: Uuid", gid as "gid: Uuid",
-                  generation as "generation: u32"
+                  generation as "generation: u32", version as "version: u32"
            from operation_items where state = 'requested' and due_at <= utc_timestamp(3)
            order by due_at limit ? for update skip locked"#,
         limit
@@ -91,6 +93,7 @@ pub async fn claim_requested(
             archive_id: row.archive_id,
             gid: row.gid,
             generation: row.generation,
+            version: row.version,
             claim,
         });
     }
@@ -127,15 +130,20 @@ pub async fn look_again(
     Ok(())
 }
 
-/// Notes that the item's transaction is in the retry queue. `false`: the claim went to another worker, and nothing was written; the
+/// Notes that the item's transaction is in the retry queue, and which version of its message that takes, where there are some. `false`: the claim went to another worker, and nothing was written; the
 /// caller rolls back.
 ///
 /// # Errors
 /// What the database says.
-pub async fn processing(db: &mut MySqlConnection, item: &Requested) -> sqlx::Result<bool> {
+pub async fn processing(
+    db: &mut MySqlConnection,
+    item: &Requested,
+    version: Option<u32>,
+) -> sqlx::Result<bool> {
     let written = sqlx::query!(
-        "update operation_items set state = 'processing'
+        "update operation_items set state = 'processing', version = ?
          where operation_id = ? and archive_id = ? and state = 'requested' and claim = ?",
+        version,
         item.operation_id,
         item.archive_id,
         item.claim

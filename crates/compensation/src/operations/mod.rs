@@ -19,7 +19,7 @@ pub mod state;
 pub mod terms;
 pub mod tick;
 
-pub use acts::{Act, Done, NotDone, act};
+pub use acts::{Act, CONFIRM_WITHIN, Done, NotDone, act, confirm};
 pub use bulk::{Made, NewBulk, NotTaken, OPEN_AT_MOST, create};
 pub use ends::{End, Ends};
 pub use items::{
@@ -28,12 +28,16 @@ pub use items::{
 };
 pub use listed::{Place, items, latest, page};
 pub use matching::{Matching, matching};
-pub use reading::{Bulk, Counts, Item, LastAct, Operation, find};
+pub use reading::{Bulk, Counts, Item, LastAct, Operation, SecondPerson, find};
 pub use reconciling::{
     Notes, RECONCILED, begin, claim_reconcile, claim_reconcile_in, note, reconciled,
 };
-pub use single::{ReplayRefused, claim_discard, claim_discard_in, claim_replay, claim_replay_in};
+pub use single::{
+    ReplayRefused, claim_discard, claim_discard_in, claim_replay, claim_replay_in, claim_version_in,
+};
 pub use state::{Kind, State};
+
+pub(crate) use single::open_row;
 
 use coordinator::statement::filled_up;
 use std::str::FromStr;

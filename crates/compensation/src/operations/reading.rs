@@ -2,6 +2,7 @@
 
 use super::{
     Kind, State,
+    acts::CONFIRM_WITHIN,
     ladder::{BLOCK, Window},
     stored,
     terms::Selected,
@@ -54,8 +55,23 @@ pub struct Bulk {
     pub counts: Counts,
     /// What is judged now.
     pub window: Window,
+    /// Whether somebody else has to confirm it, and who did.
+    pub second_person: Option<SecondPerson>,
     /// What was done to it last.
     pub last_act: Option<LastAct>,
+}
+
+/// What a second operator has to do, or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondPerson {
+    /// Above so many items.
+    pub above: u32,
+    /// Who confirmed it.
+    pub confirmed_by: Option<String>,
+    /// When.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// Until then it can be confirmed.
+    pub until: DateTime<Utc>,
 }
 
 /// Items by how they ended, a moment ago.
@@ -100,6 +116,8 @@ pub struct Item {
     /// The new generation.
     #[sqlx(try_from = "i32")]
     pub generation: u32,
+    /// The version of its message that is taken; nothing where it was not edited, or is not begun.
+    pub version: Option<i32>,
     /// `selected`, `requested`, `processing`, or how it ended: `confirmed`, `rejected`, `archived`, `refused`, `discarded`, `reconciled`.
     pub state: String,
     /// Why it ended so.
@@ -165,10 +183,10 @@ pub(super) async fn single_item(db: &MySqlPool, id: Uuid) -> sqlx::Result<Vec<It
 
 pub(super) const COLUMNS: &str = "select id, kind, asked_by, reason, state, created_at, finished_at, filter, rate, canary, stop_percent, \
      starts_at, watermark, selected_all, selected, begun, confirmed, rejected, archived, refused, discarded, rung, window_begun, \
-     window_ended, window_failed, act, act_by, act_at, act_reason from operations";
+     window_ended, window_failed, act, act_by, act_at, act_reason, confirm_above, confirmed_by, confirmed_at from operations";
 
 pub(super) const ITEM_COLUMNS: &str =
-    "select archive_id, gid, generation, state, reason, finished_at from operation_items";
+    "select archive_id, gid, generation, version, state, reason, finished_at from operation_items";
 
 #[derive(FromRow)]
 pub(super) struct Stored {
@@ -186,6 +204,8 @@ pub(super) struct Stored {
     far: Far,
     #[sqlx(flatten)]
     acted: Acted,
+    #[sqlx(flatten)]
+    second: Second,
 }
 
 #[derive(FromRow)]
@@ -211,6 +231,13 @@ struct Far {
     window_begun: i32,
     window_ended: i32,
     window_failed: i32,
+}
+
+#[derive(FromRow)]
+struct Second {
+    confirm_above: Option<i32>,
+    confirmed_by: Option<String>,
+    confirmed_at: Option<DateTime<Utc>>,
 }
 
 #[derive(FromRow)]
@@ -240,6 +267,7 @@ impl Stored {
                     ended: self.far.window_ended.unsigned_abs(),
                     failed: self.far.window_failed.unsigned_abs(),
                 },
+                second_person: self.second.person(self.created_at),
                 last_act: self.acted.last(),
             }),
         };
@@ -268,6 +296,17 @@ impl Far {
             refused: self.refused.unsigned_abs(),
             discarded: self.discarded.unsigned_abs(),
         }
+    }
+}
+
+impl Second {
+    fn person(self, asked_at: DateTime<Utc>) -> Option<SecondPerson> {
+        Some(SecondPerson {
+            above: self.confirm_above?.unsigned_abs(),
+            confirmed_by: self.confirmed_by,
+            confirmed_at: self.confirmed_at,
+            until: asked_at + CONFIRM_WITHIN,
+        })
     }
 }
 

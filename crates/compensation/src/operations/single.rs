@@ -33,6 +33,12 @@ pub enum ReplayRefused {
     /// It is a message that is no order.
     #[error("the message is no order")]
     NotAnOrder,
+    /// There is no such version of it.
+    #[error("it has no version {0}")]
+    NoSuchVersion(u32),
+    /// Its units are held under its own transaction, which asks for what it asked for.
+    #[error("its units are held for it as it is")]
+    HeldAsItIs,
     /// MySQL failed.
     #[error("MySQL does not take the operation")]
     Database(#[from] sqlx::Error),
@@ -65,7 +71,28 @@ pub async fn claim_replay_in(
     asked_by: &str,
     reason: Option<&str>,
 ) -> Result<Uuid, ReplayRefused> {
+    claim_version_in(db, archive_id, None, asked_by, reason).await
+}
+
+/// The same of one [version](crate::archive::versions) of it; `None`: the newest one there is when it is begun, or what came.
+///
+/// # Errors
+/// [`ReplayRefused`]; nothing was written.
+pub async fn claim_version_in(
+    db: &mut MySqlConnection,
+    archive_id: Uuid,
+    version: Option<u32>,
+    asked_by: &str,
+    reason: Option<&str>,
+) -> Result<Uuid, ReplayRefused> {
     let row = open_row(&mut *db, archive_id).await?;
+    match version {
+        Some(_) if row.held => return Err(ReplayRefused::HeldAsItIs),
+        Some(version) if row.version == 0 || version > row.version => {
+            return Err(ReplayRefused::NoSuchVersion(version));
+        }
+        _ => {}
+    }
     let (Some(_), Some(gid)) = (row.order_id, row.gid) else {
         return Err(ReplayRefused::NotAnOrder);
     };
@@ -80,6 +107,7 @@ pub async fn claim_replay_in(
         archive_id,
         gid,
         generation,
+        version,
     };
     Ok(claim(db, &item, asked_by, reason).await?)
 }
@@ -106,6 +134,7 @@ pub async fn claim_discard_in(
         archive_id,
         gid,
         generation: row.generation,
+        version: None,
     };
     Ok(claim(db, &item, asked_by, Some(reason)).await?)
 }
@@ -127,17 +156,26 @@ pub async fn claim_discard(
 }
 
 /// A row of the archive that waits for a person, locked.
-struct OpenRow {
-    order_id: Option<Uuid>,
-    gid: Option<Uuid>,
-    generation: u32,
-    held: bool,
+pub(crate) struct OpenRow {
+    pub order_id: Option<Uuid>,
+    pub gid: Option<Uuid>,
+    pub generation: u32,
+    pub held: bool,
+    /// The number of its newest version.
+    pub version: u32,
 }
 
-async fn open_row(db: &mut MySqlConnection, archive_id: Uuid) -> Result<OpenRow, ReplayRefused> {
+/// Locks a row of the archive.
+///
+/// # Errors
+/// [`ReplayRefused`] where it does not wait for a person.
+pub(crate) async fn open_row(
+    db: &mut MySqlConnection,
+    archive_id: Uuid,
+) -> Result<OpenRow, ReplayRefused> {
     let row = sqlx::query!(
         r#"select order_id as "order_id: Uuid", gid as "gid: Uuid", generation as "generation: u32", held as "held: bool",
-                  handled as "handled: bool", operation_id as "operation_id: Uuid"
+                  handled as "handled: bool", operation_id as "operation_id: Uuid", version as "version: u32"
            from failed_order_archives where id = ? for update"#,
         archive_id
     )
@@ -151,6 +189,7 @@ async fn open_row(db: &mut MySqlConnection, archive_id: Uuid) -> Result<OpenRow,
         return Err(ReplayRefused::AlreadyResolved);
     }
     Ok(OpenRow {
+        version: row.version,
         order_id: row.order_id,
         gid: row.gid,
         generation: row.generation,
@@ -164,6 +203,7 @@ struct New {
     archive_id: Uuid,
     gid: Uuid,
     generation: u32,
+    version: Option<u32>,
 }
 
 /// Writes the operation with its one item, and claims the row, which the caller has locked.
@@ -184,12 +224,13 @@ async fn claim(
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into operation_items (operation_id, archive_id, gid, generation, state, due_at, created_at)
-         values (?, ?, ?, ?, 'requested', utc_timestamp(3), utc_timestamp(3))",
+        "insert into operation_items (operation_id, archive_id, gid, generation, version, state, due_at, created_at)
+         values (?, ?, ?, ?, ?, 'requested', utc_timestamp(3), utc_timestamp(3))",
         id,
         item.archive_id,
         item.gid,
-        item.generation
+        item.generation,
+        item.version
     )
     .execute(&mut *db)
     .await?;

@@ -18,6 +18,8 @@ pub enum Kind {
 pub enum State {
     /// Its items are being selected, and it can be undone: nothing is done to any of them.
     Waiting,
+    /// Its items are more than one person may have done: another one has to confirm it. Nothing is done to any of them.
+    Unconfirmed,
     /// Items are begun, as fast as its rate and its ladder let them.
     Running,
     /// No item is begun until somebody resumes it. What was begun goes on.
@@ -28,6 +30,8 @@ pub enum State {
     Cancelled,
     /// Recalled before anything was done. Final.
     Undone,
+    /// Nobody confirmed it in time, and nothing was done. Final.
+    Expired,
 }
 
 /// What happens to it.
@@ -35,6 +39,12 @@ pub enum State {
 pub enum Event {
     /// Its items are selected, and the time to undo it is over.
     GraceOver,
+    /// Its items are selected, and more than one person may have done.
+    TooManyForOne,
+    /// A second operator confirms it.
+    Confirmed,
+    /// No second operator did.
+    NotConfirmedInTime,
     /// Too many of its items failed.
     FailedTooOften,
     /// An operator pauses it.
@@ -66,13 +76,15 @@ pub struct Unknown(String);
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Waiting,
+        Self::Unconfirmed,
         Self::Running,
         Self::Paused,
         Self::Finished,
         Self::Cancelled,
         Self::Undone,
+        Self::Expired,
     ];
 
     /// The state after `event`.
@@ -85,7 +97,10 @@ impl State {
             (Self::Running, Event::FailedTooOften | Event::AskedToPause) => Self::Paused,
             (Self::Running | Self::Paused, Event::AskedToCancel) => Self::Cancelled,
             (Self::Running | Self::Paused, Event::AllEnded) => Self::Finished,
-            (Self::Waiting, Event::AskedToUndo) => Self::Undone,
+            (Self::Waiting, Event::TooManyForOne) => Self::Unconfirmed,
+            (Self::Unconfirmed, Event::Confirmed) => Self::Waiting,
+            (Self::Unconfirmed, Event::NotConfirmedInTime) => Self::Expired,
+            (Self::Waiting | Self::Unconfirmed, Event::AskedToUndo) => Self::Undone,
             (from, event) => return Err(IllegalMove { from, event }),
         })
     }
@@ -93,7 +108,10 @@ impl State {
     /// Whether nothing more is begun, ever.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Finished | Self::Cancelled | Self::Undone)
+        matches!(
+            self,
+            Self::Finished | Self::Cancelled | Self::Undone | Self::Expired
+        )
     }
 
     /// How it is stored.
@@ -101,11 +119,13 @@ impl State {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Unconfirmed => "unconfirmed",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Finished => "finished",
             Self::Cancelled => "cancelled",
             Self::Undone => "undone",
+            Self::Expired => "expired",
         }
     }
 }
@@ -194,8 +214,11 @@ impl FromStr for Kind {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 10] = [
         Event::GraceOver,
+        Event::TooManyForOne,
+        Event::Confirmed,
+        Event::NotConfirmedInTime,
         Event::FailedTooOften,
         Event::AskedToPause,
         Event::Resumed,
@@ -215,7 +238,8 @@ mod tests {
     #[test]
     fn only_what_has_not_begun_can_be_undone() {
         let undoable = State::ALL.map(|state| state.on(Event::AskedToUndo).is_ok());
-        assert_eq!(undoable, State::ALL.map(|state| state == State::Waiting));
+        let waits = |state| matches!(state, State::Waiting | State::Unconfirmed);
+        assert_eq!(undoable, State::ALL.map(waits));
     }
 
     #[test]

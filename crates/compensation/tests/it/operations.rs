@@ -4,6 +4,7 @@
 mod acts;
 mod ladder;
 mod rows;
+mod second_person;
 
 use compensation::{
     archive::{
@@ -54,6 +55,7 @@ struct Asking {
     reason: &'static str,
     terms: Terms,
     by: &'static str,
+    confirm_above: Option<u32>,
 }
 
 fn asking(terms: Terms) -> Asking {
@@ -64,6 +66,7 @@ fn asking(terms: Terms) -> Asking {
         reason: "the cause is gone",
         terms,
         by: "night",
+        confirm_above: None,
     }
 }
 
@@ -81,6 +84,7 @@ impl Asking {
             selected: &self.selected,
             reason: &reason,
             terms: self.terms,
+            confirm_above: self.confirm_above,
             asked_by: self.by,
         };
         operations::create(&mut db.acquire().await.unwrap(), &new).await

@@ -269,7 +269,10 @@ pub(super) async fn insert(db: &mut MySqlConnection, orders: &[NewOrder<'_>]) ->
     Ok(())
 }
 
-/// Gives failed orders the outcome of their next generation. Their rows are locked.
+/// Gives failed orders the outcome of their next generation, and what that one asked for: a person may have edited it. What its units
+/// are is read from the row wherever it is taken back. Their rows are locked.
+///
+/// Of a remark that was admitted before there was a limit as much is written as the column takes, as when it was given up.
 pub(super) async fn take_over(
     db: &mut MySqlConnection,
     orders: &[NewOrder<'_>],
@@ -281,10 +284,13 @@ pub(super) async fn take_over(
     } in orders
     {
         sqlx::query!(
-            "update orders set gid = ?, generation = ?, status = ?, reason = ?, decided_at = utc_timestamp(3) \
-             where id = ? and status = 'failed'",
+            "update orders set gid = ?, generation = ?, quantity = ?, price = ?, remark = left(?, 500), status = ?, reason = ?, \
+             decided_at = utc_timestamp(3) where id = ? and status = 'failed'",
             message.gid,
             message.generation,
+            message.quantity.get(),
+            message.price,
+            message.remark.as_deref(),
             status.as_str(),
             reason,
             message.order_id

@@ -19,6 +19,8 @@ pub struct Admin {
     pub session_ttl_s: u64,
     /// Whether the cookie is sent over HTTPS only. In production it always is.
     pub secure_cookies: bool,
+    /// Discards of more orders than this are confirmed by a second operator.
+    pub second_person_above: u32,
     /// Made at the start when there is no operator at all.
     pub first_admin: FirstAdmin,
 }
@@ -30,6 +32,7 @@ impl Default for Admin {
             session_idle_s: 1800,
             session_ttl_s: 43_200,
             secure_cookies: false,
+            second_person_above: 100,
             first_admin: FirstAdmin::default(),
         }
     }

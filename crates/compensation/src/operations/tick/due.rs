@@ -3,7 +3,7 @@
 use crate::{
     archive::listing::Filter,
     operations::{
-        acts::STOPPED_ITSELF,
+        acts::{CONFIRM_WITHIN, STOPPED_ITSELF},
         ladder::Window,
         reading::Counts,
         state::{Kind, State},
@@ -43,6 +43,10 @@ pub struct Due {
     pub(super) cursor: (DateTime<Utc>, Uuid),
     pub(super) window: Window,
     pub(super) paced_at: Option<DateTime<Utc>>,
+    /// Above so many items somebody has to confirm it, and nobody has.
+    pub(super) unconfirmed_above: Option<u32>,
+    /// Until then somebody may.
+    pub(super) confirm_until: DateTime<Utc>,
     /// Of the database.
     pub(super) now: DateTime<Utc>,
     pub(super) stopped_itself: Option<String>,
@@ -75,6 +79,9 @@ struct Row {
     window_ended: i32,
     window_failed: i32,
     paced_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    confirm_above: Option<i32>,
+    confirmed_by: Option<String>,
     now: DateTime<Utc>,
 }
 
@@ -85,7 +92,7 @@ struct Row {
 pub async fn due(db: &mut MySqlConnection) -> sqlx::Result<Option<Due>> {
     let row: Option<Row> = sqlx::query_as(
         "select id, kind, asked_by, state, filter, rate, canary, stop_percent, starts_at, watermark, cursor_at, cursor_id, selected_all, selected, \
-         begun, confirmed, rejected, archived, refused, discarded, rung, window_begun, window_ended, window_failed, paced_at, \
+         begun, confirmed, rejected, archived, refused, discarded, rung, window_begun, window_ended, window_failed, paced_at, created_at, confirm_above, confirmed_by, \
          utc_timestamp(6) as now from operations where due_at <= utc_timestamp(3) order by due_at limit 1 for update skip locked",
     )
     .fetch_optional(&mut *db)
@@ -149,7 +156,7 @@ pub async fn save(db: &mut MySqlConnection, due: &Due) -> sqlx::Result<()> {
         window.failed,
         due.paced_at,
         due.again(),
-        due.state == State::Finished,
+        matches!(due.state, State::Finished | State::Expired),
         due.id
     )
     .execute(&mut *db)
@@ -168,10 +175,20 @@ pub async fn save(db: &mut MySqlConnection, due: &Due) -> sqlx::Result<()> {
 }
 
 impl Due {
+    /// Whether its items are known, and more than one person may have done.
+    pub(super) fn needs_confirmation(&self) -> bool {
+        self.state == State::Waiting
+            && self.selected_all
+            && self
+                .unconfirmed_above
+                .is_some_and(|above| self.counts.selected > above)
+    }
+
     /// When it is looked at again; never where nothing goes on by itself.
     fn again(&self) -> Option<DateTime<Utc>> {
         match self.state {
-            State::Waiting if !self.selected_all => Some(self.now),
+            State::Waiting if !self.selected_all || self.needs_confirmation() => Some(self.now),
+            State::Unconfirmed => Some(self.confirm_until.max(self.now)),
             State::Waiting => Some(self.starts_at.max(self.now)),
             State::Running if self.counts.left() > 0 => Some(self.now + SOON),
             _ if self.state == State::Running || self.counts.under_way() > 0 => {
@@ -218,6 +235,11 @@ impl Row {
                 failed: self.window_failed.unsigned_abs(),
             },
             paced_at: self.paced_at,
+            unconfirmed_above: self
+                .confirm_above
+                .filter(|_| self.confirmed_by.is_none())
+                .map(i32::unsigned_abs),
+            confirm_until: self.created_at + CONFIRM_WITHIN,
             now: self.now,
             stopped_itself: None,
         })

@@ -26,11 +26,17 @@ use uuid::Uuid;
 /// Items that are selected, added up, or begun in a tick, at most.
 pub const AT_ONCE: u32 = 500;
 
-/// Moves it on: out of its grace, to a pause where too many failed, to its end.
+/// Moves it on: to a second person, or to its end where none confirmed it; out of its grace, to a pause where too many failed, to its end.
 ///
 /// # Errors
 /// [`IllegalMove`] where this code and its states disagree.
 pub fn judge(due: &mut Due) -> Result<(), IllegalMove> {
+    if due.needs_confirmation() {
+        due.state = due.state.on(Event::TooManyForOne)?;
+    }
+    if due.state == State::Unconfirmed && due.confirm_until <= due.now {
+        due.state = due.state.on(Event::NotConfirmedInTime)?;
+    }
     if due.state == State::Waiting && due.selected_all && due.starts_at <= due.now {
         due.state = due.state.on(Event::GraceOver)?;
         due.window = Window::first(due.canary);

@@ -116,7 +116,7 @@ async fn rejected_with_a_reason_is_the_buyers_answer_and_no_failure() {
             .unwrap();
         for item in items {
             let mut tx = schema.pool.begin().await.unwrap();
-            assert!(operations::processing(&mut tx, &item).await.unwrap());
+            assert!(operations::processing(&mut tx, &item, None).await.unwrap());
             let history = compensation::attempt::History::default();
             let _ = operations::settled(
                 &mut tx,
