@@ -140,7 +140,7 @@ mod tests {
             };
             hours.known().insert(*hour, counted);
         }
-        assert_eq!(hours.missing(&shown, begun), []);
+        assert!(hours.missing(&shown, begun).is_empty());
         assert_eq!(hours.missing(&shown, begun + GOOD_FOR), shown[..LATEST]);
         assert_eq!(hours.missing(&shown, begun + OLD_GOOD_FOR), shown);
         let next = until(now + TimeDelta::hours(1));

@@ -66,9 +66,8 @@ async fn tried(schema: &Schema, outcome: &str, hours_ago: i64) {
     .unwrap();
 }
 
-#[tokio::test]
-async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
-    let app = TestApp::start().await;
+/// Something of every kind, and the order that failed.
+async fn something_of_all(app: &TestApp) -> Failed {
     for (state, due) in [
         ("scheduled", 90),
         ("scheduled", -60),
@@ -77,12 +76,12 @@ async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
     ] {
         work(&app.schema, state, due).await;
     }
-    Known::new("stuck_committing").insert(&app).await;
+    Known::new("stuck_committing").insert(app).await;
     let mut failed = Failed::new();
-    failed.error = "coupon: HTTP 503".to_owned();
-    let failed = failed.with_sale(&app, 5).await.insert(&app).await;
+    "coupon: HTTP 503".clone_into(&mut failed.error);
+    let failed = failed.with_sale(app, 5).await.insert(app).await;
     app.count().await;
-    told_of(&app, "The archive does not answer").await;
+    told_of(app, "The archive does not answer").await;
     for (outcome, hours) in [
         ("confirmed", 0),
         ("failed", 3),
@@ -105,7 +104,13 @@ async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
             failed.sale.simple()
         ))
         .await;
+    failed
+}
 
+#[tokio::test]
+async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
+    let app = TestApp::start().await;
+    let failed = something_of_all(&app).await;
     let found = counted(&app).await;
     let waiting = &found["waiting"]["known"];
     assert_eq!(
