@@ -56,7 +56,9 @@ impl<T: Hide> Hide for Option<T> {
 
 impl<T: Hide> Hide for Vec<T> {
     fn hide(&mut self, sight: Sight) {
-        self.iter_mut().for_each(|it| it.hide(sight));
+        for it in self.iter_mut() {
+            it.hide(sight);
+        }
     }
 }
 

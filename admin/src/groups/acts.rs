@@ -7,7 +7,7 @@ use crate::{
     doubt,
 };
 use compensation::{
-    archive::marks::{self, Change, Marked, NotMarked, Status},
+    archive::marks::{self, Assignee, Change, Marked, NotMarked, Status},
     fingerprint::Fingerprint,
 };
 use identity::operators;
@@ -22,7 +22,7 @@ pub(super) async fn mark(
     group: Fingerprint,
     change: &Change,
 ) -> Result<(), NotMarked> {
-    if let Some(Some(name)) = &change.assignee
+    if let Assignee::To(name) = &change.assignee
         && operators::find_by_name(&app.db, name).await?.is_none()
     {
         let unknown = NotMarked::Bad("there is no operator of this name");

@@ -16,11 +16,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use compensation::{
     archive::{
         groups::{self, Group, Paging},
-        marks::{Change, NoStatus, NotMarked},
+        marks::{Assignee, Change, NoStatus, NotMarked},
     },
     fingerprint::Fingerprint,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use service_kit::problem::{Json, Path, Problem, Query};
 use uuid::Uuid;
 
@@ -72,18 +72,12 @@ pub(crate) struct Row {
 pub(crate) struct Marking {
     /// `open`, `ignored` or `resolved`.
     status: Option<String>,
-    /// Who is to look after it; null: nobody.
-    #[serde(default, deserialize_with = "given")]
-    assignee: Option<Option<String>>,
+    /// Who is to look after it; empty: nobody.
+    assignee: Option<String>,
     #[serde(default)]
     reason: String,
     /// The version that was seen: a change by somebody else since is a conflict. Without it whatever is there is overruled.
     mark_version: Option<u32>,
-}
-
-/// Tells null from what is left out.
-fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(value).map(Some)
 }
 
 /// The groups with open rows, unless all are asked for; those with the most open rows first, unless the latest are.
@@ -133,7 +127,10 @@ pub(crate) async fn mark(
     let status = asked.status.as_deref().map(str::parse).transpose();
     let change = Change {
         status: status.map_err(|cause: NoStatus| failure::invalid(cause.to_string()))?,
-        assignee: asked.assignee,
+        assignee: asked
+            .assignee
+            .as_deref()
+            .map_or(Assignee::AsItIs, Assignee::from),
         reason: asked.reason,
         seen: asked.mark_version,
     };

@@ -89,10 +89,9 @@ pub(crate) async fn mark(
     Form(form): Form<MarkForm>,
 ) -> Result<Response, Failure> {
     let group = read(&group)?;
-    let assignee = form.assignee.trim();
     let said = form.status.parse().map(|status: Status| Change {
         status: Some(status),
-        assignee: Some((!assignee.is_empty()).then(|| assignee.to_owned())),
+        assignee: form.assignee.as_str().into(),
         reason: form.reason,
         seen: Some(form.version),
     });

@@ -294,8 +294,8 @@ fn alerts(alerts: &Alerts) -> Vec<Figure> {
             "/alerts/channels",
         )
         .toned("bad", true);
-        let how = if channel.is_off { "is off" } else { "rests" };
-        how.clone_into(&mut figure.value);
+        let stands = if channel.is_off { "is off" } else { "rests" };
+        stands.clone_into(&mut figure.value);
         figures.push(match channel.last_delivered_at {
             Some(at) => figure.since(at),
             None => figure,
@@ -390,7 +390,7 @@ fn last_week(week: &Part<Option<Week>>) -> Option<String> {
         Some(format!("{} archived", grouped(week.archived))),
     ];
     let said: Vec<String> = parts.into_iter().flatten().collect();
-    Some(format!("Week {}: {}.", week.begins, said.join(", ")))
+    Some(format!("Week {}: {}.", week.name, said.join(", ")))
 }
 
 /// Of hundredths of a percent.

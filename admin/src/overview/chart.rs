@@ -53,13 +53,13 @@ struct Row {
     values: Vec<String>,
 }
 
-/// A kind of what is counted: its name, its colour, and a way to get at it.
-pub(super) type Counted = (&'static str, &'static str, fn(&InHour) -> u64);
+/// Name, colour, and a way to get at it.
+pub(super) type Kind = (&'static str, &'static str, fn(&InHour) -> u64);
 
 /// What a chart draws: in an hour, so many of each of its kinds; nothing where that is not counted.
 pub(super) struct Drawn<'a> {
     pub title: &'static str,
-    pub kinds: &'a [Counted],
+    pub kinds: &'a [Kind],
 }
 
 impl Chart {

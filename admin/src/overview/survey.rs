@@ -150,7 +150,9 @@ pub(crate) struct Trouble {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Week {
-    pub begins: String,
+    /// `2026-W47`.
+    #[serde(rename = "week")]
+    pub name: String,
     /// Tries that were made; null where the table of tries is not kept.
     pub tries: Option<u64>,
     /// Those that settled their work, in hundredths of a percent.
@@ -354,7 +356,7 @@ impl From<watch::store::Trouble> for Trouble {
 impl From<report::Stored> for Week {
     fn from(report::Stored { figures, .. }: report::Stored) -> Self {
         Self {
-            begins: figures.week.to_string(),
+            name: figures.week.to_string(),
             tries: figures.tries.map(|it| it.made),
             success: figures.tries.and_then(|it| it.success()),
             archived: figures.archived,

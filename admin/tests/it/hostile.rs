@@ -79,8 +79,8 @@ async fn poisoned(app: &TestApp) -> World {
     for attempt in failed.history.attempts() {
         let mut attempt = attempt.clone();
         attempt.error = Some(HOSTILE.to_owned());
-        attempt.worker = HOSTILE.to_owned();
-        attempt.outcome = HOSTILE.to_owned();
+        HOSTILE.clone_into(&mut attempt.worker);
+        HOSTILE.clone_into(&mut attempt.outcome);
         history.push(attempt);
     }
     failed.history = history;

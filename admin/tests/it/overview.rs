@@ -66,8 +66,8 @@ async fn tried(schema: &Schema, outcome: &str, hours_ago: i64) {
     .unwrap();
 }
 
-/// Something in every part.
-async fn a_night(app: &TestApp) -> Failed {
+/// Something of every kind, and the order that failed.
+async fn something_of_all(app: &TestApp) -> Failed {
     for (state, due) in [
         ("scheduled", 90),
         ("scheduled", -60),
@@ -77,10 +77,8 @@ async fn a_night(app: &TestApp) -> Failed {
         work(&app.schema, state, due).await;
     }
     Known::new("stuck_committing").insert(app).await;
-    let failed = Failed {
-        error: "coupon: HTTP 503".to_owned(),
-        ..Failed::new()
-    };
+    let mut failed = Failed::new();
+    "coupon: HTTP 503".clone_into(&mut failed.error);
     let failed = failed.with_sale(app, 5).await.insert(app).await;
     app.count().await;
     told_of(app, "The archive does not answer").await;
@@ -112,7 +110,7 @@ async fn a_night(app: &TestApp) -> Failed {
 #[tokio::test]
 async fn every_figure_is_there_with_its_unit_its_age_and_the_list_behind_it() {
     let app = TestApp::start().await;
-    let failed = a_night(&app).await;
+    let failed = something_of_all(&app).await;
     let found = counted(&app).await;
     let waiting = &found["waiting"]["known"];
     assert_eq!(

@@ -65,7 +65,30 @@ async fn marked(app: &TestApp) -> (World, Uuid) {
         .await
         .unwrap();
     report::make(&app.schema.pool, &figures).await.unwrap();
-    // As an older build wrote them, which hid nothing.
+    written_by_an_older_build(app, &failed).await;
+    // What somebody searched for, and had done.
+    let root = app.browser(OperatorRole::Admin).await;
+    root.get(&format!("/archives.csv?state=all&q={}", failed.user))
+        .await;
+    root.get("/archives.csv?state=all&q=marked.person%40shop.example")
+        .await;
+    let token = app.token(OperatorRole::Operator).await;
+    let body = json!({
+        "id": Uuid::now_v7(), "kind": "discard", "filter": {"q": failed.user.to_string(), "state": "all"},
+        "reason": format!("asked {MAIL}"), "rate": 5, "canary": false, "stop_percent": 50, "grace_s": 600
+    });
+    let asked = app.post("/api/v1/operations", &token, &body).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    world.operation = asked.json()["operation_id"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    (world, failed.user)
+}
+
+/// What hid nothing.
+async fn written_by_an_older_build(app: &TestApp, failed: &Failed) {
     let without_id = format!("remark={REMARK}; {MAIL} or {PHONE}");
     for (table, column) in [
         ("transactions", "last_error"),
@@ -110,25 +133,6 @@ async fn marked(app: &TestApp) -> (World, Uuid) {
     .execute(&app.schema.pool)
     .await
     .unwrap();
-    // What somebody searched for, and had done.
-    let root = app.browser(OperatorRole::Admin).await;
-    root.get(&format!("/archives.csv?state=all&q={}", failed.user))
-        .await;
-    root.get("/archives.csv?state=all&q=marked.person%40shop.example")
-        .await;
-    let token = app.token(OperatorRole::Operator).await;
-    let body = json!({
-        "id": Uuid::now_v7(), "kind": "discard", "filter": {"q": failed.user.to_string(), "state": "all"},
-        "reason": format!("asked {MAIL}"), "rate": 5, "canary": false, "stop_percent": 50, "grace_s": 600
-    });
-    let asked = app.post("/api/v1/operations", &token, &body).await;
-    assert_eq!(asked.status, 202, "{asked:?}");
-    world.operation = asked.json()["operation_id"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    (world, failed.user)
 }
 
 /// Breaks wherever a view shows a row as it was read: it is named, with what it shows.

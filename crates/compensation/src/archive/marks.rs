@@ -4,7 +4,7 @@
 
 use crate::fingerprint::Fingerprint;
 use chrono::{DateTime, Utc};
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 use std::{fmt, str::FromStr};
 
 /// The longest reason, in characters.
@@ -39,13 +39,35 @@ pub struct Mark {
     pub version: u32,
 }
 
+/// Who is to look after a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Assignee {
+    /// Whoever does.
+    #[default]
+    AsItIs,
+    /// Nobody.
+    Nobody,
+    /// An operator of this name.
+    To(String),
+}
+
+impl From<&str> for Assignee {
+    /// Nobody, where no name is given.
+    fn from(name: &str) -> Self {
+        match name.trim() {
+            "" => Self::Nobody,
+            name => Self::To(name.to_owned()),
+        }
+    }
+}
+
 /// What is to be said of it; what is `None` stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
     /// What is to become of it.
     pub status: Option<Status>,
-    /// Who is to look after it; `Some(None)`: nobody.
-    pub assignee: Option<Option<String>>,
+    /// Who is to look after it.
+    pub assignee: Assignee,
     /// Why.
     pub reason: String,
     /// The version that was seen, 0 where nothing had been said; `None` overrules whatever is there.
@@ -138,7 +160,11 @@ pub async fn mark(
     let before = (stored.now(row.changed_at, last_seen_at), row.assignee);
     let now = (
         change.status.unwrap_or(before.0),
-        change.assignee.clone().unwrap_or_else(|| before.1.clone()),
+        match &change.assignee {
+            Assignee::AsItIs => before.1.clone(),
+            Assignee::Nobody => None,
+            Assignee::To(name) => Some(name.clone()),
+        },
     );
     if now == before {
         return Ok(Marked::Before);
@@ -155,18 +181,6 @@ pub async fn mark(
     .execute(&mut *db)
     .await?;
     Ok(Marked::Now { before, now })
-}
-
-/// Everybody who looks after a group, in the order of their names.
-///
-/// # Errors
-/// What the database says.
-pub async fn assignees(db: &MySqlPool) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        r#"select distinct assignee as "assignee!" from group_marks where assignee is not null order by assignee limit 100"#
-    )
-    .fetch_all(db)
-    .await
 }
 
 pub(super) fn status_of(name: &str) -> sqlx::Result<Status> {
