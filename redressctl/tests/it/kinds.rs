@@ -105,8 +105,8 @@ async fn at_once<T: Send + 'static>(
 
 const ROBOT: [&str; 5] = ["message", "marks", "longest", "at_once", "wrong_secret"];
 
-/// Whatever a kind can be tried with holds where the receiver does what the vendor's does. Breaks when a trial sends more than is taken, or
-/// nothing, and when a wrong secret is the right one.
+/// Whatever a kind can be tried with holds where the receiver does what the vendor's does. Meant to break when a trial sends more than is
+/// taken, or nothing, and when a wrong secret is the right one.
 #[tokio::test]
 async fn receivers_of_every_kind_that_do_as_they_should_pass() {
     let all = [
@@ -186,7 +186,7 @@ async fn assert_fails(kind: &str, url: &str, secret: &str, check: &str) {
     assert!(!ran.out.contains("hush"), "{kind}: {}", ran.out);
 }
 
-/// Each trial fails where the receiver fails in that alone. Breaks when a trial takes any answer for the one it expects.
+/// Each trial fails where the receiver fails in that alone. Breaks when a failure among several at once is taken for patience.
 #[tokio::test]
 async fn a_receiver_that_fails_in_one_thing_is_told_that_one() {
     let words = [
@@ -224,6 +224,7 @@ async fn a_receiver_that_fails_in_one_thing_is_told_that_one() {
     }
 }
 
+/// Breaks when what was taken counts as refused.
 #[tokio::test]
 async fn a_receiver_that_takes_whatever_secret_is_told_so() {
     let anybodys = Receiver::start().await;
@@ -245,6 +246,7 @@ async fn a_receiver_that_takes_whatever_secret_is_told_so() {
     assert_fails("slack", &anybodys.url(), "", "wrong_secret").await;
 }
 
+/// Meant to break when a trial is made of another message than its own.
 #[tokio::test]
 async fn a_receiver_that_does_not_know_repeats_ends_or_many_is_told_so() {
     let many = |status: &'static str| {
@@ -299,7 +301,7 @@ async fn a_receiver_that_does_not_know_repeats_ends_or_many_is_told_so() {
     at_once(tries).await;
 }
 
-/// Breaks when an answer that asks for patience is a failure, or no answer is none.
+/// Meant to break when an answer that asks for patience is a failure, and when a receiver that takes nothing is sent more.
 #[tokio::test]
 async fn a_robot_that_asks_for_patience_is_understood_and_one_that_takes_nothing_is_asked_once() {
     let robot = Fake::start(DingTalk::new("hush", SECRET)).await;
@@ -431,6 +433,8 @@ async fn a_mail_server_that_does_as_it_should_passes() {
     );
 }
 
+/// Breaks when a failure among several at once is taken for patience. Meant to break as well when encryption is not looked at, when what was
+/// taken counts as refused, and when an address that is refused is not told.
 #[tokio::test]
 async fn a_mail_server_that_fails_in_one_thing_is_told_that_one() {
     let mailbox = || Mailbox::with_password("alerts", "hush");

@@ -147,7 +147,7 @@ async fn what_a_refused_message_held_comes_again() {
     assert_eq!(told.last().unwrap().several.len(), 19);
 }
 
-/// A test that an operator asked for goes alone: nothing else is to blame for what comes of it.
+/// A test that an operator asked for goes alone: nothing else is to blame for what comes of it. Meant to break when it shares a message.
 #[tokio::test]
 async fn what_somebody_asked_for_goes_alone() {
     let (desk, fake) = desk().await;
