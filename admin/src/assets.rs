@@ -34,7 +34,7 @@ macro_rules! asset {
 
 /// How pages look.
 pub(crate) static STYLE: Asset = asset!("style", "css", "text/css; charset=utf-8");
-/// Copy buttons and local times. Nothing needs it.
+/// Copy buttons, local times, figures and rows that refresh, keys. Nothing needs it.
 pub(crate) static SCRIPT: Asset = asset!("script", "js", "text/javascript; charset=utf-8");
 /// In the browser's tab.
 pub(crate) static ICON: Asset = asset!("icon", "svg", "image/svg+xml");

@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; form-action 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; form-action 'self'; \
      frame-ancestors 'none'; base-uri 'none'";
 
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [

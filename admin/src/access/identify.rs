@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use identity::{
-    operator_sessions::{self, SessionKind},
+    operator_sessions::{self, Asker, SessionKind},
     operator_tokens,
     operators::Operator,
 };
@@ -32,7 +32,7 @@ pub(super) fn changes(method: &Method) -> bool {
 pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let address = address(&request);
     let identity = match shown(request.headers()) {
-        Some((kind, secret)) => found(&app, kind, &secret, &address).await,
+        Some((kind, secret)) => found(&app, kind, &secret, &address, asker(&request)).await,
         None => Identity::Nobody,
     };
     request.extensions_mut().insert(Address(address));
@@ -64,6 +64,15 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     Refusal::of(reason, request.uri(), request.method()).into_response()
 }
 
+/// Our script says so of what it asks for by itself. Whoever says so falsely is logged out the sooner.
+fn asker(request: &Request) -> Asker {
+    if request.headers().contains_key("x-live") && !changes(request.method()) {
+        Asker::Page
+    } else {
+        Asker::Person
+    }
+}
+
 /// A browser says so itself; one that does not is too old to be trusted with more than the token.
 fn from_another_site(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
@@ -80,11 +89,17 @@ fn shown(headers: &HeaderMap) -> Option<(SessionKind, String)> {
     cookie::secret(headers).map(|secret| (SessionKind::Web, secret))
 }
 
-async fn found(app: &App, kind: SessionKind, secret: &str, address: &str) -> Identity {
+async fn found(
+    app: &App,
+    kind: SessionKind,
+    secret: &str,
+    address: &str,
+    asker: Asker,
+) -> Identity {
     let looked_up = if secret.starts_with(operator_tokens::PREFIX) {
         of_token(app, kind, secret, address).await
     } else {
-        of_session(app, kind, secret, address).await
+        of_session(app, kind, secret, address, asker).await
     };
     match looked_up {
         Ok(Some(caller)) => Identity::Known(caller),
@@ -102,8 +117,9 @@ async fn of_session(
     kind: SessionKind,
     secret: &str,
     address: &str,
+    asker: Asker,
 ) -> sqlx::Result<Option<Caller>> {
-    let session = operator_sessions::find(&app.db, secret, app.session_idle).await?;
+    let session = operator_sessions::find_for(&app.db, secret, app.session_idle, asker).await?;
     Ok(session
         .filter(|session| session.kind == kind)
         .map(|session| Caller {

@@ -1,6 +1,7 @@
 //! What is around every page: where one is, who one is, what just happened.
 
 use crate::access::{Caller, ManageOperators};
+use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 
 /// The frame of a page.
@@ -20,6 +21,8 @@ pub(crate) struct Layout {
     notice: Option<Notice>,
     /// Seconds after which the browser looks again.
     refresh: Option<u32>,
+    /// By this machine's clock, for programs: ages are counted on from here.
+    served_at: String,
 }
 
 /// A line above the page: what the last act did, or why it did not.
@@ -44,6 +47,7 @@ impl Layout {
             undelivered: 0,
             notice: None,
             refresh: None,
+            served_at: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
         }
     }
 

@@ -269,6 +269,42 @@ async fn a_screen_somebody_walked_away_from_is_logged_out() {
     assert_eq!(browser.get("/archives").await.status, 303);
 }
 
+/// Breaks when a request that no person made counts as one.
+#[tokio::test]
+async fn a_page_that_looks_again_by_itself_keeps_no_screen_logged_in() {
+    let app = TestApp::start().await;
+    let browser = app.browser(OperatorRole::Admin).await;
+    let unseen = async || {
+        app.number("select timestampdiff(minute, seen_at, utc_timestamp(3)) from operator_sessions")
+            .await
+    };
+    app.schema
+        .execute("update operator_sessions set seen_at = utc_timestamp(3) - interval 20 minute")
+        .await;
+    let live = browser
+        .request(Method::GET, "/overview")
+        .header("X-Live", "1");
+    let page = answer(live).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("connect-src 'self'")
+    );
+    page.shows("id=\"figures\" data-live");
+    assert!(unseen().await >= 20);
+    assert_eq!(browser.get("/overview").await.status, 200);
+    assert!(unseen().await < 20, "a person was there");
+    app.schema
+        .execute("update operator_sessions set seen_at = utc_timestamp(3) - interval 31 minute")
+        .await;
+    let live = browser
+        .request(Method::GET, "/overview")
+        .header("X-Live", "1");
+    assert_eq!(answer(live).await.status, 303);
+}
+
 #[tokio::test]
 async fn the_first_admin_is_made_once_and_a_generated_password_must_be_changed() {
     let app = TestApp::start_with(|settings| {

@@ -76,11 +76,33 @@ pub async fn open(
     Ok(secret)
 }
 
-/// The log-in with this secret, unless it has ended: at its time, or, a browser's, `idle` after its last request.
+/// Who makes a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who is there.
+    Person,
+    /// A page that looks again by itself: it keeps no log-in alive that nobody uses.
+    Page,
+}
+
+/// The log-in with this secret, unless it has ended: at its time, or, a browser's, `idle` after the last request of a person.
 ///
 /// # Errors
 /// What the database says.
 pub async fn find(db: &MySqlPool, secret: &str, idle: Duration) -> sqlx::Result<Option<Session>> {
+    find_for(db, secret, idle, Asker::Person).await
+}
+
+/// The same, for whoever asks.
+///
+/// # Errors
+/// What the database says.
+pub async fn find_for(
+    db: &MySqlPool,
+    secret: &str,
+    idle: Duration,
+    asker: Asker,
+) -> sqlx::Result<Option<Session>> {
     let hash = hash(secret);
     let row = sqlx::query!(
         r#"select o.id as "id: OperatorId", o.username, o.role as "role: OperatorRole", o.must_change as "must_change: bool",
@@ -96,7 +118,10 @@ pub async fn find(db: &MySqlPool, secret: &str, idle: Duration) -> sqlx::Result<
     .await?;
     let Some(row) = row else { return Ok(None) };
     let written_every = SEEN_EVERY_S.min(idle.as_secs() / 4);
-    if row.kind == SessionKind::Web && row.unseen_s.unsigned_abs() >= written_every {
+    if asker == Asker::Person
+        && row.kind == SessionKind::Web
+        && row.unseen_s.unsigned_abs() >= written_every
+    {
         sqlx::query!(
             "update operator_sessions set seen_at = utc_timestamp(3) where token_hash = ?",
             hash
