@@ -28,7 +28,7 @@ pub fn router(app: App, metrics: Metrics) -> Router {
         .merge(health)
         .fallback(missing::path)
         .method_not_allowed_fallback(missing::method)
-        .layer(middleware::map_response(headers::secure))
+        .layer(middleware::from_fn(headers::secure))
 }
 
 fn web() -> Router<App> {

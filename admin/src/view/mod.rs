@@ -15,7 +15,7 @@ pub(crate) use numbers::{grouped, milliseconds};
 pub(crate) use parts::{Fact, ShortId, Tab};
 pub(crate) use visible::visible;
 
-use crate::assets;
+use crate::{assets, headers};
 use anyhow::Context as _;
 use axum::response::Html;
 use serde::Serialize;
@@ -88,7 +88,8 @@ static SOURCES: &[(&str, &str)] = &sources![
 /// # Errors
 /// When the template asks for what the context has not.
 pub(crate) fn render<P: Page>(page: &P) -> anyhow::Result<Html<String>> {
-    let context = Context::from_serialize(page)?;
+    let mut context = Context::from_serialize(page)?;
+    context.insert("nonce", &headers::nonce());
     if cfg!(debug_assertions) {
         nothing_unknown(P::TEMPLATE, &context)?;
     }

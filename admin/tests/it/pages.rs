@@ -1,7 +1,7 @@
 //! What every page has: it renders, it is kept by nobody, it loads nothing from elsewhere; and what the process serves besides.
 
 use crate::{
-    app::{TestApp, answer},
+    app::{Answer, TestApp, answer},
     failed::Failed,
     transactions::Known,
 };
@@ -99,7 +99,7 @@ async fn pages_are_kept_by_nobody_and_load_nothing_from_elsewhere() {
         for part in [
             "default-src 'none'",
             "style-src 'self'",
-            "script-src 'self'",
+            "script-src 'nonce-",
             "form-action 'self'",
             "frame-ancestors 'none'",
             "base-uri 'none'",
@@ -111,6 +111,15 @@ async fn pages_are_kept_by_nobody_and_load_nothing_from_elsewhere() {
         assert_eq!(header("referrer-policy"), "same-origin", "{path}");
     }
     let page = browser.get("/archives").await;
+    // The page's own script is the only one that runs, and nobody can know its word beforehand.
+    let nonce = |page: &Answer| {
+        let policy = page.headers["content-security-policy"].to_str();
+        let (_, after) = policy.expect("text").split_once("'nonce-").expect("one");
+        after.split('\'').next().unwrap_or_default().to_owned()
+    };
+    page.shows(&format!("nonce=\"{}\" defer", nonce(&page)));
+    assert_eq!(page.text.matches("<script").count(), 1);
+    assert_ne!(nonce(&page), nonce(&browser.get("/archives").await));
     for (begin, media_type) in [
         ("href=\"/assets/style-", "text/css; charset=utf-8"),
         ("src=\"/assets/script-", "text/javascript; charset=utf-8"),
