@@ -86,18 +86,18 @@ async fn programs_discard_one_the_same_two_ways() {
     let refused = app.post("/api/v1/operations", &token, &bare).await;
     refused.is_problem(422, "invalid");
     let whole = json!({"kind": "discard", "order_id": one.id, "reason": "it was paid by hand"});
-    let taken = app.post("/api/v1/operations", &token, &whole).await;
-    assert_eq!(taken.status, 202, "{taken:?}");
+    let accepted = app.post("/api/v1/operations", &token, &whole).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
     let path = format!("/api/v1/archives/{}/discard", message.id);
     for body in [json!({}), json!({"reason": "x", "rate": 3})] {
         app.post(&path, &token, &body)
             .await
             .is_problem(422, "invalid");
     }
-    let taken = app
+    let accepted = app
         .post(&path, &token, &json!({"reason": "it is noise"}))
         .await;
-    assert_eq!(taken.status, 202, "{taken:?}");
+    assert_eq!(accepted.status, 202, "{accepted:?}");
     let kinds = "select count(*) from operations where kind = 'discard' and state = 'running' and filter is null";
     assert_eq!(app.number(kinds).await, 2);
 }
