@@ -7,10 +7,14 @@ use compensation::{
     archive::{
         Kind as What,
         listing::{Filter, State},
+        versions,
     },
     operations::{Kind, Matching, matching},
 };
-use ordering::replay::{self, Prospect};
+use ordering::{
+    message::OrderMessage,
+    replay::{self, Prospect},
+};
 use serde::Serialize;
 use sqlx::MySqlPool;
 use std::collections::{BTreeMap, HashMap};
@@ -62,7 +66,7 @@ pub(crate) async fn forecast(
             .filter(|row| row.state() == State::Open && row.kind() == What::Order && !row.held)
             .map(|row| row.id)
             .collect();
-        let prospects = replay::prospects(db, &orders).await?;
+        let prospects = replay::prospects(db, &orders, &edited(db, &rows).await?).await?;
         for row in &rows {
             forecast.count(kind, row, prospects.get(&row.id), &mut left);
         }
@@ -71,6 +75,22 @@ pub(crate) async fn forecast(
         }
         after = rows.last().map(Matching::after).or(after);
     }
+}
+
+/// Units of those that were edited: a replay takes the newest version.
+async fn edited(db: &MySqlPool, rows: &[Matching]) -> sqlx::Result<BTreeMap<Uuid, i64>> {
+    let rows: Vec<Uuid> = rows
+        .iter()
+        .filter(|row| row.version > 0)
+        .map(|row| row.id)
+        .collect();
+    let found = versions::newest(db, &rows).await?.into_iter();
+    Ok(found
+        .filter_map(|(id, payload)| {
+            let order = OrderMessage::parse(&payload).ok()?;
+            Some((id, i64::from(order.quantity.get())))
+        })
+        .collect())
 }
 
 impl Forecast {

@@ -159,13 +159,9 @@ async fn claimed(
     let version = looked.version();
     let by = &caller.who.name;
     let operation = operations::claim_version_in(&mut tx, order, version, by, reason).await?;
-    let mut detail = format!("operation {operation}");
-    if let Some(version) = version {
-        detail.push_str(&format!(", version {version}"));
-    }
-    if let Some(reason) = reason {
-        detail.push_str(&format!(": {reason}"));
-    }
+    let version = version.map_or_else(String::new, |version| format!(", version {version}"));
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    let detail = format!("operation {operation}{version}{reason}");
     let entry = Entry {
         act: "order.replay",
         subject: &order.to_string(),

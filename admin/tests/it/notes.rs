@@ -49,10 +49,10 @@ async fn a_note_is_kept_with_who_and_when_and_shown_as_text() {
     let body = json!({"text": "it is settled by hand"});
     let written = app.post(&api, &token, &body).await;
     assert_eq!(written.status, 201, "{written:?}");
-    let taken = app
+    let accepted = app
         .post(&api, &token, &json!({"id": id, "text": "another"}))
         .await;
-    taken.is_problem(409, "id_taken");
+    accepted.is_problem(409, "id_taken");
     let nowhere = format!("/api/v1/archives/{}/notes", Uuid::now_v7());
     app.post(&nowhere, &token, &body)
         .await

@@ -446,7 +446,7 @@ async fn a_large_discard_waits_for_another_operator() {
     let foreseen = app.post("/api/v1/operations/preview", &viewer, &body).await;
     assert_eq!(foreseen.json()["second_person"], true, "{foreseen:?}");
     let id = Uuid::now_v7().to_string();
-    let asked = asker
+    let sent = asker
         .submit(
             "/operations",
             &[
@@ -459,9 +459,9 @@ async fn a_large_discard_waits_for_another_operator() {
             ],
         )
         .await;
-    assert_eq!(asked.status, 303, "{asked:?}");
+    assert_eq!(sent.status, 303, "{sent:?}");
     turns(&app).await;
-    let page = asked.location.expect("the operation");
+    let page = sent.location.expect("the operation");
     let shown = asker.get(&page).await;
     for text in [
         "waits for a second person",
@@ -543,8 +543,8 @@ async fn a_token_that_may_discard_discards_and_replays_nothing() {
         json!({"kind": "discard", "filter": {}, "reason": "it is noise"}),
         json!({"kind": "discard", "order_id": failed.id, "reason": "it is noise"}),
     ] {
-        let taken = app.post("/api/v1/operations", &token, &body).await;
-        assert_eq!(taken.status, 202, "{taken:?}");
+        let accepted = app.post("/api/v1/operations", &token, &body).await;
+        assert_eq!(accepted.status, 202, "{accepted:?}");
     }
     let replays = app.made_token(&operator, "again", &["order.replay"]).await;
     let body = json!({"kind": "discard", "filter": {}, "reason": "x"});

@@ -41,10 +41,28 @@ impl Edited {
         self.app.post(&self.api(), &token, &body).await
     }
 
+    /// What the audit tells of what was done to orders.
+    async fn details(&self) -> Vec<String> {
+        sqlx::query_scalar("select detail from audit_log where act like 'order.%' order by id")
+            .fetch_all(&self.app.schema.pool)
+            .await
+            .unwrap()
+    }
+
     async fn versions(&self) -> i64 {
         let sql = "select count(*) from archive_versions where number > 0";
         self.app.number(sql).await
     }
+}
+
+/// Number, the one it was made from, and what was changed, of all versions.
+fn told(all: &Value) -> Vec<(Value, Value, Value)> {
+    let versions = all["versions"].as_array().unwrap();
+    let fields = |it: &Value| {
+        let field = |name: &str| it[name].clone();
+        (field("version"), field("made_from"), field("changed"))
+    };
+    versions.iter().map(fields).collect()
 }
 
 fn quantity(revision: u32, units: u32) -> Value {
@@ -113,20 +131,8 @@ async fn an_order_is_edited_looked_at_side_by_side_and_replayed_as_chosen() {
     let token = edited.app.token(OperatorRole::Operator).await;
     let all = edited.app.get(&edited.api(), &token).await.json();
     assert_eq!(all["revision"], 2);
-    let told: Vec<_> = all["versions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| {
-            (
-                it["version"].clone(),
-                it["made_from"].clone(),
-                it["changed"].clone(),
-            )
-        })
-        .collect();
     assert_eq!(
-        told,
+        told(&all),
         [
             (json!(0), Value::Null, json!([])),
             (json!(1), json!(0), json!(["quantity", "remark"])),
@@ -149,11 +155,7 @@ async fn an_order_is_edited_looked_at_side_by_side_and_replayed_as_chosen() {
     assert_eq!(replayed.status, 303, "{replayed:?}");
     let chosen = "select cast(version as signed) from operation_items";
     assert_eq!(edited.app.number(chosen).await, 1);
-    let details: Vec<String> =
-        sqlx::query_scalar("select detail from audit_log where act like 'order.%' order by id")
-            .fetch_all(&edited.app.schema.pool)
-            .await
-            .unwrap();
+    let details = edited.details().await;
     assert_eq!(
         details[..2],
         [
@@ -311,6 +313,16 @@ async fn more_units_than_there_are_is_told_before_the_replay_and_refused() {
             .await;
         refused.is_problem(409, code);
     }
+    let all = json!({"kind": "replay", "filter": {}});
+    let foreseen = edited
+        .app
+        .post("/api/v1/operations/preview", &token, &all)
+        .await;
+    assert_eq!(
+        foreseen.json()["refused"],
+        json!({"insufficient_stock": 1}),
+        "of many the newest version is taken"
+    );
     let as_it_came = edited
         .app
         .post("/api/v1/operations", &token, &replay(0))

@@ -96,7 +96,7 @@ pub struct Edited {
     pub changed: Vec<Field>,
 }
 
-/// Applies `changes` to `base`. A field that is named and stays as it is, is no change, whatever its rule.
+/// Applies `wanted` to `base`. A field that is named and stays as it is, is no change, whatever its rule.
 ///
 /// `limit` is what the sale allows one buyer, where there is a sale.
 ///
@@ -104,12 +104,12 @@ pub struct Edited {
 /// Every field that is not taken.
 pub fn edited(
     base: &OrderMessage,
-    changes: &Map<String, Value>,
+    wanted: &Map<String, Value>,
     limit: Option<i64>,
 ) -> Result<Edited, Vec<Bad>> {
     let was = members(base);
     let (mut message, mut bad) = (base.clone(), Vec::new());
-    for (name, value) in changes {
+    for (name, value) in wanted {
         let refused = match FIELDS.iter().find(|field| field.name == name) {
             None => Err("an order has no such field".to_owned()),
             Some(field) if was.get(field.name) == Some(value) => continue,
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn changes(value: Value) -> Map<String, Value> {
+    fn changes(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -233,7 +233,7 @@ mod tests {
     fn what_is_changed_is_told_and_what_stays_is_no_change() {
         let base = message();
         let all =
-            changes(json!({"quantity": 3, "remark": "", "price": 999, "order_id": base.order_id}));
+            changes(&json!({"quantity": 3, "remark": "", "price": 999, "order_id": base.order_id}));
         let edited = edited(&base, &all, Some(3)).unwrap();
         let names: Vec<&str> = edited.changed.iter().map(|field| field.name).collect();
         assert_eq!(names, ["quantity", "remark"]);
@@ -269,11 +269,11 @@ mod tests {
             (json!({"version": 2}), "version"),
             (json!({"colour": "red"}), "colour"),
         ] {
-            let bad = edited(&base, &changes(change.clone()), Some(5)).unwrap_err();
+            let bad = edited(&base, &changes(&change), Some(5)).unwrap_err();
             assert_eq!(bad.len(), 1, "{change}");
             assert_eq!(bad[0].field, field, "{change}");
         }
-        let two = changes(json!({"quantity": 0, "user_id": "x"}));
+        let two = changes(&json!({"quantity": 0, "user_id": "x"}));
         assert_eq!(edited(&base, &two, None).unwrap_err().len(), 2);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use coordinator::statement;
 use sqlx::{FromRow, MySql, MySqlPool, QueryBuilder};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// The code of the reason why a failed order would surely be refused now; `None` where it may be tried.
@@ -175,11 +175,16 @@ pub struct Prospect {
     pub available: i64,
 }
 
-/// What would become of each of many orders, were it replayed alone. Those without a row are left out.
+/// What would become of each of many orders, were it replayed alone: with the units of its row, or those of `edited`. Those without a row
+/// are left out.
 ///
 /// # Errors
 /// What the database says.
-pub async fn prospects(db: &MySqlPool, orders: &[Uuid]) -> sqlx::Result<HashMap<Uuid, Prospect>> {
+pub async fn prospects(
+    db: &MySqlPool,
+    orders: &[Uuid],
+    edited: &BTreeMap<Uuid, i64>,
+) -> sqlx::Result<HashMap<Uuid, Prospect>> {
     let mut found = HashMap::with_capacity(orders.len());
     for orders in statement::runs(orders) {
         let mut query = QueryBuilder::<MySql>::new(
@@ -191,7 +196,10 @@ pub async fn prospects(db: &MySqlPool, orders: &[Uuid]) -> sqlx::Result<HashMap<
         );
         statement::push_list(&mut query, orders.iter().copied());
         let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
-        found.extend(rows.into_iter().map(|row| (row.id, row.prospect())));
+        found.extend(rows.into_iter().map(|row| {
+            let units = edited.get(&row.id).copied();
+            (row.id, row.prospect(units))
+        }));
     }
     Ok(found)
 }
@@ -209,7 +217,8 @@ struct Row {
 }
 
 impl Row {
-    fn prospect(&self) -> Prospect {
+    fn prospect(&self, edited: Option<i64>) -> Prospect {
+        let quantity = edited.unwrap_or_else(|| i64::from(self.quantity));
         let failed = self.status == "failed";
         let refusal = match (&self.sale_state, self.available, self.per_user_limit) {
             (Some(state), Some(available), Some(limit)) => refused(&Facts {
@@ -217,7 +226,7 @@ impl Row {
                 paused: state == "paused",
                 units: self.units,
                 limit: i64::from(limit),
-                quantity: i64::from(self.quantity),
+                quantity,
                 available: i64::from(available),
             }),
             _ => Some("sale_not_found"),
@@ -226,7 +235,7 @@ impl Row {
             failed,
             refusal,
             sale: self.sale_id,
-            quantity: i64::from(self.quantity),
+            quantity,
             available: i64::from(self.available.unwrap_or_default()),
         }
     }

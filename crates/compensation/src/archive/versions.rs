@@ -5,7 +5,8 @@
 
 use crate::operations::{self, ReplayRefused};
 use chrono::{DateTime, Utc};
-use sqlx::{MySqlConnection, MySqlPool};
+use coordinator::statement;
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
 /// Versions one message may have, besides the one it came as.
@@ -178,6 +179,24 @@ pub async fn all(db: &MySqlPool, archive_id: Uuid) -> sqlx::Result<Vec<Version>>
     )
     .fetch_all(db)
     .await
+}
+
+/// The newest message of each of these rows that somebody has edited.
+///
+/// # Errors
+/// What the database says.
+pub async fn newest(db: &MySqlPool, rows: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+    let mut found = Vec::with_capacity(rows.len());
+    for rows in statement::runs(rows) {
+        let mut query = QueryBuilder::<MySql>::new(
+            "select v.archive_id, v.payload from archive_versions v
+             join failed_order_archives a on a.id = v.archive_id and a.version = v.number where v.archive_id in ",
+        );
+        statement::push_list(&mut query, rows.iter().copied());
+        let some: Vec<(Uuid, Vec<u8>)> = query.build_query_as().fetch_all(db).await?;
+        found.extend(some);
+    }
+    Ok(found)
 }
 
 /// One of them.

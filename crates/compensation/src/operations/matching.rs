@@ -20,10 +20,12 @@ pub struct Matching {
     pub held: bool,
     handled: bool,
     operation_id: Option<Uuid>,
+    /// The number of its newest version; 0: nobody has edited it.
+    pub version: i32,
     archived_at: DateTime<Utc>,
 }
 
-const COLUMNS: &str = "id, order_id, gid, held, handled, operation_id, archived_at";
+const COLUMNS: &str = "id, order_id, gid, held, handled, operation_id, version, archived_at";
 
 impl Matching {
     /// The place after this row.
