@@ -176,11 +176,7 @@ fn of_message(archived: &Archived, looked: &Looked) -> Check {
 fn of_transaction(looked: &Looked) -> Check {
     const WHAT: &str = "Transaction";
     let transactions = looked.seen.iter().flat_map(|seen| &seen.truth.transactions);
-<<<<<<< HEAD
-    let Some(state) = transactions.last().and_then(ordering::truth::Known::state) else {
-=======
     let Some(state) = transactions.last().and_then(Known::state) else {
->>>>>>> 39e89c328019fc50170bd2cd9c15b7273b1635b0
         return Check::fine(WHAT, "None is on its way.");
     };
     let says = match state {

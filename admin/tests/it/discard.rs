@@ -86,30 +86,18 @@ async fn programs_discard_one_the_same_two_ways() {
     let refused = app.post("/api/v1/operations", &token, &bare).await;
     refused.is_problem(422, "invalid");
     let whole = json!({"kind": "discard", "order_id": one.id, "reason": "it was paid by hand"});
-<<<<<<< HEAD
-    let came = app.post("/api/v1/operations", &token, &whole).await;
-    assert_eq!(came.status, 202, "{came:?}");
-=======
     let accepted = app.post("/api/v1/operations", &token, &whole).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
->>>>>>> 39e89c328019fc50170bd2cd9c15b7273b1635b0
     let path = format!("/api/v1/archives/{}/discard", message.id);
     for body in [json!({}), json!({"reason": "x", "rate": 3})] {
         app.post(&path, &token, &body)
             .await
             .is_problem(422, "invalid");
     }
-<<<<<<< HEAD
-    let came = app
-        .post(&path, &token, &json!({"reason": "it is noise"}))
-        .await;
-    assert_eq!(came.status, 202, "{came:?}");
-=======
     let accepted = app
         .post(&path, &token, &json!({"reason": "it is noise"}))
         .await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
->>>>>>> 39e89c328019fc50170bd2cd9c15b7273b1635b0
     let kinds = "select count(*) from operations where kind = 'discard' and state = 'running' and filter is null";
     assert_eq!(app.number(kinds).await, 2);
 }
