@@ -12,6 +12,7 @@ use crate::coordinator::{
 use anyhow::ensure;
 use chrono::Utc;
 use compensation::{
+    alerts::Spool,
     archive::Store,
     attempt::{Attempt, FAILED, History, Lane},
     headers::Headers,
@@ -128,6 +129,7 @@ async fn lane(stage: &Stage) -> anyhow::Result<Round> {
         redis: service_kit::redis::connect(url.map_or("", String::as_str)).await?,
         producer: Producer::new(&stage.settings.kafka.brokers)?,
         foreign: Foreign::default(),
+        spool: Spool::new(&stage.settings.alerts.spool),
     };
     let repair = Repair::new(&stage.settings, &servers)?;
     let mut latency_us = histogram()?;
