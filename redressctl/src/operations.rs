@@ -68,6 +68,8 @@ enum Verb {
     Cancel(One),
     /// Take it back before it begins
     Undo(One),
+    /// Confirm what somebody else asked for and is too many for one
+    Confirm(One),
 }
 
 #[derive(Debug, Args)]
@@ -121,6 +123,7 @@ pub async fn operations(asked: &Operations) -> anyhow::Result<Report> {
         Some(Verb::Resume(one)) => steer(one, "resume").await,
         Some(Verb::Cancel(one)) => steer(one, "cancel").await,
         Some(Verb::Undo(one)) => steer(one, "undo").await,
+        Some(Verb::Confirm(one)) => steer(one, "confirm").await,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The routes of the JSON API, in the order of their rooms.
 
 use crate::access::{
-    Acknowledge, Assign, ChangePolicy, ChangeSale, CloseIncident, Discard, Export, ExportAudit,
-    Look, ManageTokens, Permission, Reconcile, Redeliver, Replay, Resume, RollBack, Silence, Steer,
-    Stop, SwitchChannelOn, TestChannel,
+    Acknowledge, Assign, ChangePolicy, ChangeSale, CloseIncident, Discard, EditOrder, Export,
+    ExportAudit, Look, ManageTokens, MarkGroup, Permission, Reconcile, Redeliver, Replay, Resume,
+    RollBack, Silence, Steer, Stop, SwitchChannelOn, TestChannel, WriteNote,
 };
 use serde_json::{Value, json};
 
@@ -186,6 +186,22 @@ pub(super) const ROUTES: &[Described] = &[
     may::<Look>("get", "/archives/{id}", "One dead letter, with everything that happened to it."),
     may::<Look>("get", "/archives/{id}/truth", "What is true of its order now, and what that means."),
     may::<Look>("get", "/archives/{id}/preview", "What a replay would come to now."),
+    may::<Look>("get", "/archives/{id}/notes", "What people wrote beside it."),
+    may::<WriteNote>("post", "/archives/{id}/notes", "Writes a note beside it.")
+        .body(&[
+            needed("text", Kind::Text, "What."),
+            field("id", Kind::Id, "Of the note: a request that is sent again is the same one."),
+        ])
+        .answers(Answer::Made),
+    may::<Look>("get", "/archives/{id}/versions", "All versions of its message, and what may be changed."),
+    may::<EditOrder>("post", "/archives/{id}/versions", "Makes another version. A price needs order.edit_price, too.")
+        .body(&[
+            needed("revision", Kind::Number, "The newest version that was seen: refused when there is a newer one."),
+            needed("fields", Kind::Object, "Those that are to be others: quantity, remark, price."),
+            needed("reason", Kind::Text, "Why; it stands in the audit."),
+            field("from", Kind::Number, "The version it is made from; the newest when it is not said."),
+        ])
+        .answers(Answer::Made),
     may::<Discard>("post", "/archives/{id}/discard", "Gives it up for good.").body(&[SOME_REASON]).answers(Answer::Taken),
     may::<Reconcile>("post", "/archives/{id}/reconcile", "Has what is written of its order made to agree.").answers(Answer::Taken),
     may::<Look>("get", "/groups", "Dead letters by cause.")
@@ -196,6 +212,13 @@ pub(super) const ROUTES: &[Described] = &[
             ("limit", "Groups of a page, at most 100."),
         ])
         .answers(Answer::Page),
+    may::<Look>("get", "/groups/{fingerprint}", "One group, and what is said of it."),
+    may::<MarkGroup>("patch", "/groups/{fingerprint}", "Says what is to become of it; what is left out stays.").body(&[
+        field("status", Kind::Text, "open, ignored or resolved."),
+        field("assignee", Kind::Text, "An operator's name; null: nobody."),
+        field("reason", Kind::Text, "Why."),
+        field("mark_version", Kind::Number, "The one that was seen: refused when it is another by now."),
+    ]),
     may::<Look>("get", "/transactions", "What the coordinator has in hand.")
         .query(&[
             ("state", "stuck, undecided, completing, finished, all, or a state."),
@@ -225,7 +248,7 @@ pub(super) const ROUTES: &[Described] = &[
             field("grace_s", Kind::Number, "Seconds in which it can be undone."),
         ])
         .answers(Answer::Taken),
-    may::<Replay>("post", "/operations/preview", "What would happen now; changes nothing. A discard's needs order.discard instead.").body(&[
+    may::<Look>("post", "/operations/preview", "What would happen now; changes nothing.").body(&[
         needed("kind", Kind::Text, "replay or discard."),
         needed("filter", Kind::Object, "q, state, sale, step, fingerprint; what is not said is open."),
     ]),
@@ -233,6 +256,7 @@ pub(super) const ROUTES: &[Described] = &[
     may::<Look>("get", "/operations/{id}/items", "What it is done to.")
         .query(&[("state", "Those that stand so."), ("after", "Where the page before ended.")])
         .answers(Answer::Page),
+    may::<Discard>("post", "/operations/{id}/confirm", "Confirms what somebody else asked for and is too many for one."),
     may::<Steer>("post", "/operations/{id}/{act}", "pause, resume, cancel or undo."),
     may::<Look>("get", "/alerts", "Notices by channel, newest first.").query(&[("show", "all or undelivered; all when it is not said."), BEFORE]).answers(Answer::Page),
     may::<Look>("get", "/alerts/channels", "How the channels are.").answers(Answer::Page),

@@ -163,10 +163,10 @@ async fn made(
         subject: &id.to_string(),
         outcome: Outcome::Done,
         detail: &format!(
-            "version {number} of {}, {}: {}",
+            "{} (version {number} of {}: {})",
+            new.reason,
             new.from,
             told(&base, &edited),
-            new.reason
         ),
     };
     audit::record(&mut tx, &caller.who, entry).await?;

@@ -200,7 +200,7 @@ async fn what_stops_a_replay_is_told_before_it_is_asked_for_and_stops_it() {
         "Has 0 of 5.",
         "5 free, 0 held by others.",
         "2 units would be reserved again under generation 1",
-        "<button class=\"main\">Replay this order</button>",
+        "<button class=\"main\" data-key=\"r\">Replay this order</button>",
     ] {
         fine.shows(text);
     }

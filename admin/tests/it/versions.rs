@@ -159,8 +159,8 @@ async fn an_order_is_edited_looked_at_side_by_side_and_replayed_as_chosen() {
     assert_eq!(
         details[..2],
         [
-            "version 1 of 0, quantity 2 to 3, remark: he wanted more",
-            "version 2 of 0, price: a rebate",
+            "he wanted more (version 1 of 0: quantity 2 to 3, remark)",
+            "a rebate (version 2 of 0: price)",
         ]
     );
     assert!(details[2].contains(", version 1"), "{details:?}");
