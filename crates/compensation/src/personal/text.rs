@@ -13,6 +13,11 @@ const USERS: [&str; 3] = ["user", "buyer", "customer"];
 /// What a value behind a name ends with, where no quote does.
 const ENDS: [char; 10] = [',', ';', '&', '\n', '\r', '}', ']', ')', '|', '"'];
 
+/// What stands before and behind the `@` of an address, in bytes: 64 and 255 letters (RFC 5321, 4.5.3.1) of four bytes at most. It bounds
+/// what is looked at for each letter of a long text.
+const LOCAL_AT_MOST: usize = 4 * 64;
+const DOMAIN_AT_MOST: usize = 4 * 255;
+
 /// The text as somebody sees it.
 #[must_use]
 pub fn text(text: &str, sight: Sight) -> Cow<'_, str> {
@@ -77,10 +82,12 @@ fn replaced(text: &str, what: &str, with: &str) -> String {
     out
 }
 
-/// Whether a word, a number or an address may begin here.
+/// Whether a word, a number or an address may begin here. Scripts without blanks have no other sign of it: a number stands right behind
+/// the word for it.
 fn begins_word(text: &str, at: usize) -> bool {
     let before = text[..at].chars().next_back();
-    before.is_none_or(|it| !it.is_alphanumeric() && !matches!(it, '_' | '-' | '.' | '+' | '%'))
+    before
+        .is_none_or(|it| !it.is_ascii_alphanumeric() && !matches!(it, '_' | '-' | '.' | '+' | '%'))
 }
 
 /// From where to where something is hidden, if a word that begins at `at` is such.
@@ -96,6 +103,12 @@ fn run(text: &str, at: usize, fits: impl Fn(u8) -> bool) -> usize {
         .iter()
         .take_while(|byte| fits(**byte))
         .count()
+}
+
+/// The same, no further than so many bytes.
+fn run_within(text: &str, at: usize, most: usize, fits: impl Fn(u8) -> bool) -> usize {
+    let end = text.floor_char_boundary(at.saturating_add(most));
+    run(&text[..end], at, fits)
 }
 
 /// `name=value`, `"name": "value"`, `user 0197…`.
@@ -121,7 +134,9 @@ fn named(text: &str, at: usize) -> Option<(usize, usize)> {
     }
     // The name's own quote, which may be escaped, blanks, a sign, blanks, the value's quote.
     let sign = end + rest.len() - rest.trim_start_matches(['\\', '"', '\'', ' ']).len();
-    let behind = text[sign..].strip_prefix([':', '='])?;
+    let behind = text[sign..].strip_prefix([':', '='])?.trim_start();
+    // As a program prints what may be missing.
+    let behind = behind.strip_prefix("Some(").unwrap_or(behind);
     let value = behind.trim_start_matches([' ', '\\']);
     if value.trim_start_matches(['"', '\'']).starts_with(MASK) {
         return None;
@@ -131,10 +146,10 @@ fn named(text: &str, at: usize) -> Option<(usize, usize)> {
     let (from, to) = match quote {
         Some(quote) => {
             let inner = from + 1;
-            let length = text[inner..]
-                .find([quote, '\\'])
-                .unwrap_or(text.len() - inner);
-            (inner, inner + length)
+            (
+                inner,
+                inner + quoted(&text[inner..], quote, behind.len() - value.len()),
+            )
         }
         None => (from, from + value.find(ENDS).unwrap_or(value.len())),
     };
@@ -142,6 +157,22 @@ fn named(text: &str, at: usize) -> Option<(usize, usize)> {
     // Of a machine, not of a person.
     let harmless = shown.is_empty() || shown == "null" || is_endpoint(shown);
     (!harmless).then_some((from, to))
+}
+
+/// How long a quoted text is that was opened with so many backslashes before its quote: quotes that belong to it have others.
+fn quoted(text: &str, quote: char, opened: usize) -> usize {
+    let mut backslashes = 0;
+    for (at, letter) in text.char_indices() {
+        let closes = match opened {
+            0 => backslashes % 2 == 0,
+            _ => backslashes <= opened,
+        };
+        if letter == quote && closes {
+            return at - backslashes.min(opened);
+        }
+        backslashes = if letter == '\\' { backslashes + 1 } else { 0 };
+    }
+    text.len()
 }
 
 /// An address of a machine: `127.0.0.1:3306`.
@@ -156,11 +187,11 @@ fn email(text: &str, at: usize) -> Option<(usize, usize)> {
             || matches!(it, b'.' | b'_' | b'%' | b'+' | b'-')
             || !it.is_ascii()
     };
-    let local = run(text, at, part);
+    let local = run_within(text, at, LOCAL_AT_MOST, part);
     if local == at || text.as_bytes().get(local) != Some(&b'@') {
         return None;
     }
-    let end = run(text, local + 1, part);
+    let end = run_within(text, local + 1, DOMAIN_AT_MOST, part);
     let domain = text[local + 1..end].trim_end_matches(['.', '-', '_', '%', '+']);
     let (_, last) = domain.rsplit_once('.')?;
     let is_name = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic);
@@ -192,7 +223,7 @@ fn phone(text: &str, at: usize) -> Option<(usize, usize)> {
     let alone = text[to..]
         .chars()
         .next()
-        .is_none_or(|it| !it.is_alphanumeric() && it != '_');
+        .is_none_or(|it| !it.is_ascii_alphanumeric() && it != '_');
     if !alone {
         return None;
     }
@@ -238,6 +269,21 @@ mod tests {
                 r#"{\"remark\":\"***\",\"a\":1}"#,
             ),
             ("address: 5 Main Street\nnext", "address: ***\nnext"),
+            ("电话13812345678", "电话***"),
+            ("13812345678张三", "***张三"),
+            (
+                r#"{"remark":"ring\nFlat 5, Ann \"A\"","a":1}"#,
+                r#"{"remark":"***","a":1}"#,
+            ),
+            (r#"{"remark":"\u5f20","a":1}"#, r#"{"remark":"***","a":1}"#),
+            (
+                r#"{\"remark\":\"a \\\"b\\\" c\",\"a\":1}"#,
+                r#"{\"remark\":\"***\",\"a\":1}"#,
+            ),
+            (
+                r#"Order { remark: Some("ring (twice)"), price: 1 }"#,
+                r#"Order { remark: Some("***"), price: 1 }"#,
+            ),
             ("phone='030 99'", "phone='***'"),
             (
                 "/archives?state=all&q=ann%40b&step=x",
@@ -310,6 +356,11 @@ mod tests {
             "remark ",
             "é@é.",
             "remark=\\\"",
+            "🦀",
+            "话",
+            "é.",
+            "remark=\"\\",
+            "Some(",
         ] {
             let said = piece.repeat(1 << 17);
             let begun = std::time::Instant::now();
