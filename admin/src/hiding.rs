@@ -180,7 +180,9 @@ impl Hide for Selected {
         if let Some(searched) = &mut self.q {
             match searched.parse() {
                 Ok(id) => *searched = personal::user(id, sight),
-                Err(_) => searched.hide(sight),
+                // Whatever somebody searched for: a name has no shape.
+                Err(_) if sight == Sight::Masked => personal::MASK.clone_into(searched),
+                Err(_) => {}
             }
         }
     }

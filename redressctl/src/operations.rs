@@ -213,7 +213,7 @@ async fn steer(asked: &One, act: &str) -> anyhow::Result<Report> {
     })
 }
 
-/// How it stands; well when nothing of it failed, was refused or was left.
+/// How it stands; well when it came to its end and nothing of it failed, was refused or was left.
 fn report(whole: &Value, json: bool) -> Report {
     let counts = &whole["bulk"]["counts"];
     let bad = ["left", "rejected", "archived", "refused"];
@@ -226,7 +226,7 @@ fn report(whole: &Value, json: bool) -> Report {
         )
     });
     Report {
-        holds: of_many.sum::<u64>() == 0 && single.count() == 0,
+        holds: whole["state"] == "finished" && of_many.sum::<u64>() == 0 && single.count() == 0,
         text: if json {
             format!("{whole}\n")
         } else {

@@ -80,8 +80,8 @@ struct ReplayButton {
     /// The operation under way.
     operation: Option<String>,
     checks: Vec<CheckRow>,
-    /// The version it would take, where there are some.
-    version: Option<u32>,
+    /// The version that was looked at; none of what is held, which goes on as it is.
+    version: Option<String>,
     versions: Vec<VersionLink>,
     edit: String,
 }
@@ -315,7 +315,8 @@ impl ReplayButton {
             hint: detail.replay.sentence.clone(),
             disabled,
             checks: detail.replay.checks.iter().map(CheckRow::of).collect(),
-            version: detail.looked.version(),
+            version: (!detail.archived.held)
+                .then(|| detail.looked.version().unwrap_or(0).to_string()),
             versions: VersionLink::all(detail),
             edit: format!("/archives/{}/edit", detail.archived.id),
             operation: detail

@@ -22,12 +22,16 @@ pub(super) async fn mark(
     group: Fingerprint,
     change: &Change,
 ) -> Result<(), NotMarked> {
-    if let Assignee::To(name) = &change.assignee
-        && operators::find_by_name(&app.db, name).await?.is_none()
-    {
-        let unknown = NotMarked::Bad("there is no operator of this name");
-        return refused(app, caller, group, unknown).await;
+    let mut change = change.clone();
+    if let Assignee::To(name) = &mut change.assignee {
+        let Some(found) = operators::find_by_name(&app.db, name).await? else {
+            let unknown = NotMarked::Bad("there is no operator of this name");
+            return refused(app, caller, group, unknown).await;
+        };
+        // Letters count alike, large or small: as the account has it.
+        *name = found.operator.username;
     }
+    let change = &change;
     let mut tx = app.db.begin().await?;
     let (before, now) = match marks::mark(&mut tx, group, change, &caller.who.name).await {
         Ok(Marked::Now { before, now }) => (before, now),

@@ -8,6 +8,7 @@ use crate::{
     audit::{self, Entry, Outcome},
     doubt::{self, Doubt},
     failure::{self, ErrorPage, Failure},
+    hiding::Hide as _,
     view::Notice,
     web,
 };
@@ -17,7 +18,10 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::SecondsFormat;
-use compensation::operations::{self, Act, Done, NotDone};
+use compensation::{
+    operations::{self, Act, Done, NotDone},
+    personal::Sight,
+};
 use service_kit::problem::{Json, Path, Problem};
 use uuid::Uuid;
 
@@ -31,16 +35,16 @@ pub(crate) async fn api(
     steer(&app, &caller, id, Steering::Act(act))
         .await
         .map_err(problem)?;
-    whole(&app, id).await
+    whole(&app, id, caller.sight()).await
 }
 
 /// How it stands now.
-async fn whole(app: &App, id: Uuid) -> Result<Json<Whole>, Problem> {
+async fn whole(app: &App, id: Uuid, sight: Sight) -> Result<Json<Whole>, Problem> {
     let found = operations::find(&app.db, id)
         .await
         .map_err(|_| failure::database(Doubt::WasDone.error()))?;
     found
-        .map(|operation| Json(operation.into()))
+        .map(|operation| Json(operation.hidden(sight).into()))
         .ok_or_else(|| failure::not_found("operation"))
 }
 
@@ -53,7 +57,7 @@ pub(crate) async fn confirm_api(
     steer(&app, &caller, id, Steering::Confirm)
         .await
         .map_err(problem)?;
-    whole(&app, id).await
+    whole(&app, id, caller.sight()).await
 }
 
 /// The same by a button.

@@ -155,10 +155,11 @@ async fn claimed(
         Some(code) => return Err(ReplayError::Refused(code)),
     }
     let mut tx = app.db.begin().await?;
-    // The one that was looked at.
+    // The one that was looked at, also where somebody made the first edit since: what came is version 0.
     let version = looked.version();
+    let taken = (!archived.held).then(|| version.unwrap_or(0));
     let by = &caller.who.name;
-    let operation = operations::claim_version_in(&mut tx, order, version, by, reason).await?;
+    let operation = operations::claim_version_in(&mut tx, order, taken, by, reason).await?;
     let version = version.map_or_else(String::new, |version| format!(", version {version}"));
     let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
     let detail = format!("operation {operation}{version}{reason}");

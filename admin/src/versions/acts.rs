@@ -129,12 +129,14 @@ async fn made(
         None | Some("replaying") => {}
         Some(code) => return Err(ReplayError::Refused(code).into()),
     }
-    let base = base(app, &archived, &looked, new.from).await?;
+    let from = base(app, &archived, &looked, new.from).await?;
     let sale = looked.outlook.as_ref().and_then(|it| it.sale.as_ref());
     let edited =
-        edit::edited(&base, &new.changes, sale.map(|sale| sale.limit)).map_err(EditError::Bad)?;
-    let sensitive = |edited: &Edited| edited.changed.iter().any(|it| it.rule == Rule::Sensitive);
-    if sensitive(&edited) {
+        edit::edited(&from, &new.changes, sale.map(|sale| sale.limit)).map_err(EditError::Bad)?;
+    // An older version may have another price than the newest one, which is taken unless somebody chooses.
+    let newest = base(app, &archived, &looked, archived.version).await?;
+    let sensitive = edited.changed.iter().any(|it| it.rule == Rule::Sensitive);
+    if sensitive || edited.message.price != newest.price {
         let allowed = caller.must_be_allowed::<EditPrice>(app, uri).await;
         allowed.map_err(EditError::Denied)?;
     }
@@ -166,7 +168,7 @@ async fn made(
             "{} (version {number} of {}: {})",
             new.reason,
             new.from,
-            told(&base, &edited),
+            told(&from, &edited),
         ),
     };
     audit::record(&mut tx, &caller.who, entry).await?;

@@ -15,7 +15,7 @@ use crate::{
     web::{Path, Query},
 };
 use axum::{extract::State, response::Html};
-use compensation::archive;
+use compensation::{archive, personal::Sight};
 use ordering::edit::{Bad, REMARK_AT_MOST};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -39,6 +39,8 @@ struct Form {
     revision: u32,
     from: u32,
     remark_at_most: usize,
+    /// Whether one sees it: what is not in the form stays as it is.
+    shows_remark: bool,
     typed: Typed,
     wrong: Wrong,
 }
@@ -119,14 +121,14 @@ pub(super) async fn page(
     let members = base
         .and_then(|version| serde_json::from_slice::<serde_json::Value>(&version.payload).ok())
         .unwrap_or_default();
-    let may = caller.may::<EditOrder>();
+    let shows_remark = caller.may::<EditOrder>() && caller.sight() == Sight::Whole;
     let typed = tried.typed.unwrap_or_else(|| Typed {
         quantity: text(&members["quantity"]),
         price: text(&members["price"]),
-        // Who may not edit may not read it either.
+        // Who may not edit may not read it either, nor who sees nothing personal.
         remark: members["remark"]
             .as_str()
-            .filter(|_| may)
+            .filter(|_| shows_remark)
             .unwrap_or_default()
             .to_owned(),
         reason: String::new(),
@@ -152,6 +154,7 @@ pub(super) async fn page(
             revision: archived.version,
             from,
             remark_at_most: REMARK_AT_MOST,
+            shows_remark,
             typed,
             wrong: Wrong::of(tried.bad),
         },

@@ -162,6 +162,15 @@ async fn singles(kind: &str, ids: &[Uuid], asked: &Many) -> anyhow::Result<Repor
     if !asked.filter.is_empty() || asked.all {
         bail!("name orders or a filter, not both");
     }
+    if !asked.terms.are_of_one() {
+        bail!(
+            "--rate, --no-canary, --stop-percent and --grace are for many: a single one is done at once"
+        );
+    }
+    if !asked.how.dry_run && !asked.how.yes {
+        let them = ids.len();
+        bail!("{kind} {them} of them? Say --yes to let it happen");
+    }
     let admin = asked.place.admin()?;
     let mut came = Vec::new();
     for id in ids {
@@ -209,12 +218,26 @@ async fn single(admin: &Admin, kind: &str, id: Uuid, asked: &Many) -> anyhow::Re
             let operation = taken["operation_id"]
                 .as_str()
                 .and_then(|it| it.parse().ok());
-            let came = wait(admin, operation.unwrap_or_default(), true).await?;
-            let refused = (!came.holds).then_some("it failed again: see show");
+            let refused = match wait(admin, operation.unwrap_or_default(), true).await {
+                Ok(came) => (!came.holds).then(|| "it failed again: see show".to_owned()),
+                Err(cause) => Some(format!(
+                    "it was taken, and what became of it is not known: {cause}"
+                )),
+            };
             Ok(json!({"id": id, "operation_id": taken["operation_id"], "refused": refused}))
         }
         Ok(taken) => Ok(json!({"id": id, "operation_id": taken["operation_id"], "refused": null})),
         Err(refused) => Ok(json!({"id": id, "refused": refused.to_string()})),
+    }
+}
+
+impl Terms {
+    /// Whether they say nothing that only an operation on many has.
+    const fn are_of_one(&self) -> bool {
+        self.rate.is_none()
+            && !self.no_canary
+            && self.stop_percent.is_none()
+            && self.grace.is_none()
     }
 }
 
@@ -244,6 +267,9 @@ fn forecast(kind: &str, seen: &Value) -> String {
         "replayed"
     };
     let _ = writeln!(text, "{would} would be {verb}.");
+    if seen["second_person"] == json!(true) {
+        text.push_str("Somebody else has to confirm it.\n");
+    }
     for (why, count) in seen["refused"].as_object().into_iter().flatten() {
         let _ = writeln!(text, "{count} would be refused: {why}.");
     }

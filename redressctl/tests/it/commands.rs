@@ -162,13 +162,18 @@ async fn what_would_happen_is_told_before_it_is_let_happen() {
         .await
         .is(2, "not both");
     let one = &ids[0];
-    let bare = admin.run(&["discard", one]).await;
+    admin.run(&["replay", one]).await.is(2, "Say --yes");
+    let graced = ["discard", one, "--yes", "--grace", "600"];
+    admin.run(&graced).await.is(2, "are for many");
+    let bare = admin.run(&["discard", one, "--yes"]).await;
     bare.is(1, "refused: the admin answers 422");
     admin
-        .run(&["discard", one, "--reason", "paid by hand"])
+        .run(&["discard", one, "--reason", "paid by hand", "--yes"])
         .await
         .is(0, &format!("{one}  taken: operation "));
-    let refused = admin.run(&["replay", &Uuid::now_v7().to_string()]).await;
+    let refused = admin
+        .run(&["replay", "--yes", &Uuid::now_v7().to_string()])
+        .await;
     refused.is(1, "refused: the admin answers 404");
 }
 

@@ -122,6 +122,7 @@ impl Lane {
             digests: self.channel.digests(),
             together: self.channel.together(),
         };
+        let claimed_at = Instant::now();
         let claiming = outbox::claim_due(&self.desk.db, &self.name, terms);
         let Some(Looked { messages, off }) = answered(claiming)
             .await
@@ -132,6 +133,10 @@ impl Lane {
         self.apart().is_off = off.is_some();
         if let Some(why) = off {
             self.give_up_while_off(&why).await;
+        }
+        // Who slept meanwhile lets it come back: others may have told more by then, and this would be told after it.
+        if claimed_at.elapsed() >= self.desk.policy.lease / 2 {
+            return Ok(0);
         }
         let sends = messages.iter().map(|message| async move {
             let notices: Vec<&Notice> = message.iter().map(|it| &it.notice).collect();

@@ -70,16 +70,22 @@ impl Channel for PagerDuty {
 /// 202 alone is success.
 fn judge(answer: &Answer, secrets: &Secrets) -> Delivered {
     let said = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-    let words = said
-        .get("message")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    // What is wrong stands in `errors`; the message is the same for all of it.
+    let errors = said["errors"].as_array().into_iter().flatten();
+    let errors: Vec<&str> = errors.filter_map(Value::as_str).collect();
+    let words: Vec<&str> = said["message"].as_str().into_iter().collect();
+    let words = [words, errors.clone()].concat().join(": ");
+    let of_key = |it: &str| it.to_lowercase().replace('_', " ").contains("routing key");
+    let is_key = errors.iter().any(|it| of_key(it));
     let status = answer.status.as_u16();
     match answer.refusal(Utc::now()) {
         None if status == 202 => Delivered::Sent,
         None => Delivered::Unknown(format!("HTTP {status} is not the 202 it should be")),
+        Some(Delivered::Unknown(why)) if is_key => {
+            Delivered::Broken(format!("{why}: {}", secrets.without(&words)))
+        }
         Some(Delivered::Unknown(why)) if !words.is_empty() => {
-            Delivered::Unknown(format!("{why}: {}", secrets.without(words)))
+            Delivered::Unknown(format!("{why}: {}", secrets.without(&words)))
         }
         Some(refusal) => refusal,
     }

@@ -47,6 +47,13 @@ pub(super) struct Waiting {
     pub(super) age: Duration,
 }
 
+impl Waiting {
+    /// Whether it is a digest that what comes after it waits for.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.status == Status::Digest && (self.in_hand || self.attempts < TRIES_WAITED_FOR)
+    }
+}
+
 /// What the channel has room for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
@@ -100,10 +107,16 @@ pub(super) fn ended_unseen(waiting: &[Waiting]) -> Vec<Uuid> {
     incidents
 }
 
-/// See the module. `waiting` is in the order in which it became due.
-pub(super) fn plan(waiting: &[Waiting], room: Room, unseen: &HashSet<Uuid>) -> Plan {
+/// See the module. `waiting` is in the order in which it became due. Of the incidents in `told_soon` a digest that is still to arrive tells:
+/// nothing of them goes before it.
+pub(super) fn plan(
+    waiting: &[Waiting],
+    room: Room,
+    unseen: &HashSet<Uuid>,
+    told_soon: &HashSet<Uuid>,
+) -> Plan {
     let mut plan = Plan::default();
-    let free = in_order(waiting, unseen, &mut plan);
+    let free = in_order(waiting, unseen, told_soon, &mut plan);
     let mut due: Vec<usize> = free.iter().copied().filter(|at| waiting[*at].due).collect();
     due.sort_by_key(|at| rank(&waiting[*at]));
     let (tokens, at_once) = (room.tokens as usize, room.at_once as usize);
@@ -207,13 +220,23 @@ fn rank(it: &Waiting) -> Rank {
 }
 
 /// What may be sent as far as order goes.
-fn in_order(waiting: &[Waiting], unseen: &HashSet<Uuid>, plan: &mut Plan) -> Vec<usize> {
+fn in_order(
+    waiting: &[Waiting],
+    unseen: &HashSet<Uuid>,
+    told_soon: &HashSet<Uuid>,
+    plan: &mut Plan,
+) -> Vec<usize> {
     let mut kept: HashSet<usize> = (0..waiting.len())
         .filter(|at| !waiting[*at].in_hand)
         .collect();
     for (incident, of_it) in by_incident(waiting) {
         let (under_way, mut idle): (Vec<usize>, Vec<usize>) =
             of_it.iter().partition(|at| waiting[**at].in_hand);
+        // What was asked for by hand says how it was then: what came since goes after it.
+        let asked_first = idle
+            .iter()
+            .any(|at| waiting[*at].asked && waiting[*at].attempts < TRIES_WAITED_FOR);
+        let waits = asked_first || !under_way.is_empty() || told_soon.contains(&incident);
         idle.retain(|at| !waiting[*at].asked);
         if unseen.contains(&incident) && is_old_news(waiting, &of_it) {
             plan.over.extend(&idle);
@@ -225,7 +248,7 @@ fn in_order(waiting: &[Waiting], unseen: &HashSet<Uuid>, plan: &mut Plan) -> Vec
             .partition(|at| waiting[*at].status == Status::Acknowledged);
         if let Some((last, earlier)) = idle.split_last() {
             plan.superseded.extend(earlier);
-            if !under_way.is_empty() {
+            if waits {
                 kept.remove(last);
             }
         }
@@ -234,7 +257,7 @@ fn in_order(waiting: &[Waiting], unseen: &HashSet<Uuid>, plan: &mut Plan) -> Vec
             let end = idle.last().map(|at| waiting[*at].status);
             if end == Some(Status::Resolved) {
                 plan.superseded.push(*last);
-            } else if end.is_some() || !under_way.is_empty() {
+            } else if end.is_some() || waits {
                 kept.remove(last);
             }
         }
@@ -341,7 +364,51 @@ mod tests {
     }
 
     fn planned(waiting: &[Waiting], tokens: u32, receiver: Receiver) -> Plan {
-        plan(waiting, with(tokens, receiver), &HashSet::new())
+        plan(
+            waiting,
+            with(tokens, receiver),
+            &HashSet::new(),
+            &HashSet::new(),
+        )
+    }
+
+    /// Breaks when an end does not wait for the digest that tells of its beginning: the digest, which is tried again, would say that it
+    /// stands, and be the last word.
+    #[test]
+    fn nothing_of_an_incident_overtakes_the_digest_that_tells_of_it() {
+        let again = |attempts| Waiting {
+            attempts,
+            due: false,
+            ..notice(0, 0, Status::Digest)
+        };
+        let told = HashSet::from([Uuid::from_u128(1)]);
+        let sent = |attempts| {
+            let waiting = [
+                again(attempts),
+                notice(1, 2, Status::Resolved),
+                notice(2, 1, Status::Firing),
+            ];
+            let told = if waiting[0].is_waited_for() {
+                told.clone()
+            } else {
+                HashSet::new()
+            };
+            let room = with(30, Receiver::Well);
+            plan(&waiting, room, &HashSet::new(), &told).alone
+        };
+        assert_eq!(sent(1), [2]);
+        assert_eq!(sent(TRIES_WAITED_FOR), [1, 2]);
+    }
+
+    /// Breaks when both go at once: a receiver that has the beginning last shows as standing what is over.
+    #[test]
+    fn what_is_over_goes_after_what_was_asked_for_of_its_beginning() {
+        let asked = Waiting {
+            asked: true,
+            ..notice(1, 1, Status::Firing)
+        };
+        let waiting = [notice(1, 2, Status::Resolved), asked];
+        assert_eq!(planned(&waiting, 30, Receiver::Well).alone, [1]);
     }
 
     /// Breaks when what is in hand is not looked at: the receiver has "resolved" before "firing".
@@ -403,7 +470,7 @@ mod tests {
                     digests: false,
                     ..with(tokens, receiver)
                 };
-                let plan = plan(&waiting, room, &HashSet::new());
+                let plan = plan(&waiting, room, &HashSet::new(), &HashSet::new());
                 assert_eq!((plan.digest, plan.superseded), (vec![], vec![]));
                 plan.alone
             };
@@ -423,7 +490,7 @@ mod tests {
                 together: 50,
                 ..with(tokens, receiver)
             };
-            let plan = plan(waiting, room, &HashSet::new());
+            let plan = plan(waiting, room, &HashSet::new(), &HashSet::new());
             assert!(plan.digest.is_empty() && plan.superseded.is_empty());
             let sizes: Vec<usize> = plan.together.iter().map(Vec::len).collect();
             (plan.alone, sizes)
@@ -507,7 +574,7 @@ mod tests {
         let (begun, over) = (notice(1, 1, Status::Firing), notice(1, 2, Status::Resolved));
         let unseen = HashSet::from([Uuid::from_u128(1)]);
         let alone = |waiting: &[Waiting], unseen: &HashSet<Uuid>| {
-            let plan = plan(waiting, with(30, Receiver::Well), unseen);
+            let plan = plan(waiting, with(30, Receiver::Well), unseen, &HashSet::new());
             assert_eq!(plan.over.is_empty(), !plan.alone.is_empty(), "{plan:?}");
             plan.alone.len()
         };

@@ -135,10 +135,11 @@ pub async fn mark(
     .fetch_optional(&mut *db)
     .await?
     .ok_or(NotMarked::NotFound)?;
-    // So that there is a row to be locked: of two who come first, one waits here.
+    // So that there is a row to be locked: of two one waits here. An `insert ignore` would let both share the row's lock, and then
+    // neither have it alone.
     sqlx::query!(
-        "insert ignore into group_marks (fingerprint, status, reason, changed_by, changed_at, version)
-         values (?, 'open', '', '', utc_timestamp(3), 0)",
+        "insert into group_marks (fingerprint, status, reason, changed_by, changed_at, version)
+         values (?, 'open', '', '', utc_timestamp(3), 0) on duplicate key update fingerprint = values(fingerprint)",
         number
     )
     .execute(&mut *db)

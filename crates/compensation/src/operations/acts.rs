@@ -185,7 +185,8 @@ pub async fn act(db: &mut MySqlConnection, id: Uuid, act: Act, by: &str) -> Resu
 pub async fn confirm(db: &mut MySqlConnection, id: Uuid, by: &str) -> Result<Done, NotDone> {
     let row = sqlx::query!(
         r#"select state, filter, asked_by, created_at as "created_at: DateTime<Utc>", confirmed_by,
-                  confirmed_at as "confirmed_at: DateTime<Utc>", finished_at as "finished_at: DateTime<Utc>", act_by
+                  confirmed_at as "confirmed_at: DateTime<Utc>", finished_at as "finished_at: DateTime<Utc>", act_by,
+                  utc_timestamp(3) as "now!: DateTime<Utc>"
            from operations where id = ? for update"#,
         id
     )
@@ -209,6 +210,15 @@ pub async fn confirm(db: &mut MySqlConnection, id: Uuid, by: &str) -> Result<Don
     };
     if row.asked_by == by {
         return Err(NotDone::SamePerson);
+    }
+    let until = row.created_at + CONFIRM_WITHIN;
+    if row.now >= until {
+        // Nobody has come by to end it.
+        return Err(NotDone::NotNow {
+            state: State::Expired,
+            by: None,
+            since: until,
+        });
     }
     sqlx::query!(
         "update operations set state = ?, starts_at = utc_timestamp(3) + interval timestampdiff(microsecond, created_at, starts_at) microsecond,

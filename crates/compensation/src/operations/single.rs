@@ -86,13 +86,15 @@ pub async fn claim_version_in(
     reason: Option<&str>,
 ) -> Result<Uuid, ReplayRefused> {
     let row = open_row(&mut *db, archive_id).await?;
-    match version {
+    let version = match version {
         Some(_) if row.held => return Err(ReplayRefused::HeldAsItIs),
-        Some(version) if row.version == 0 || version > row.version => {
+        // Nobody has edited it, and nobody can while it is in hand.
+        Some(0) if row.version == 0 => None,
+        Some(version) if version > row.version => {
             return Err(ReplayRefused::NoSuchVersion(version));
         }
-        _ => {}
-    }
+        version => version,
+    };
     let (Some(_), Some(gid)) = (row.order_id, row.gid) else {
         return Err(ReplayRefused::NotAnOrder);
     };

@@ -103,7 +103,8 @@ pub(in crate::alerts) async fn claim_due(
         together: terms.together,
         receiver,
     };
-    let plan = plan::plan(&waiting, room, &unseen);
+    let told_soon = told_soon(&mut tx, channel, &waiting).await?;
+    let plan = plan::plan(&waiting, room, &unseen, &told_soon);
     supersede(&mut tx, channel, &waiting, &plan).await?;
     let mut messages: Vec<Vec<Uuid>> = plan.alone.iter().map(|at| vec![waiting[*at].id]).collect();
     if !plan.digest.is_empty() {
@@ -207,6 +208,25 @@ async fn rows(
         })
     });
     all.collect()
+}
+
+/// Incidents that a digest tells of which did not arrive yet. One that fails again and again is not waited for.
+async fn told_soon(
+    db: &mut MySqlConnection,
+    channel: &str,
+    waiting: &[Waiting],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let mut told = HashSet::new();
+    for digest in waiting.iter().filter(|it| it.is_waited_for()) {
+        let of_it = sqlx::query_scalar!(
+            r#"select distinct incident_id as "incident!: Uuid" from alert_outbox
+               where digest_id = ? and channel = ? and incident_id is not null"#,
+            digest.id,
+            channel
+        );
+        told.extend(of_it.fetch_all(&mut *db).await?);
+    }
+    Ok(told)
 }
 
 /// Of the incidents that ended while they waited, those of which nothing was told, or even tried, on this channel.

@@ -148,9 +148,7 @@ pub(in crate::alerts) const fn expected(kind: ChannelKind, mood: Mood) -> Class 
         (Mood::Well, _) | (Mood::Wordless, Webhook | Manager) => Class::Sent,
         // 450 is said of greylisting, 451 of servers that are busy: both ask for patience. A redirect is not known to mail.
         (Mood::TooFast, _) | (Mood::Busy | Mood::Redirects, Email) => Class::SlowDown,
-        // PagerDuty says 400 of a key that is none and of an event that is none.
-        (Mood::Foreign, Pagerduty)
-        | (
+        (
             Mood::Wordless
             | Mood::Busy
             | Mood::Redirects
