@@ -67,6 +67,15 @@ const CAUSES: [(&str, &str, u32); 5] = [
     ("parse", "unknown field `quantitiy` at line 1 column 214", 1),
 ];
 
+/// Every order that was archived has its row, and the sale units for most of them.
+const ORDERS: [&str; 3] = [
+    "insert into orders (id, gid, generation, user_id, sale_id, quantity, price, status, reason, created_at, decided_at) \
+     select id, unhex(replace(uuid(), '-', '')), 0, user_id, sale_id, 2, 999, 'failed', 'archived', archived_at, archived_at \
+     from failed_order_archives where id not in (select id from orders)",
+    "update sales set total = 60",
+    "update sale_inventory set total = 60, available = 54",
+];
+
 /// A night's failures of two sales.
 async fn a_night(app: &TestApp) -> Failed {
     let sales = [Uuid::now_v7(), Uuid::now_v7()];
@@ -88,6 +97,9 @@ async fn a_night(app: &TestApp) -> Failed {
             };
             failed.insert(app).await;
         }
+    }
+    for statement in ORDERS {
+        app.schema.execute(statement).await;
     }
     app.count().await;
     first
