@@ -159,7 +159,8 @@ impl Vendor for PagerDuty {
             Said::new(400, answer.to_string())
         };
         match why {
-            Refusal::Foreign(why) | Refusal::Malformed(why) => invalid(why),
+            Refusal::Foreign(_) => invalid("Invalid routing key"),
+            Refusal::Malformed(why) => invalid(why),
             Refusal::TooLong(why) => Said::new(413, why.as_str()),
             Refusal::TooFast(_) => Said::new(
                 429,
