@@ -124,9 +124,10 @@ async fn what_would_happen_is_told_before_it_is_let_happen() {
         .is(2, "3 would be discarded.\nSay --yes");
     admin.run(&["operations"]).await.is(0, "Nothing.");
     let looks = admin.token("looks", "viewer").await;
-    let denied = admin
-        .run_as(&looks, &["discard", "--sale", SALE, "--dry-run"])
-        .await;
+    let seen = ["discard", "--sale", SALE, "--dry-run"];
+    admin.run_as(&looks, &seen).await.is(0, "3 match.");
+    let denied = ["discard", "--sale", SALE, "--reason", "x", "--yes"];
+    let denied = admin.run_as(&looks, &denied).await;
     denied.is(2, "the admin answers 403");
     let taken = ask(&[
         "--reason",
