@@ -296,7 +296,7 @@ pub(super) const ROUTES: &[Described] = &[
         .answers(Answer::Page),
     may::<Look>("get", "/audit", "Who did what, newest first.").query(AUDIT).answers(Answer::Page),
     may::<ExportAudit>("get", "/audit.csv", "The audit, for a spreadsheet.").query(AUDIT).answers(Answer::Text("text/csv")),
-    may::<ExportAudit>("get", "/audit.jsonl", "The audit, for whoever checks its chain.").query(AUDIT).answers(Answer::Text("application/jsonl")),
+    may::<ExportAudit>("get", "/audit.jsonl", "The audit, for whoever checks its chain. It needs personal.see, too.").query(AUDIT).answers(Answer::Text("application/jsonl")),
     may::<Look>("get", "/reports/weekly", "Attempts, success, causes and times of a week.").query(&[("week", "Its monday; the last whole week when it is not said.")]),
     may::<Look>("get", "/settings/retry-policy", "When what failed is tried again, and what ruled before."),
     may::<ChangePolicy>("put", "/settings/retry-policy", "Changes it.").body(&[

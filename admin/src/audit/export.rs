@@ -3,11 +3,13 @@
 //!
 //! The last of the JSON lines is no line of the audit: it names the head of the chain as it was when the export began, so that a file
 //! that was cut off says so.
+//!
+//! What is hashed cannot be hidden, and older lines may hold what is personal: the JSON lines need the permission to see that.
 
 use super::{Entry, Filter, Line, Outcome, page::bad_query, query::AuditQuery, record_alone};
 use crate::{
     App,
-    access::{Caller, ExportAudit, May},
+    access::{Caller, ExportAudit, May, SeePersonal},
     archives::csv::{self, MARK},
     failure::{self, Failure},
     hiding::Hide as _,
@@ -68,6 +70,7 @@ pub(crate) async fn csv_page(
 pub(crate) async fn lines_page(
     State(app): State<App>,
     caller: May<ExportAudit>,
+    _: May<SeePersonal>,
     web::Query(query): web::Query<AuditQuery>,
 ) -> Result<Response, Failure> {
     let filter = query.filter().map_err(bad_query)?;
@@ -87,6 +90,7 @@ pub(crate) async fn csv_api(
 pub(crate) async fn lines_api(
     State(app): State<App>,
     caller: May<ExportAudit>,
+    _: May<SeePersonal>,
     problem::Query(query): problem::Query<AuditQuery>,
 ) -> Result<Response, Problem> {
     for_programs(app, &caller, &query, Form::JsonLines).await

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     App,
-    access::{Look, May},
+    access::{Look, May, SeePersonal},
     archives::outcome_tone,
     cursor::CursorPage,
     failure::Failure,
@@ -37,6 +37,8 @@ struct AuditPage {
     next: Option<String>,
     csv: String,
     lines: String,
+    /// Why they cannot be taken away.
+    lines_disabled: Option<String>,
 }
 
 /// A line as it is shown, here and on the page of what it is about.
@@ -85,6 +87,7 @@ pub(crate) async fn show(
         next: next.map(|next| query.link("/audit", Some(next))),
         csv: query.link("/audit.csv", None),
         lines: query.link("/audit.jsonl", None),
+        lines_disabled: caller.why_not::<SeePersonal>(),
         outcomes: Outcome::ALL.map(Outcome::as_str),
         operator: query.operator.unwrap_or_default(),
         act: query.act.unwrap_or_default(),

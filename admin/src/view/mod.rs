@@ -52,6 +52,7 @@ static SOURCES: &[(&str, &str)] = &sources![
     "layout.html",
     "log_in.html",
     "password.html",
+    "filter_fields.html",
     "all_that_match.html",
     "archives.html",
     "archive.html",

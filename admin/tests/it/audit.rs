@@ -145,7 +145,7 @@ async fn an_operation_has_all_its_lines_together() {
 #[tokio::test]
 async fn what_is_taken_away_can_be_checked() {
     let app = TestApp::start().await;
-    let token = app.token(OperatorRole::Viewer).await;
+    let token = app.token(OperatorRole::Operator).await;
     let entries = vec![entry("x", "=1+1"); 1_100];
     write(&app, &entries).await;
     let all = app.get("/api/v1/audit.jsonl", &token).await;
@@ -198,7 +198,7 @@ async fn acts_at_once_make_one_chain() {
             app.post(&replay, &operator, &body),
             app.post(&replay, &viewer, &body),
             app.post(&replay, &viewer, &body),
-            app.get("/api/v1/audit.jsonl", &viewer),
+            app.get("/api/v1/audit.jsonl", &operator),
         );
         assert_eq!(
             (refused.status, denied.status, again.status),
@@ -207,7 +207,7 @@ async fn acts_at_once_make_one_chain() {
         );
         assert!(checked(&export.text).is_ok(), "{}", export.text);
     }
-    let all = app.get("/api/v1/audit.jsonl", &viewer).await;
+    let all = app.get("/api/v1/audit.jsonl", &operator).await;
     let whole = checked(&all.text).expect("one chain");
     assert!(whole.lines > 48, "{whole:?}");
     assert_eq!(app.get(&path, &viewer).await.status, 200);

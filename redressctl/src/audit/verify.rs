@@ -14,7 +14,7 @@ const PIECE: usize = 64 << 10;
 /// What to check.
 #[derive(Args)]
 pub struct Verify {
-    /// `audit.export` must be in the token's scope.
+    /// `audit.export` and `personal.see` must be in the token's scope.
     #[command(flatten)]
     place: Where,
     /// An export that was taken before, whole: no login is needed
